@@ -1,0 +1,14 @@
+# nearcall_compile_options(TARGET): the warnings and sanitizers of our own code. Generated protobuf code is not ours.
+function(nearcall_compile_options target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Werror)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    target_compile_options(${target} PRIVATE -Wthread-safety)
+  endif()
+endfunction()
+
+if(NEARCALL_SANITIZE)
+  add_compile_options(-fsanitize=${NEARCALL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${NEARCALL_SANITIZE})
+endif()

@@ -1,0 +1,68 @@
+# What `cmake --install` puts where, so that other projects find Nearcall by find_package() and by pkg-config. Nothing
+# in it names the place: the installed tree may be moved.
+include_guard()
+include(CMakePackageConfigHelpers)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearcall)
+
+set_target_properties(nearcall PROPERTIES
+  VERSION ${PROJECT_VERSION}
+  SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+install(TARGETS nearcall EXPORT nearcallTargets)
+if(NOT NEARCALL_PLUGIN_EXECUTABLE)
+  install(TARGETS protoc-gen-nearcall EXPORT nearcallTargets)
+endif()
+
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/nearcall DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  FILES_MATCHING PATTERN *.h)
+get_target_property(public_idl_files nearcall_idl NEARCALL_PUBLIC_FILES)
+install(FILES ${public_idl_files} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nearcall)
+
+# ---- find_package(nearcall) ----
+
+configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/nearcallConfig.cmake.in
+  ${PROJECT_BINARY_DIR}/nearcallConfig.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/nearcallConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(EXPORT nearcallTargets NAMESPACE nearcall:: DESTINATION ${package_dir})
+install(FILES
+  ${PROJECT_BINARY_DIR}/nearcallConfig.cmake
+  ${PROJECT_BINARY_DIR}/nearcallConfigVersion.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/NearcallGenerate.cmake
+  DESTINATION ${package_dir})
+
+# ---- pkg-config ----
+
+# nearcall_pc_requires(OUT KIND): the modules of the Abseil targets that `nearcall` links, "absl_status, absl_time".
+# KIND is INTERFACE_LINK_LIBRARIES for what its headers use, LINK_LIBRARIES for all.
+function(nearcall_pc_requires out kind)
+  get_target_property(libraries nearcall ${kind})
+  list(FILTER libraries INCLUDE REGEX "^absl::")
+  list(REMOVE_DUPLICATES libraries)
+  list(TRANSFORM libraries REPLACE "^absl::" "absl_")
+  list(JOIN libraries ", " modules)
+  set(${out} ${modules} PARENT_SCOPE)
+endfunction()
+
+nearcall_pc_requires(all_modules LINK_LIBRARIES)
+nearcall_pc_requires(public_modules INTERFACE_LINK_LIBRARIES)
+get_target_property(library_type nearcall TYPE)
+if(library_type STREQUAL "SHARED_LIBRARY")
+  set(pc_requires ${public_modules})
+  set(pc_requires_private ${all_modules})
+else()
+  set(pc_requires ${all_modules})  # whoever links the archive links these as well
+  set(pc_requires_private)
+endif()
+
+# Paths in the file are relative to where it is.
+foreach(dir LIBDIR INCLUDEDIR BINDIR)
+  if(IS_ABSOLUTE "${CMAKE_INSTALL_${dir}}")
+    set(pc_${dir} ${CMAKE_INSTALL_${dir}})
+  else()
+    set(pc_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
+  endif()
+endforeach()
+set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+cmake_path(RELATIVE_PATH pc_prefix BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig)
+configure_file(${PROJECT_SOURCE_DIR}/cmake/nearcall.pc.in ${PROJECT_BINARY_DIR}/nearcall.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/nearcall.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

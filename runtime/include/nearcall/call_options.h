@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+
+#include "absl/time/time.h"
+#include "nearcall/metadata.h"
+#include "nearcall/priority.h"
+
+namespace nearcall {
+
+// What a call does when there is no room: the ring or queue to the server is full, or the channel's bounds of calls in
+// flight or queued bytes are reached.
+enum class WhenFull : uint8_t {
+  kBlock,     // wait until the deadline
+  kFailFast,  // RESOURCE_EXHAUSTED at once
+};
+
+// What the server sent beside the reply.
+struct ResponseMetadata {
+  Metadata initial = {};
+  Metadata trailing = {};
+};
+
+// How one call is to be made. Every member may be left out:
+//
+//   echo.Say(request, {.timeout = absl::Milliseconds(5), .priority = nearcall::Priority::kHigh});
+//
+// If both `timeout` and `deadline` are set the earlier one counts.
+struct CallOptions {
+  // Unset: the method's default (`option (nearcall.timeout_ms) = ...`, else none). absl::InfiniteDuration(): none. Zero
+  // or less: DEADLINE_EXCEEDED at once, the call is not sent.
+  std::optional<absl::Duration> timeout = {};
+
+  // Turned into time left at the moment of the call; the clock that runs afterwards is the steady one.
+  std::optional<absl::Time> deadline = {};
+
+  // Unset: the method's default.
+  std::optional<Priority> priority = {};
+
+  // Sent with the request. INVALID_ARGUMENT if Metadata::Validate() is not OK.
+  Metadata metadata = {};
+
+  // A stop request ends the call with CANCELLED at once and reaches the handler (ServerContext::IsCancelled).
+  std::stop_token stop_token = {};
+
+  // true: while no server is there, wait for one until the deadline, instead of UNAVAILABLE at once.
+  bool wait_for_ready = false;
+
+  WhenFull when_full = WhenFull::kBlock;
+
+  // Out. The only thing beside the reply that must outlive the call. Filled when the call has ended.
+  ResponseMetadata* response_metadata = nullptr;
+};
+
+}  // namespace nearcall

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "nearcall/call_options.h"
+#include "nearcall/executor.h"
+#include "nearcall/internal/method.h"
+#include "nearcall/internal/outcome.h"
+#include "nearcall/log.h"
+
+namespace google::protobuf {
+class MessageLite;
+}
+
+namespace nearcall {
+
+// Every member has a default; name any subset: `{.connect_timeout = absl::Seconds(2)}`.
+struct ChannelOptions {
+  // The largest request or reply, in bytes as serialised. A larger one ends its call with RESOURCE_EXHAUSTED.
+  size_t max_message_size = size_t{64} << 20;
+
+  // How much serialised data may wait in this process for room in the transport before no further call starts. Beyond
+  // it: see WhenFull. An asynchronous call never waits: what finds neither room nor a place among max_calls_in_flight
+  // is queued, up to so many bytes (each call counts a little more than its request), and beyond them ends with
+  // RESOURCE_EXHAUSTED.
+  size_t max_queued_bytes = size_t{8} << 20;
+
+  // Calls in flight on this channel. Beyond it: see WhenFull. The server may grant fewer.
+  size_t max_calls_in_flight = 1024;
+
+  // How long Connect waits for the server to appear. Zero: UNAVAILABLE at once when nobody listens.
+  absl::Duration connect_timeout = absl::ZeroDuration();
+
+  // How long a server that accepted the connection may take to answer the handshake.
+  absl::Duration handshake_timeout = absl::Seconds(5);
+
+  // Servers of which users are trusted. Empty: this process's effective user and root. Another: PERMISSION_DENIED.
+  std::vector<uid_t> allowed_uids = {};
+
+  // The longest time that a waiting call spins before it sleeps; the runtime adapts below it. Zero: never spins.
+  absl::Duration max_spin = absl::Microseconds(50);
+
+  // Where the callbacks of asynchronous calls run. Unset: on a thread of the channel, one after the other.
+  Executor executor = {};
+
+  LogSink log_sink = {};
+};
+
+// A connection to a server, by address:
+//
+//   shm:search        transport and name      search     the transport that NEARCALL_TRANSPORT names, else the best
+//   shm:/run/app/s    the socket's own path   fd:3       a connected socket inherited from the parent process
+//
+// A name is looked for in $NEARCALL_DIR if it is set; else in $XDG_RUNTIME_DIR/nearcall, /run/nearcall and
+// /tmp/nearcall-<uid>, in this order.
+//
+//   auto channel = nearcall::Channel::Connect("shm:echo");
+//   if (!channel.ok()) return channel.status();
+//   demo::Echo::Stub echo(*channel);
+//
+// When the server goes away its calls end with UNAVAILABLE, within milliseconds; the next call connects again by itself
+// (an `fd:` channel cannot). Thread-safe: any number of threads may call on one channel, they share its one connection.
+// Owned by the caller and by every stub made from it. After fork() a child's calls on an inherited channel end with
+// FAILED_PRECONDITION; it may connect channels of its own.
+//
+// Asynchronous calls (X::AsyncStub) are read for by a thread of the channel, which exists while there are any and a
+// second longer, and which runs their callbacks unless there is an `executor`. A callback is run exactly once, never
+// inside the call that it belongs to, never under a lock. It may start calls, make blocking ones, cancel, and drop the
+// last reference to the channel; one that throws is logged. (Where the system has no thread left, and there is no
+// executor, a callback runs inside its call after all, with RESOURCE_EXHAUSTED.) The end of the channel ends its
+// asynchronous calls with CANCELLED: their callbacks have run when the destructor returns, unless the destructor runs
+// in a callback itself or there is an executor.
+class Channel {
+ public:
+  // INVALID_ARGUMENT: the address is malformed. UNAVAILABLE: nobody listens (the text names each place looked at).
+  // PERMISSION_DENIED: the server does not allow this user, or it runs as one that `options.allowed_uids` does not
+  // hold. FAILED_PRECONDITION: the server speaks another version of the protocol. RESOURCE_EXHAUSTED: a limit of
+  // descriptors, memory or connections, named in the text. DEADLINE_EXCEEDED: the server took the connection but did
+  // not answer.
+  static absl::StatusOr<std::shared_ptr<Channel>> Connect(absl::string_view address, ChannelOptions options = {});
+
+  Channel() = default;
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  virtual ~Channel() = default;
+
+  // The transport of the present connection ("shm"), or of the last one if there is none now.
+  virtual std::string transport() const = 0;
+
+  // Connection, lanes, calls, bytes held back: for people. The format may change.
+  virtual std::string DebugString() const = 0;
+
+  // What generated stubs call: a blocking unary call. `reply` is cleared first and left empty if the call fails.
+  virtual absl::Status BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                                    google::protobuf::MessageLite& reply, const CallOptions& options) = 0;
+
+  // The same without waiting: `request` is serialised before this returns, `done` hears how the call has ended.
+  virtual void StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                         const CallOptions& options, internal::OnOutcome done) = 0;
+};
+
+}  // namespace nearcall

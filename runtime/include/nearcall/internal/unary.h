@@ -1,0 +1,71 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/utility/utility.h"
+#include "nearcall/call_options.h"
+#include "nearcall/callback.h"
+#include "nearcall/channel.h"
+#include "nearcall/internal/method.h"
+#include "nearcall/internal/outcome.h"
+#include "nearcall/service.h"
+
+// The typed edges of a unary method. Used by generated code; not for programs to use by hand.
+namespace nearcall::internal {
+
+template <typename Request, typename Reply>
+absl::StatusOr<Reply> BlockingUnary(Channel& channel, const MethodInfo& method, const Request& request,
+                                    const CallOptions& options) {
+  absl::StatusOr<Reply> reply(absl::in_place);
+  absl::Status status = channel.BlockingCall(method, request, *reply, options);
+  if (!status.ok()) reply = std::move(status);
+  return reply;
+}
+
+template <typename Request, typename Reply>
+void AsyncUnary(Channel& channel, const MethodInfo& method, const Request& request, Callback<Reply> callback,
+                const CallOptions& options) {
+  channel.StartCall(method, request, options, [callback = std::move(callback)](Outcome& outcome) mutable {
+    absl::StatusOr<Reply> reply(absl::in_place);
+    absl::Status status = outcome.Take(*reply);
+    if (!status.ok()) reply = std::move(status);
+    std::move(callback)(std::move(reply));
+  });
+}
+
+// The thunk between the runtime and the handler `kMethod` of the generated class `S`.
+template <typename S, typename Request, typename Reply,
+          absl::Status (S::*kMethod)(ServerContext&, const Request&, Reply&)>
+void RunUnary(Service& service, ServerCall& call) {
+  Request request;
+  if (!call.ParseRequest(request)) return;
+  Reply reply;
+  const absl::Status status = (static_cast<S&>(service).*kMethod)(call.context(), request, reply);
+  call.Finish(status, reply);
+}
+
+// The same for an asynchronous handler. Request and reply live as long as `done`.
+template <typename S, typename Request, typename Reply,
+          void (S::*kMethod)(ServerContext&, const Request&, Reply&, Done)>
+void RunAsyncUnary(Service& service, ServerCall& call) {
+  struct Pending {
+    Request request;
+    Reply reply;
+    std::unique_ptr<PendingAnswer> answer;
+  };
+  auto pending = std::make_unique<Pending>();
+  if (!call.ParseRequest(pending->request)) return;
+  pending->answer = call.Defer();
+  Pending& parts = *pending;
+  (static_cast<S&>(service).*kMethod)(
+      call.context(), parts.request, parts.reply,
+      [pending = std::move(pending)](const absl::Status& status) { pending->answer->Finish(status, pending->reply); });
+}
+
+// What a method answers that nobody has overridden.
+absl::Status Unimplemented(const MethodInfo& method);
+
+}  // namespace nearcall::internal

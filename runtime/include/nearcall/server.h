@@ -1,0 +1,123 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "nearcall/log.h"
+#include "nearcall/priority.h"
+#include "nearcall/service.h"
+
+namespace nearcall {
+
+// Every member has a default; name any subset: `{.max_handler_threads = 8}`.
+struct ServerOptions {
+  // The largest request or reply, in bytes as serialised. A larger one ends its call with RESOURCE_EXHAUSTED.
+  size_t max_message_size = size_t{64} << 20;
+
+  // Requests that wait for a handler, per connection, and bytes of requests and replies held for one connection. Beyond
+  // them no further request of that connection is read, or, if it asked to fail fast, it ends with RESOURCE_EXHAUSTED.
+  size_t max_queued_calls = 1024;
+  size_t max_queued_bytes = size_t{8} << 20;
+
+  // Handlers that may run at once. One is kept for Priority::kUrgent (if there is more than one).
+  size_t max_handler_threads = 256;
+
+  // Clients of which users are served. Empty: the server's effective user and root. Others: PERMISSION_DENIED.
+  std::vector<uid_t> allowed_uids = {};
+
+  size_t max_connections_per_uid = 1024;
+
+  // Among how many clients at a time a transport divides what the kernel allows one user (mq: RLIMIT_MSGQUEUE). More
+  // clients get smaller queues each; who finds nothing left gets RESOURCE_EXHAUSTED.
+  size_t expected_clients = 16;
+
+  // A client that has connected but not finished the handshake after so long is hung up on. (Silent ones that keep
+  // others out go sooner.)
+  absl::Duration handshake_timeout = absl::Seconds(5);
+
+  // A client's priority above this one is lowered to it.
+  Priority max_priority = Priority::kUrgent;
+
+  // The longest time that the server spins for the next request before it sleeps; the runtime adapts below it.
+  // Zero: never spins.
+  absl::Duration max_spin = absl::Microseconds(50);
+
+  // true: SIGINT and SIGTERM end Wait() with a Shutdown of `signal_grace`. At most one server of a process.
+  bool handle_signals = false;
+  absl::Duration signal_grace = absl::Seconds(5);
+
+  LogSink log_sink = {};
+};
+
+// A running server. Made by ServerBuilder. Thread-safe.
+class Server {
+ public:
+  Server() = default;
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Shutdown(ZeroDuration()), if it has not been called. Never called from a handler.
+  virtual ~Server() = default;
+
+  // Serves one connected SOCK_SEQPACKET socket, such as one end of a socketpair(2) whose other end a child process
+  // inherits. Takes ownership of `fd`. INVALID_ARGUMENT if it is no such socket; UNAVAILABLE after Shutdown.
+  virtual absl::Status ServeFd(int fd) = 0;
+
+  // Until the server has shut down.
+  virtual void Wait() = 0;
+
+  // Gives up the server's names at once (a successor can start), tells the clients to send no further calls, lets what
+  // runs finish for at most `grace`, cancels the rest, and hangs up. Idempotent; may be called from a handler, in which
+  // case it returns at once and the rest happens when the handlers have returned.
+  virtual void Shutdown(absl::Duration grace = absl::ZeroDuration()) = 0;
+
+  // Connections, lanes, calls, bytes held back, violations: for people. The format may change.
+  virtual std::string DebugString() const = 0;
+};
+
+// Puts a server together:
+//
+//   EchoImpl echo;
+//   auto server = nearcall::ServerBuilder({.handle_signals = true}).Listen("shm:echo").Register(&echo).Start();
+//   if (!server.ok()) return server.status();
+//   (*server)->Wait();
+//
+// Used by one thread. Nothing is opened before Start().
+class ServerBuilder {
+ public:
+  explicit ServerBuilder(ServerOptions options = {});
+  ServerBuilder(const ServerBuilder&) = delete;
+  ServerBuilder& operator=(const ServerBuilder&) = delete;
+  ~ServerBuilder();
+
+  // An address as in Channel; a bare name means every transport. Several of one name are one socket. A server may have
+  // several names.
+  ServerBuilder& Listen(absl::string_view address);
+
+  // A listening SOCK_SEQPACKET socket that somebody else has made (socket activation). Takes ownership. Its name, if it
+  // has one, is left alone.
+  ServerBuilder& ListenFd(int fd);
+
+  // `service` must outlive the server.
+  ServerBuilder& Register(Service* service);
+
+  // INVALID_ARGUMENT: a malformed address, an option out of range, or a service registered twice. ALREADY_EXISTS:
+  // another server has the name. RESOURCE_EXHAUSTED: a limit named in the text. Once per builder.
+  absl::StatusOr<std::unique_ptr<Server>> Start();
+
+ private:
+  struct State;
+  static absl::StatusOr<std::unique_ptr<Server>> StartServer(State& state);
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace nearcall

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <stop_token>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "nearcall/metadata.h"
+#include "nearcall/priority.h"
+
+namespace nearcall {
+
+// Who calls, as the kernel says (SO_PASSCRED, see unix(7)), never as the peer says. `pid` is 0 for a process of a pid
+// namespace that this one cannot see.
+struct PeerIdentity {
+  pid_t pid;
+  uid_t uid;
+  gid_t gid;
+};
+
+// What a handler knows of its call beside the request. Lives as long as the handler runs (for an asynchronous handler:
+// until it has answered). Thread-safe, except for the metadata to send: one thread at a time.
+class ServerContext {
+ public:
+  ServerContext(const ServerContext&) = delete;
+  ServerContext& operator=(const ServerContext&) = delete;
+
+  virtual PeerIdentity peer() const = 0;
+
+  // absl::InfiniteFuture() if there is none.
+  virtual absl::Time deadline() const = 0;
+
+  // Whether nobody waits for the answer any more: the deadline has passed, the caller has cancelled, or it has died.
+  // Cheap enough for an inner loop. (A server that shuts down cancels what still runs after its grace period.)
+  virtual bool IsCancelled() const = 0;
+
+  // The same as an event. Creating it costs more than IsCancelled().
+  virtual std::stop_token stop_token() = 0;
+
+  // What the client sent (CallOptions::metadata).
+  virtual const Metadata& client_metadata() const = 0;
+
+  // Sent with the answer, with an error too. Checked when the handler returns: a key or value that breaks the rules of
+  // Metadata ends the call with INTERNAL.
+  virtual Metadata& initial_metadata() = 0;
+  virtual Metadata& trailing_metadata() = 0;
+
+  virtual Priority priority() const = 0;
+
+  // Of the request's first frame, in its connection and lane.
+  virtual uint64_t sequence_number() const = 0;
+
+  // "shm", "mq", "pipe".
+  virtual absl::string_view transport() const = 0;
+
+ protected:
+  ServerContext() = default;
+  virtual ~ServerContext() = default;
+};
+
+}  // namespace nearcall

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "nearcall/internal/method.h"
+#include "nearcall/server_context.h"
+
+namespace google::protobuf {
+class MessageLite;
+}
+
+namespace nearcall {
+
+class Service;
+
+namespace internal {
+
+// The right to answer a call, once, later and on any thread. Whoever destroys it without an answer answers INTERNAL.
+class PendingAnswer {
+ public:
+  PendingAnswer() = default;
+  PendingAnswer(const PendingAnswer&) = delete;
+  PendingAnswer& operator=(const PendingAnswer&) = delete;
+  virtual ~PendingAnswer() = default;
+
+  // The call's context is gone after this.
+  virtual void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) = 0;
+};
+
+// One call on the server, as the generated thunk sees it. Implemented by the runtime.
+class ServerCall {
+ public:
+  ServerCall(const ServerCall&) = delete;
+  ServerCall& operator=(const ServerCall&) = delete;
+
+  virtual ServerContext& context() = 0;
+
+  // False if the request does not parse; the call has then been answered (INTERNAL) and the thunk returns.
+  virtual bool ParseRequest(google::protobuf::MessageLite& request) = 0;
+
+  // Answers the call. Exactly once, or Defer().
+  virtual void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) = 0;
+  virtual std::unique_ptr<PendingAnswer> Defer() = 0;
+
+ protected:
+  ServerCall() = default;
+  ~ServerCall() = default;
+};
+
+struct ServerMethod {
+  MethodInfo info;
+  void (*run)(Service& service, ServerCall& call);
+};
+
+struct ServiceInfo {
+  const char* full_name;  // "package.Service"
+  std::span<const ServerMethod> methods;
+};
+
+}  // namespace internal
+
+// The base of every generated `X::Service`. Derive from the generated class, not from this one.
+// Registered with a ServerBuilder by pointer; the program owns it and keeps it alive longer than the server.
+class Service {
+ public:
+  Service() = default;
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+  virtual ~Service() = default;
+
+  // Implemented by generated code.
+  virtual const internal::ServiceInfo& GetServiceInfo() const = 0;
+};
+
+}  // namespace nearcall

@@ -1,0 +1,133 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// Every maximum of the runtime that the user does not set, each with its reason. What the user sets stands in
+// ChannelOptions and ServerOptions.
+namespace nearcall::base {
+
+// --- frames ---
+
+// Four lanes: bulk, ordinary, interactive, control of the application. More would not be used; each costs a queue.
+inline constexpr int kLanes = 4;
+
+// A ring holds at least four of the largest frames, so that writer and reader work at the same time. Small, because
+// sealed memory cannot be given back and every connection has two.
+inline constexpr size_t kDefaultRingSize = size_t{64} << 10;
+inline constexpr size_t kMinRingSize = size_t{4} << 10;
+inline constexpr size_t kMaxRingSize = size_t{16} << 20;
+
+// One piece of shared memory: a ring and what stands beside it. Bounded, whoever asks, because the kernel gives a memfd
+// all memory of the machine, and calls its OOM killer, before it says ENOMEM.
+inline constexpr size_t kMaxSharedMemorySize = 2 * kMaxRingSize;
+
+// A message up to this size is serialised straight into the transport; a larger one by chunks, through a private buffer
+// and with streaming stores. The crossover was measured at about 8 KiB.
+inline constexpr size_t kInPlaceMax = size_t{8} << 10;
+
+// protobuf's own limit is INT_MAX; half of it leaves room for metadata and for arithmetic in 32 bits.
+inline constexpr size_t kMaxMessageSize = size_t{1} << 30;
+
+// Request or reply metadata with status text and details, as serialised. gRPC's default is 8 KiB, its hard limit 16
+// KiB; its test of "63K of 'X' in one header" must pass.
+inline constexpr size_t kMaxEnvelopeSize = size_t{128} << 10;
+
+// Text of a status made by a handler, as gRPC implementations keep it within one header.
+inline constexpr size_t kMaxStatusTextSize = size_t{8} << 10;
+
+// Payloads of one status. absl::Status searches them one by one, so an unbounded number from a peer would cost its
+// square.
+inline constexpr size_t kMaxStatusPayloads = 64;
+
+// --- message queues ---
+
+// Messages of a queue, and the largest size of one: what Linux allows without privilege (fs.mqueue.msg_max and
+// fs.mqueue.msgsize_max, as they are unless somebody changes them).
+inline constexpr size_t kMaxQueueMessages = 10;
+inline constexpr size_t kMaxQueueMessageSize = size_t{8} << 10;
+
+// Less would be a frame's header and hardly anything else.
+inline constexpr size_t kMinQueueMessageSize = 256;
+
+// --- calls ---
+
+// The low bits of a call id are the slot in the caller's table.
+inline constexpr size_t kMaxCallsInFlight = size_t{1} << 16;
+
+// Handlers at once: each may need a thread. Linux's default limit of threads is some ten thousand.
+inline constexpr size_t kMaxHandlerThreads = 4096;
+
+// Connections of one server: each needs three descriptors, of which Linux allows at most a million to a process.
+inline constexpr size_t kMaxConnections = 300'000;
+
+// Cancels remembered for calls that have not been read yet: as many as a connection may have calls in flight by
+// default.
+inline constexpr size_t kMaxEarlyCancels = 1024;
+
+// A waiting request rises one lane for each of these. Long against a handler (nothing is reordered in normal
+// operation), short against a person (the lowest lane advances several times a second).
+inline constexpr int64_t kAgeingNs = 50'000'000;
+
+// Above this many bytes of replies that a client does not take, no further request of that client is read, and none of
+// those read before is run.
+inline constexpr size_t kHeldBackPause = size_t{1} << 20;
+
+// --- rendezvous ---
+
+// sun_path holds 108 bytes with its NUL (unix(7)); a name must fit behind every directory of the search path.
+inline constexpr size_t kMaxNameSize = 64;
+
+// Connections that have not said hello yet. dbus-broker and sshd keep the same order of magnitude.
+inline constexpr size_t kMaxHalfOpen = 64;
+
+inline constexpr int kListenBacklog = 128;
+
+// Dead names that a starting server looks for in its directory: a probe is a connect(2), 256 of them take about a
+// millisecond.
+inline constexpr int kMaxNamesProbed = 256;
+
+// How long a starting server waits for another one that is binding in the same directory. Binding takes microseconds;
+// only a process that was stopped in the middle of it makes anybody wait.
+inline constexpr int64_t kBindLockTimeoutNs = 5'000'000'000;
+
+// --- control socket ---
+
+// Control messages kept for a peer that does not read them; the oldest is dropped. As many as it may have calls in
+// flight by default: a cancel for each.
+inline constexpr size_t kMaxQueuedControlMessages = 1024;
+
+// Messages taken from one control socket before the others have their turn.
+inline constexpr int kControlBatch = 32;
+
+// Messages still taken from the socket of a process that has died: more than a socket's buffer holds of its own, and an
+// end for what a child that inherited the socket may send.
+inline constexpr int kMaxLastControlMessages = 4096;
+
+// --- time ---
+
+// The longest sleep while a call is in flight: the belt to the braces of the semaphores.
+inline constexpr int64_t kBusyWaitSliceNs = 100'000'000;
+
+// The longest sleep of an idle thread.
+inline constexpr int64_t kIdleWaitSliceNs = 60'000'000'000;
+
+// When a waiting client rings a server that may be stuck in a handler (the client as watchdog): several times the usual
+// latency of the lane, at least the first, at most the second. The second is how long a call of a lane that is used to
+// slow handlers may wait for one of them. It is longer than a round of many clients at full load takes: there every
+// caller would wake to ring for nothing, which with 1 ms cost half of all calls at 64 threads on one channel.
+inline constexpr int64_t kWatchdogMinNs = 200'000;
+inline constexpr int64_t kWatchdogMaxNs = 10'000'000;
+
+// A leader that has been in one handler for so long gives its role to a standby thread that was rung.
+inline constexpr int64_t kStuckHandlerNs = 50'000;
+
+// Reconnecting: first and longest pause.
+inline constexpr int64_t kReconnectMinNs = 1'000'000;
+inline constexpr int64_t kReconnectMaxNs = 1'000'000'000;
+
+// --- log ---
+
+inline constexpr uint32_t kMaxLogLinesPerSecond = 10;
+
+}  // namespace nearcall::base

@@ -1,0 +1,125 @@
+#include "base/shared_memory.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/syscall.h"
+
+namespace nearcall::base {
+
+namespace {
+
+// Newer than Debian 12's headers (Linux 6.3).
+constexpr unsigned int kNoExecSeal = 0x0008U;
+
+constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
+constexpr int kWriterSeals = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+
+int CreateMemfd() {
+  constexpr unsigned int kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const int fd = ::memfd_create("nearcall", kFlags | kNoExecSeal);
+  // Kernels before 6.3 do not know the flag.
+  return fd == -1 && errno == EINVAL ? ::memfd_create("nearcall", kFlags) : fd;
+}
+
+}  // namespace
+
+Mapping::Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})), fork_guard_(other.fork_guard_) {}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  if (this != &other) {
+    Unmap();
+    bytes_ = std::exchange(other.bytes_, {});
+    fork_guard_ = other.fork_guard_;
+  }
+  return *this;
+}
+
+Mapping::~Mapping() {
+  Unmap();
+}
+
+void Mapping::Unmap() {
+  // In a forked child the mapping does not exist, and something else may stand at its address.
+  if (!bytes_.empty() && !fork_guard_.InChild()) ::munmap(bytes_.data(), bytes_.size());
+  bytes_ = {};
+}
+
+absl::StatusOr<Mapping> Mapping::Map(const Fd& fd, size_t offset, size_t size, Access access) {
+  const int protection = access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
+  void* address = ::mmap(nullptr, size, protection, MAP_SHARED | MAP_POPULATE, fd.get(), static_cast<off_t>(offset));
+  if (address == MAP_FAILED) return ErrnoStatus(absl::StrCat("cannot map ", size, " B of shared memory"));
+  Mapping mapping;
+  mapping.bytes_ = {static_cast<std::byte*>(address), size};
+  if (::madvise(address, size, MADV_DONTFORK) != 0) return ErrnoStatus("cannot keep shared memory from children");
+  return mapping;
+}
+
+absl::StatusOr<Fd> CreateSharedMemory(size_t size) {
+  if (size > kMaxSharedMemorySize) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("cannot create ", size, " B of shared memory, at most ", kMaxSharedMemorySize, " B"));
+  }
+  Fd fd(CreateMemfd());
+  if (!fd.valid()) return ErrnoStatus("cannot create shared memory (memfd_create)");
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
+    return ErrnoStatus(absl::StrCat("cannot size shared memory to ", size, " B"));
+  }
+  if (absl::Status status = ReserveSharedMemory(fd, size); !status.ok()) return status;
+  if (::fcntl(fd.get(), F_ADD_SEALS, kSizeSeals) != 0) return ErrnoStatus("cannot seal shared memory");
+  return fd;
+}
+
+absl::Status ReserveSharedMemory(const Fd& fd, size_t size) {
+  if (Retry([&] { return ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size)); }) != 0) {
+    return ErrnoStatus(absl::StrCat("cannot reserve ", size, " B of shared memory"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SealAgainstWriters(const Fd& fd) {
+  if (::fcntl(fd.get(), F_ADD_SEALS, kWriterSeals) != 0) {
+    // F_SEAL_SEAL stands already: only somebody to whom we passed the descriptor can have done it.
+    if (errno == EPERM) return absl::InternalError("the peer has sealed shared memory that is not its own");
+    return ErrnoStatus("cannot seal shared memory against further writers");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VerifySharedMemory(const Fd& fd, size_t size, bool sealed_against_writers) {
+  // Seals first: only a memfd (or hugetlb) has them, and nothing else may be asked anything (FUSE may block).
+  const int wanted = kSizeSeals | (sealed_against_writers ? kWriterSeals : 0);
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+  if (seals == -1) return absl::InternalError("the peer sent a descriptor that is not shared memory");
+  if ((seals & wanted) != wanted) {
+    return absl::InternalError(
+        absl::StrCat("the peer sent shared memory with seals ", absl::Hex(seals), ", wanted ", absl::Hex(wanted)));
+  }
+  struct statfs filesystem {};
+  if (::fstatfs(fd.get(), &filesystem) != 0 || filesystem.f_type != TMPFS_MAGIC) {
+    return absl::InternalError("the peer sent memory of an unexpected kind");
+  }
+  struct stat file {};
+  if (::fstat(fd.get(), &file) != 0) return ErrnoStatus("cannot look at shared memory");
+  if (file.st_size != static_cast<off_t>(size)) {
+    return absl::InternalError(
+        absl::StrCat("the peer sent ", file.st_size, " B of shared memory, announced ", size, " B"));
+  }
+  return absl::OkStatus();
+}
+
+size_t PageSize() {
+  static const size_t size = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+}  // namespace nearcall::base

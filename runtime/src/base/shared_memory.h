@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/fd.h"
+#include "base/fork.h"
+
+namespace nearcall::base {
+
+// A mapping of shared memory, unmapped at the end. Not inherited by fork()ed children (MADV_DONTFORK), where the
+// destructor does nothing.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping();
+
+  enum class Access { kRead, kReadWrite };
+  // `offset` and `size` are multiples of the page size.
+  static absl::StatusOr<Mapping> Map(const Fd& fd, size_t offset, size_t size, Access access);
+
+  std::span<std::byte> bytes() const { return bytes_; }
+
+ private:
+  void Unmap();
+
+  std::span<std::byte> bytes_;
+  ForkGuard fork_guard_;
+};
+
+// A new anonymous file (memfd_create(2)), `size` bytes long with its memory reserved, sealed against shrinking and
+// growing, and not executable. RESOURCE_EXHAUSTED if there is no memory, or `size` is more than kMaxSharedMemorySize:
+// never a SIGBUS afterwards.
+absl::StatusOr<Fd> CreateSharedMemory(size_t size);
+
+// Reserves the memory of `fd` (again): a peer that can write may have punched holes.
+absl::Status ReserveSharedMemory(const Fd& fd, size_t size);
+
+// No further writable mapping, no write, no hole from now on, by anybody (F_SEAL_FUTURE_WRITE, fcntl(2)); mappings that
+// exist stay writable. And no further seal: INTERNAL if a peer that holds the descriptor did that before.
+absl::Status SealAgainstWriters(const Fd& fd);
+
+// What a receiver checks before it maps: a memfd of exactly `size` bytes that cannot change its size.
+// `sealed_against_writers`: and that SealAgainstWriters has been done. INTERNAL if not.
+absl::Status VerifySharedMemory(const Fd& fd, size_t size, bool sealed_against_writers);
+
+size_t PageSize();
+
+}  // namespace nearcall::base

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+
+#include "absl/status/status.h"
+#include "google/protobuf/message_lite.h"
+#include "rpc/unary_request.h"
+#include "session/client_session.h"
+
+namespace nearcall::rpc {
+
+// One blocking unary call. Lives on the caller's stack.
+class BlockingCall {
+ public:
+  BlockingCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size)
+      : request_(method, options, max_message_size) {}
+
+  // All that can be wrong before a connection is needed: see UnaryRequest.
+  absl::Status Prepare(const google::protobuf::MessageLite& request) { return request_.Prepare(request); }
+
+  // The call itself. May be tried again on another session if it was not sent.
+  absl::Status Run(session::ClientSession& session, const google::protobuf::MessageLite& request,
+                   google::protobuf::MessageLite& reply);
+
+  base::SteadyNs deadline() const { return request_.deadline(); }
+
+ private:
+  bool Send(session::ClientSession& session, session::ClientCall& call, const google::protobuf::MessageLite& request);
+  bool SendByPieces(session::ClientSession& session, session::ClientCall& call, const wire::FrameHeader& header,
+                    const google::protobuf::MessageLite& request);
+
+  UnaryRequest request_;
+};
+
+}  // namespace nearcall::rpc

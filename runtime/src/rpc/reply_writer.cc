@@ -1,0 +1,86 @@
+#include "rpc/reply_writer.h"
+
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "base/limits.h"
+#include "rpc/piece_stream.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+void Serialize(std::span<std::byte> to, std::span<const std::byte> envelope,
+               const google::protobuf::MessageLite* reply) {
+  if (!envelope.empty()) std::memcpy(to.data(), envelope.data(), envelope.size());
+  if (reply != nullptr) {
+    reply->SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(to.data() + envelope.size()));
+  }
+}
+
+// Sends a large reply piece by piece while there is room, and collects the rest from the first piece that finds none.
+class LargeReply {
+ public:
+  LargeReply(session::Outbox& outbox, const wire::FrameHeader& header, size_t size, size_t max_frame_size)
+      : outbox_(outbox), size_(size), message_(std::make_unique<session::Outgoing>(header, size, max_frame_size)) {}
+
+  void Take(std::span<const std::byte> piece) {
+    if (message_->kept.size() == 0) {
+      message_->piece = piece;
+      if (outbox_.TryOffer(*message_)) {
+        passed_ += piece.size();
+        return;
+      }
+      message_->piece = {};
+      message_->kept.Resize(size_ - passed_);
+      message_->kept_from = passed_;
+    }
+    std::memcpy(message_->kept.data() + (passed_ - message_->kept_from), piece.data(), piece.size());
+    passed_ += piece.size();
+  }
+
+  void Finish() {
+    if (message_->kept.size() != 0) outbox_.Keep(std::move(message_));
+  }
+
+  void GiveUp() { outbox_.Withdraw(*message_); }
+
+ private:
+  session::Outbox& outbox_;
+  const size_t size_;
+  std::unique_ptr<session::Outgoing> message_;
+  size_t passed_ = 0;
+};
+
+}  // namespace
+
+bool WriteReply(session::Outbox& outbox, size_t max_frame_size, const wire::FrameHeader& header,
+                std::span<const std::byte> envelope, const google::protobuf::MessageLite* reply, size_t reply_size) {
+  const size_t size = envelope.size() + reply_size;
+  const auto write = [&](std::span<std::byte> to) { Serialize(to, envelope, reply); };
+  if (size <= base::kInPlaceMax && wire::kHeaderSize + size <= max_frame_size) {
+    if (outbox.TrySend(header, size, write)) return true;
+    auto message = std::make_unique<session::Outgoing>(header, size, max_frame_size);
+    message->kept.Resize(size);
+    write(message->kept.bytes());
+    outbox.Keep(std::move(message));
+    return true;
+  }
+  LargeReply large(outbox, header, size, max_frame_size);
+  const auto take = [&](std::span<const std::byte> piece) {
+    large.Take(piece);
+    return true;
+  };
+  PieceStream pieces(size, max_frame_size, take);
+  const bool whole = pieces.Write(envelope) && (reply == nullptr || reply->SerializePartialToZeroCopyStream(&pieces)) &&
+                     pieces.Finish();
+  if (whole) {
+    large.Finish();
+  } else {
+    large.GiveUp();
+  }
+  return whole;
+}
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,184 @@
+#include "rpc/server.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/no_memory.h"
+#include "rpc/in_handler.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+// One thread reads best while the clients need the other CPUs; more than two were not needed by any load that was
+// measured.
+size_t PollerCount() {
+  return std::thread::hardware_concurrency() >= 4 ? 2 : 1;
+}
+
+constexpr uint32_t kSignalWatch = 0;  // the acceptor counts from 1
+
+}  // namespace
+
+ServerImpl::ServerImpl(ServerOptions options) : core_(std::move(options), PollerCount()) {}
+
+absl::Status ServerImpl::Start(std::vector<Door> doors) {
+  core_.on_drained = [this] { OnDrained(); };
+  core_.on_slot_given = [this] {
+    for (const auto& poller : pollers_) poller->OnSlotGiven();
+  };
+  for (size_t i = 0; i < PollerCount(); ++i) pollers_.push_back(std::make_unique<Poller>(core_));
+  for (const auto& poller : pollers_) {
+    if (absl::Status status = poller->Start(); !status.ok()) return status;
+  }
+  acceptor_ = std::make_unique<Acceptor>(
+      core_, *pollers_.front(), [this](transport::Connection connection) { OnConnection(std::move(connection)); });
+  if (absl::Status status = acceptor_->Start(); !status.ok()) return status;
+  if (core_.options.handle_signals) {
+    absl::StatusOr<std::unique_ptr<Signals>> signals = Signals::Catch();
+    if (!signals.ok()) return signals.status();
+    signals_ = *std::move(signals);
+    const auto on_signal = [this] { BeginShutdown(core_.options.signal_grace); };
+    if (absl::Status status = pollers_.front()->Watch(signals_->fd(), kSignalWatch, on_signal); !status.ok())
+      return status;
+  }
+  for (Door& door : doors) {
+    absl::Status status = acceptor_->Add(std::move(door.listener), std::move(door.transports));
+    if (!status.ok()) return status;
+  }
+  base::MutexLock lock(mutex_);
+  started_ = true;
+  return absl::OkStatus();
+}
+
+void ServerImpl::OnConnection(transport::Connection connection) {
+  Poller* poller = std::min_element(pollers_.begin(), pollers_.end(), [](const auto& a, const auto& b) {
+                     return a->connection_count() < b->connection_count();
+                   })->get();
+  const uint32_t id = connection.peer_id;
+  const uid_t uid = connection.peer.uid;
+  const auto on_gone = [this, poller, id, uid] {
+    acceptor_->Leave(uid);
+    poller->Remove(id);
+  };
+  absl::StatusOr<std::shared_ptr<session::ServerSession>> session = base::OrNoMemory([&] {
+    return session::ServerSession::Start(std::move(connection), core_.options.max_message_size, core_.logger,
+                                         {.on_gone = on_gone, .on_ring = [poller, id] { poller->LookAt(id); }});
+  });
+  if (!session.ok()) {
+    acceptor_->Leave(uid);
+    core_.logger->Log(LogSeverity::kError, session.status().message());
+    return;
+  }
+  poller->Add(*session);
+  // Shutdown() may have looked at the connections just before. (Or a moment after, and calls of this one may run.)
+  if (core_.draining.load(std::memory_order_seq_cst)) {
+    (*session)->SendGoAway();
+    OnDrained();
+  }
+}
+
+absl::Status ServerImpl::ServeFd(int fd) {
+  base::Fd socket(fd);
+  if (fork_guard_.InChild()) {
+    return absl::FailedPreconditionError("the server was started before fork(); a child must start one of its own");
+  }
+  if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server has shut down");
+  return acceptor_->Serve(std::move(socket));
+}
+
+void ServerImpl::Wait() {
+  if (fork_guard_.InChild()) return;
+  base::MutexLock lock(mutex_);
+  while (stage_ != Stage::kClosed) stage_changed_.Wait(mutex_);
+}
+
+void ServerImpl::Shutdown(absl::Duration grace) {
+  if (fork_guard_.InChild()) return;
+  BeginShutdown(grace);
+  // The handler that asks for it cannot be waited for by itself.
+  if (!InHandler::Of(core_)) Wait();
+}
+
+void ServerImpl::BeginShutdown(absl::Duration grace) {
+  {
+    base::MutexLock lock(mutex_);
+    if (stage_ != Stage::kServing) return;
+    stage_ = Stage::kDraining;
+  }
+  core_.draining.store(true, std::memory_order_seq_cst);
+  acceptor_->Close();
+  for (const auto& poller : pollers_) {
+    for (const auto& session : poller->Sessions()) session->SendGoAway();
+  }
+  auto timer = base::OrNoMemory([&] {
+    return transport::StartTimer(base::AfterNow(std::max(grace, absl::ZeroDuration())), [this] { HangUpAll(); });
+  });
+  if (!timer.ok()) return HangUpAll();
+  {
+    base::MutexLock lock(mutex_);
+    grace_timer_ = *std::move(timer);
+  }
+  OnDrained();
+}
+
+// Called when the last call ends, and when a client has taken all that was held back for it.
+void ServerImpl::OnDrained() {
+  if (core_.active_calls.load(std::memory_order_seq_cst) != 0) return;
+  for (const auto& poller : pollers_) {
+    for (const auto& session : poller->Sessions()) {
+      if (session->outbox().has_waiting()) return;
+    }
+  }
+  HangUpAll();
+}
+
+void ServerImpl::HangUpAll() {
+  {
+    base::MutexLock lock(mutex_);
+    if (stage_ == Stage::kDraining) stage_ = Stage::kHungUp;
+  }
+  for (const auto& poller : pollers_) {
+    for (const auto& session : poller->Sessions()) session->HangUp();
+  }
+  base::MutexLock lock(mutex_);
+  if (core_.active_calls.load(std::memory_order_seq_cst) == 0 && stage_ == Stage::kHungUp) {
+    stage_ = Stage::kClosed;
+    stage_changed_.NotifyAll();
+  }
+}
+
+ServerImpl::~ServerImpl() {
+  // In a forked child the threads are the parent's, and so is all that they do; only descriptors are closed.
+  if (!fork_guard_.InChild()) Destroy();
+}
+
+void ServerImpl::Destroy() {
+  if (acceptor_ != nullptr) {
+    BeginShutdown(absl::ZeroDuration());
+    Wait();
+    core_.answering->WaitUntilEmpty();
+  }
+  for (const auto& poller : pollers_) poller->Stop();
+  core_.threads.Join();
+  for (const auto& poller : pollers_) poller->Clear();
+  std::unique_ptr<transport::Timer> timer;
+  base::MutexLock lock(mutex_);
+  timer = std::move(grace_timer_);
+}
+
+std::string ServerImpl::DebugString() const {
+  std::string text =
+      absl::StrCat("services: ", core_.services.DebugString(), "\nhandlers running: ", core_.slots.taken(), " of ",
+                   core_.options.max_handler_threads, ", calls active: ", core_.active_calls.load(),
+                   ", started: ", core_.calls_started.load(), ", refused: ", core_.calls_refused.load(),
+                   ", violations: ", core_.violations.load(), ", threads: ", core_.threads.threads(),
+                   core_.draining.load() ? ", draining\n" : "\n");
+  absl::StrAppend(&text, acceptor_->DebugString());
+  for (const auto& poller : pollers_) absl::StrAppend(&text, poller->DebugString());
+  return text;
+}
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/fork.h"
+#include "base/mutex.h"
+#include "nearcall/server.h"
+#include "rpc/acceptor.h"
+#include "rpc/poller.h"
+#include "rpc/server_core.h"
+#include "rpc/signals.h"
+#include "transport/control.h"
+
+namespace nearcall::rpc {
+
+// The server behind nearcall::Server: a door, pollers, and the way to the end:
+//
+//   serving -> draining (no new calls; what runs may finish) -> hung up (the rest is cancelled) -> closed (nothing
+//   runs)
+class ServerImpl final : public Server {
+ public:
+  explicit ServerImpl(ServerOptions options);
+  ~ServerImpl() override;
+
+  // Before Start().
+  absl::Status Register(Service* service) { return core_.services.Add(service); }
+
+  struct Door {
+    std::unique_ptr<transport::Listener> listener;
+    Acceptor::Transports transports;
+  };
+  absl::Status Start(std::vector<Door> doors);
+
+  absl::Status ServeFd(int fd) override;
+  void Wait() override;
+  void Shutdown(absl::Duration grace) override;
+  std::string DebugString() const override;
+
+ private:
+  enum class Stage { kServing, kDraining, kHungUp, kClosed };
+
+  void OnConnection(transport::Connection connection);
+  void BeginShutdown(absl::Duration grace);
+  void HangUpAll();
+  void OnDrained();
+  void Destroy();
+
+  const base::ForkGuard fork_guard_;
+  ServerCore core_;
+  std::vector<std::unique_ptr<Poller>> pollers_;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<Signals> signals_;
+
+  base::Mutex mutex_;
+  base::CondVar stage_changed_;
+  Stage stage_ ABSL_GUARDED_BY(mutex_) = Stage::kServing;
+  bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<transport::Timer> grace_timer_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace nearcall::rpc

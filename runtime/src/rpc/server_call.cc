@@ -1,0 +1,265 @@
+#include "rpc/server_call.h"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "rpc/in_handler.h"
+#include "rpc/reply_writer.h"
+#include "wire/envelope.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+// What the exception said may be what the caller must not see.
+absl::Status HandlerFailed(const char* method) {
+  return absl::UnknownError(absl::StrCat("the handler of ", method, " failed"));
+}
+
+}  // namespace
+
+// The one who answers later. Holds the call together with the thread that runs its handler.
+class ServerCallImpl::Pending final : public internal::PendingAnswer {
+ public:
+  explicit Pending(ServerCallImpl& call)
+      : call_(&call), answering_(call.core_.answering), exceptions_(std::uncaught_exceptions()) {}
+
+  ~Pending() override {
+    if (call_ == nullptr) return;
+    const char* name = call_->method_->method->info.full_name;
+    const bool thrown = std::uncaught_exceptions() > exceptions_;
+    Answer(thrown ? HandlerFailed(name)
+                  : absl::InternalError(absl::StrCat("the handler of ", name, " has dropped the call unanswered")),
+           nullptr);
+  }
+
+  void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
+    if (call_ != nullptr) Answer(status, &reply);
+  }
+
+ private:
+  void Answer(const absl::Status& status, const google::protobuf::MessageLite* reply) {
+    // The server may go as soon as the call has ended.
+    const std::shared_ptr<Latch> answering = answering_;
+    answering->Enter();
+    ServerCallImpl* const call = std::exchange(call_, nullptr);
+    call->FinishWith(status, status.ok() ? reply : nullptr);
+    if (call->session_->NeedsALook()) call->session_->AskToBeLookedAt();
+    if (call->Drop()) {
+      call->Reset();
+      delete call;
+    }
+    answering->Leave();
+  }
+
+  ServerCallImpl* call_;
+  const std::shared_ptr<Latch> answering_;
+  const int exceptions_;
+};
+
+ServerCallImpl::~ServerCallImpl() = default;
+
+std::unique_ptr<internal::PendingAnswer> ServerCallImpl::Defer() {
+  deferred_ = true;
+  holders_.store(2, std::memory_order_relaxed);
+  return std::make_unique<Pending>(*this);
+}
+
+void ServerCallImpl::Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now) {
+  const wire::FrameHeader& header = message_.header;
+  session_ = std::move(session);
+  call_id_ = header.call_id;
+  method_ = core_.services.Find(header.method_id);
+  priority_ = std::min(static_cast<Priority>(header.priority), core_.options.max_priority);
+  arrived_ = now;
+  const uint64_t longest = static_cast<uint64_t>(base::kNever);
+  deadline_ = header.time_left_ns == 0 ? base::kNever
+                                       : base::AddNs(now, static_cast<int64_t>(std::min(header.time_left_ns, longest)));
+  core_.CallBegins();
+  session_->AddCall(*this);
+}
+
+void ServerCallImpl::Reset() {
+  if (session_ == nullptr) return;
+  session_->RemoveCall(*this);
+  stop_at_deadline_.reset();
+  {
+    base::MutexLock lock(stop_mutex_);
+    stop_.reset();
+  }
+  cancelled_.store(false, std::memory_order_relaxed);
+  client_metadata_.Clear();
+  initial_metadata_.Clear();
+  trailing_metadata_.Clear();
+  answered_ = deferred_ = false;
+  holders_.store(1, std::memory_order_relaxed);
+  session_.reset();
+  core_.CallEnds();
+}
+
+void ServerCallImpl::Refuse(const absl::Status& status, ExecState exec_state) {
+  core_.calls_refused.fetch_add(1, std::memory_order_relaxed);
+  Answer(status, exec_state, nullptr);
+}
+
+void ServerCallImpl::Run() {
+  if (IsCancelled()) {
+    const bool expired = Expired();
+    Refuse(expired ? absl::DeadlineExceededError("the deadline passed before the handler could start")
+                   : absl::CancelledError("cancelled before the handler started"),
+           ExecState::kNotStarted);
+  } else if (method_ == nullptr) {
+    // The client knows the name that belongs to the number, and makes the text.
+    Refuse(absl::UnimplementedError(""), ExecState::kNotStarted);
+  } else if (DecodeMetadata()) {
+    RunHandler();
+  }
+}
+
+bool ServerCallImpl::DecodeMetadata() {
+  const uint32_t size = message_.header.envelope_size;
+  if (size == 0) return true;
+  absl::StatusOr<Metadata> metadata = wire::DecodeMetadataEnvelope(std::as_const(message_.bytes).bytes().first(size));
+  if (!metadata.ok()) {
+    Refuse(metadata.status(), ExecState::kNotStarted);
+    return false;
+  }
+  client_metadata_ = *std::move(metadata);
+  return true;
+}
+
+void ServerCallImpl::RunHandler() {
+  core_.calls_started.fetch_add(1, std::memory_order_relaxed);
+  const char* name = method_->method->info.full_name;
+  const InHandler in_handler(core_);
+  try {
+    method_->method->run(*method_->service, *this);
+  } catch (...) {
+    core_.logger->Log(LogSeverity::kError, absl::StrCat("the handler of ", name, " threw an exception"));
+    if (!deferred_ && !answered_) Answer(HandlerFailed(name), ExecState::kExecuted, nullptr);
+  }
+}
+
+bool ServerCallImpl::ParseRequest(google::protobuf::MessageLite& request) {
+  const std::span<const std::byte> payload =
+      std::as_const(message_.bytes).bytes().subspan(message_.header.envelope_size);
+  if (request.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return true;
+  Refuse(absl::InternalError(absl::StrCat("the request of ", method_->method->info.full_name, " (", payload.size(),
+                                          " B) does not parse as ", request.GetTypeName())),
+         ExecState::kNotStarted);
+  return false;
+}
+
+void ServerCallImpl::Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) {
+  FinishWith(status, status.ok() ? &reply : nullptr);
+}
+
+void ServerCallImpl::FinishWith(const absl::Status& status, const google::protobuf::MessageLite* reply) {
+  if (Expired()) {
+    Answer(absl::DeadlineExceededError("the handler took longer than the deadline allowed"), ExecState::kExecuted,
+           nullptr);
+  } else {
+    Answer(status, ExecState::kExecuted, reply);
+  }
+}
+
+void ServerCallImpl::Answer(const absl::Status& status, ExecState exec_state,
+                            const google::protobuf::MessageLite* reply) try {
+  answered_ = true;
+  if (session_->gone()) return;
+  const size_t reply_size = reply == nullptr ? 0 : reply->ByteSizeLong();
+  const absl::Status checked = CheckReply(reply_size);
+  if (checked.ok()) {
+    Send(status, exec_state, reply, reply_size);
+  } else {
+    SendInstead(checked, exec_state);
+  }
+} catch (const std::bad_alloc&) {
+  // A part of it may have gone. The client must not wait for the rest.
+  session_->HangUp();
+}
+
+// Why the answer cannot be sent as the handler made it.
+absl::Status ServerCallImpl::CheckReply(size_t reply_size) const {
+  for (const Metadata* metadata : {&initial_metadata_, &trailing_metadata_}) {
+    if (metadata->empty()) continue;
+    if (absl::Status valid = metadata->Validate(); !valid.ok()) {
+      return absl::InternalError(absl::StrCat("the handler's metadata: ", valid.message()));
+    }
+  }
+  const size_t limit = std::min(core_.options.max_message_size, session_->peer_max_message_size());
+  if (reply_size > limit) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the reply has ", reply_size, " B, more than max_message_size (", limit, " B)"));
+  }
+  return absl::OkStatus();
+}
+
+void ServerCallImpl::Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
+                          size_t reply_size) {
+  std::string envelope;
+  if (!status.ok() || !initial_metadata_.empty() || !trailing_metadata_.empty()) {
+    absl::StatusOr<std::string> encoded = wire::EncodeReplyEnvelope(
+        {.initial = initial_metadata_, .trailing = trailing_metadata_, .status = status, .exec_state = exec_state});
+    // Too much metadata, or too many details.
+    if (!encoded.ok()) return SendInstead(encoded.status(), exec_state);
+    envelope = *std::move(encoded);
+  }
+  wire::FrameHeader header;
+  header.kind = wire::FrameKind::kReply;
+  header.priority = static_cast<uint8_t>(priority_);
+  header.call_id = message_.header.call_id;
+  header.method_id = message_.header.method_id;
+  header.status = static_cast<uint8_t>(status.code());
+  header.envelope_size = static_cast<uint32_t>(envelope.size());
+  if (!envelope.empty()) header.flags |= wire::kEnvelope;
+  if (!WriteReply(session_->outbox(), session_->transport().max_frame_size(), header,
+                  std::as_bytes(std::span(envelope)), reply, reply_size)) {
+    SendInstead(absl::InternalError("the reply changed while it was serialised"), exec_state);
+  }
+}
+
+void ServerCallImpl::SendInstead(const absl::Status& status, ExecState exec_state) {
+  initial_metadata_.Clear();
+  trailing_metadata_.Clear();
+  Send(status, exec_state, nullptr, 0);
+}
+
+absl::Time ServerCallImpl::deadline() const {
+  if (deadline_ == base::kNever) return absl::InfiniteFuture();
+  return absl::Now() + absl::Nanoseconds(deadline_ - base::NowNs());
+}
+
+bool ServerCallImpl::IsCancelled() const {
+  return cancelled_.load(std::memory_order_acquire) || Expired();
+}
+
+std::stop_token ServerCallImpl::stop_token() {
+  std::stop_source source(std::nostopstate);
+  {
+    base::MutexLock lock(stop_mutex_);
+    if (stop_.has_value()) return stop_->get_token();
+    source = stop_.emplace();
+  }
+  if (deadline_ != base::kNever) {
+    auto timer = transport::StartTimer(deadline_, [source]() mutable { source.request_stop(); });
+    // It cannot fail: the connection keeps the monitor alive.
+    if (timer.ok()) stop_at_deadline_ = *std::move(timer);
+  }
+  // A cancel that came before there was somebody to tell.
+  if (cancelled_.load(std::memory_order_acquire)) source.request_stop();
+  return source.get_token();
+}
+
+std::stop_source ServerCallImpl::MarkCancelled() {
+  base::MutexLock lock(stop_mutex_);
+  cancelled_.store(true, std::memory_order_release);
+  return stop_.value_or(std::stop_source(std::nostopstate));
+}
+
+}  // namespace nearcall::rpc

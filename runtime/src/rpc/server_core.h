@@ -1,0 +1,56 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "base/log.h"
+#include "nearcall/server.h"
+#include "rpc/handler_slots.h"
+#include "rpc/latch.h"
+#include "rpc/service_table.h"
+#include "rpc/thread_pool.h"
+
+namespace nearcall::rpc {
+
+// What all parts of one server share. Made before its pollers and destroyed after them.
+struct ServerCore {
+  // Beside handlers: for each poller one thread that leads it and one that stands by.
+  static constexpr size_t kThreadsPerPoller = 2;
+
+  ServerCore(ServerOptions server_options, size_t pollers)
+      : options(std::move(server_options)),
+        logger(std::make_shared<base::Logger>(options.log_sink)),
+        slots(options.max_handler_threads),
+        threads(options.max_handler_threads + kThreadsPerPoller * pollers) {}
+
+  // A request has been accepted / its answer has been given.
+  void CallBegins() { active_calls.fetch_add(1, std::memory_order_seq_cst); }
+  void CallEnds() {
+    if (active_calls.fetch_sub(1, std::memory_order_seq_cst) == 1 && draining.load(std::memory_order_seq_cst)) {
+      on_drained();
+    }
+  }
+
+  // Threads that answer calls and are not the server's: it waits for them before it goes.
+  const std::shared_ptr<Latch> answering = std::make_shared<Latch>();
+
+  const ServerOptions options;
+  const std::shared_ptr<base::Logger> logger;
+  ServiceTable services;
+  HandlerSlots slots;
+  ThreadPool threads;
+  std::function<void()> on_drained;     // no call is active while draining; set before the first call
+  std::function<void()> on_slot_given;  // a handler has ended; set before the first call
+
+  std::atomic<bool> draining{false};  // no new calls
+  std::atomic<size_t> active_calls{0};
+  std::atomic<uint64_t> calls_started{0};
+  std::atomic<uint64_t> calls_refused{0};
+  std::atomic<uint64_t> violations{0};
+};
+
+}  // namespace nearcall::rpc

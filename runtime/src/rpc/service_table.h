@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "nearcall/service.h"
+
+namespace nearcall::rpc {
+
+// What a server can do: methods by their number on the wire. Filled before the server starts, constant afterwards.
+class ServiceTable {
+ public:
+  struct Method {
+    Service* service;
+    const internal::ServerMethod* method;
+  };
+
+  // INVALID_ARGUMENT: the service, or a method of the same number, is there already.
+  absl::Status Add(Service* service);
+
+  // nullptr if there is none.
+  const Method* Find(uint64_t method_id) const {
+    const auto found = methods_.find(method_id);
+    return found == methods_.end() ? nullptr : &found->second;
+  }
+
+  std::string DebugString() const;
+
+ private:
+  std::unordered_map<uint64_t, Method> methods_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace nearcall::rpc

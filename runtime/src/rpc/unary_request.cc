@@ -1,0 +1,142 @@
+#include "rpc/unary_request.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/exec_state.h"
+#include "base/limits.h"
+#include "nearcall/internal/unary.h"
+#include "wire/envelope.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+using base::WithExecState;
+
+absl::Status NotSent(absl::Status status) {
+  return WithExecState(std::move(status), ExecState::kNotSent);
+}
+
+}  // namespace
+
+bool GoesElsewhere(session::ClientSession& session, const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return false;
+  const ExecState exec_state = ExecStateOf(status);
+  if (exec_state == ExecState::kNotStarted) session.Retire();
+  const bool unused = exec_state == ExecState::kNotStarted || exec_state == ExecState::kNotSent;
+  return unused && !session.usable();
+}
+
+UnaryRequest::UnaryRequest(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size)
+    : method_(method),
+      options_(options),
+      max_message_size_(max_message_size),
+      priority_(options.priority.value_or(method.priority)),
+      started_(base::NowNs()) {
+  SetDeadline();
+}
+
+void UnaryRequest::SetDeadline() {
+  if (options_.timeout.has_value()) {
+    deadline_ = base::AddNs(started_, absl::ToInt64Nanoseconds(*options_.timeout));
+  } else if (!options_.deadline.has_value() && method_.timeout_ns > 0) {
+    deadline_ = base::AddNs(started_, method_.timeout_ns);
+  }
+  if (options_.deadline.has_value()) {
+    const int64_t left = absl::ToInt64Nanoseconds(*options_.deadline - absl::Now());
+    deadline_ = std::min(deadline_, base::AddNs(started_, left));
+  }
+}
+
+absl::Status UnaryRequest::Prepare(const google::protobuf::MessageLite& request) {
+  if (options_.response_metadata != nullptr) *options_.response_metadata = {};
+  if (static_cast<size_t>(priority_) >= base::kLanes) {
+    return NotSent(absl::InvalidArgumentError(absl::StrCat("CallOptions::priority is ", static_cast<int>(priority_))));
+  }
+  if (!options_.metadata.empty()) {
+    if (absl::Status status = options_.metadata.Validate(); !status.ok()) return NotSent(std::move(status));
+    absl::StatusOr<std::string> envelope = wire::EncodeMetadataEnvelope(options_.metadata);
+    if (!envelope.ok()) return NotSent(envelope.status());
+    envelope_ = *std::move(envelope);
+  }
+  payload_size_ = request.ByteSizeLong();
+  if (payload_size_ > max_message_size_) {
+    return NotSent(absl::ResourceExhaustedError(
+        absl::StrCat("the request of ", method_.full_name, " has ", payload_size_,
+                     " B, more than ChannelOptions::max_message_size (", max_message_size_, " B)")));
+  }
+  if (options_.stop_token.stop_requested()) return NotSent(absl::CancelledError("cancelled before the call was sent"));
+  if (deadline_ <= started_) {
+    return NotSent(absl::DeadlineExceededError(
+        absl::StrCat("the deadline of ", method_.full_name, " had passed before the call was sent")));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status UnaryRequest::CheckPeerLimit(const session::ClientSession& session) const {
+  if (payload_size_ <= session.peer_max_message_size()) return absl::OkStatus();
+  return NotSent(absl::ResourceExhaustedError(absl::StrCat(
+      "the request of ", method_.full_name, " has ", payload_size_,
+      " B, more than the server's ServerOptions::max_message_size (", session.peer_max_message_size(), " B)")));
+}
+
+void UnaryRequest::Describe(session::ClientCall& call) const {
+  call.method_id = method_.id;
+  call.lane = static_cast<size_t>(priority_);
+  call.started = started_;
+  call.deadline = deadline_;
+}
+
+wire::FrameHeader UnaryRequest::Header(uint64_t call_id) const {
+  wire::FrameHeader header;
+  header.kind = wire::FrameKind::kRequest;
+  header.flags = static_cast<uint8_t>((envelope_.empty() ? 0 : wire::kEnvelope) | (fail_fast() ? wire::kDoNotWait : 0));
+  header.priority = static_cast<uint8_t>(priority_);
+  header.call_id = call_id;
+  header.method_id = method_.id;
+  header.envelope_size = static_cast<uint32_t>(envelope_.size());
+  if (deadline_ != base::kNever) {
+    // A clock is read here only for calls with a deadline. 0 would mean none.
+    header.time_left_ns = static_cast<uint64_t>(std::max<int64_t>(1, deadline_ - base::NowNs()));
+  }
+  return header;
+}
+
+void UnaryRequest::Serialize(const google::protobuf::MessageLite& request, std::byte* to) const {
+  if (!envelope_.empty()) std::memcpy(to, envelope_.data(), envelope_.size());
+  // Prepare() has cached the sizes.
+  request.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(to + envelope_.size()));
+}
+
+absl::Status UnaryRequest::StatusOf(const absl::Status& failure, const wire::Message& answer) const {
+  if (!failure.ok()) return failure;
+  const wire::FrameHeader& header = answer.header;
+  if (header.envelope_size == 0 && header.status == 0) return absl::OkStatus();
+  absl::StatusOr<wire::ReplyEnvelope> envelope = wire::DecodeReplyEnvelope(
+      static_cast<absl::StatusCode>(header.status), answer.bytes.bytes().first(header.envelope_size));
+  if (!envelope.ok()) return WithExecState(envelope.status(), ExecState::kExecuted);
+  if (options_.response_metadata != nullptr) {
+    options_.response_metadata->initial = std::move(envelope->initial);
+    options_.response_metadata->trailing = std::move(envelope->trailing);
+  }
+  // The server knows only the number of a method that it does not have.
+  if (envelope->status.code() == absl::StatusCode::kUnimplemented && envelope->exec_state == ExecState::kNotStarted) {
+    return WithExecState(internal::Unimplemented(method_), ExecState::kNotStarted);
+  }
+  return envelope->status;
+}
+
+absl::Status UnaryRequest::Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const {
+  const std::span<const std::byte> payload = answer.bytes.bytes().subspan(answer.header.envelope_size);
+  if (reply.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return absl::OkStatus();
+  reply.Clear();
+  return WithExecState(absl::InternalError(absl::StrCat("the reply of ", method_.full_name, " does not parse")),
+                       ExecState::kExecuted);
+}
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,23 @@
+#include "session/client_call.h"
+
+#include "session/completion_queue.h"
+
+namespace nearcall::session {
+
+void ClientCall::Complete() {
+  if (completions != nullptr) {
+    completions->Push(*this);
+  } else {
+    waiter.Finish();
+  }
+}
+
+void ClientCall::Poke() {
+  if (completions != nullptr) {
+    completions->Poke();
+  } else {
+    waiter.Poke();
+  }
+}
+
+}  // namespace nearcall::session

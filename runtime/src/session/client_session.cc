@@ -1,0 +1,544 @@
+#include "session/client_session.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/exec_state.h"
+#include "base/no_memory.h"
+#include "base/status.h"
+#include "base/yield.h"
+
+namespace nearcall::session {
+
+namespace {
+
+using base::SteadyNs;
+using base::WithExecState;
+
+// Frames taken before the room is given back and the caller looks at its own call.
+constexpr int kFramesPerTurn = 64;
+
+// After these many times its usual latency a waiting call rings the server.
+constexpr int64_t kWatchdogFactor = 4;
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::Connection connection,
+                                                                    const ClientSessionOptions& options,
+                                                                    std::shared_ptr<base::Logger> logger,
+                                                                    std::string address) {
+  base::Fd control = std::move(connection.control);
+  base::Fd pidfd = std::move(connection.peer_pidfd);
+  std::shared_ptr<ClientSession> session(
+      new ClientSession(std::move(connection), options, std::move(logger), std::move(address)));
+  absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
+      transport::WatchControl(std::move(control), std::move(pidfd), session);
+  if (!watched.ok()) return watched.status();
+  base::MutexLock lock(session->mutex_);
+  session->control_ = *std::move(watched);
+  // A violation may have come in before there was anything to hang up.
+  if (session->broken_.load(std::memory_order_acquire)) session->control_->HangUp();
+  return session;
+}
+
+ClientSession::ClientSession(transport::Connection connection, const ClientSessionOptions& options,
+                             std::shared_ptr<base::Logger> logger, std::string address)
+    : address_(std::move(address)),
+      transport_(std::move(connection.transport)),
+      peer_(connection.peer),
+      peer_max_message_size_(connection.peer_terms.max_message_size),
+      logger_(std::move(logger)),
+      max_queued_bytes_(options.max_queued_bytes),
+      max_spin_ns_(options.max_spin_ns),
+      outbox_(*transport_, connection.local_id),
+      inbox_(*transport_, connection.peer_id, options.max_message_size),
+      spin_(options.max_spin_ns),
+      calls_(std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight)) {
+  // Awake, and where.
+  transport_->Disarm();
+}
+
+ClientSession::~ClientSession() = default;
+
+// --- the way of a call ---
+
+absl::Status ClientSession::Begin(ClientCall& call, bool fail_fast) {
+  base::MutexLock lock(mutex_);
+  base::ListNode<WaitsForSlot>& place = call;
+  try {
+    for (;;) {
+      if (!call.failure.ok()) break;
+      if (dead()) {
+        call.failure = WithExecState(GoneStatus(), ExecState::kNotSent);
+        break;
+      }
+      // First come, first served: a newcomer does not overtake those who wait.
+      if (!full() && (slot_queue_.empty() || slot_queue_.front() == &call)) {
+        calls_.Insert(call);
+        break;
+      }
+      if (fail_fast) {
+        call.failure = WithExecState(absl::ResourceExhaustedError(WhyFull()), ExecState::kNotSent);
+        break;
+      }
+      if (base::NowNs() >= call.deadline) {
+        call.failure = WithExecState(absl::DeadlineExceededError(WhyFull()), ExecState::kNotSent);
+        break;
+      }
+      if (!place.linked()) slot_queue_.PushBack(call);
+      mutex_.Unlock();
+      // Reading, if nobody else does: what waits for room may belong to calls that have ended.
+      WaitUntil(call, call.deadline, [&] { return BeginsOrFails(call); });
+      mutex_.Lock();
+    }
+  } catch (const std::bad_alloc&) {
+    call.failure = base::NoMemory();
+  }
+  place.Unlink();
+  // Several places may have become free at once, and all who gave them have poked the same one.
+  PokeNextForSlot();
+  return call.failure;
+}
+
+bool ClientSession::BeginsOrFails(const ClientCall& call) {
+  base::MutexLock lock(mutex_);
+  return !call.failure.ok() || dead() || (!full() && slot_queue_.front() == &call);
+}
+
+bool ClientSession::full() const {
+  return calls_.full() || outbox_.bytes_waiting() > max_queued_bytes_;
+}
+
+void ClientSession::PokeNextForSlot() {
+  ClientCall* next = slot_queue_.front();
+  if (next != nullptr && !full()) PokeCall(*next);
+}
+
+// Whoever waits for `call` looks again, even if it is he who reads.
+void ClientSession::PokeCall(ClientCall& call) {
+  call.Poke();
+  if (reader_ == &WaiterOf(call)) transport_->Interrupt();
+}
+
+const ClientCall& ClientSession::WaiterOf(const ClientCall& call) {
+  return call.completions == nullptr ? call : call.completions->proxy();
+}
+
+std::string ClientSession::WhyFull() {
+  if (outbox_.bytes_waiting() > max_queued_bytes_) {
+    return absl::StrCat(outbox_.bytes_waiting(), " B of requests to ", address_, " wait for room in the ",
+                        transport_name(), " transport, more than ChannelOptions::max_queued_bytes (", max_queued_bytes_,
+                        " B)");
+  }
+  return absl::StrCat(calls_.in_use(), " calls to ", address_,
+                      " are in flight, as many as ChannelOptions::max_calls_in_flight and the server's "
+                      "ServerOptions::max_queued_calls allow");
+}
+
+bool ClientSession::TrySend(ClientCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write) {
+  call.sent = !call.waiter.finished() && outbox_.TrySend(header, size, write);
+  if (call.sent) WakeReaderForRest();
+  return call.sent;
+}
+
+bool ClientSession::Send(ClientCall& call, Outgoing& message, bool fail_fast) {
+  message.sender = &call.waiter;
+  const bool first = !message.started;
+  if (!call.waiter.finished()) {
+    if (outbox_.Offer(message)) {
+      call.sent = message.fragmenter.done();
+      WakeReaderForRest();
+      return true;
+    }
+    if (first && fail_fast) {
+      Abandon(call, message,
+              absl::ResourceExhaustedError(absl::StrCat("no room in the ", transport_name(), " transport to ", address_,
+                                                        ": the server is not keeping up; retry later or let the call "
+                                                        "wait")));
+      return false;
+    }
+    WakeReader();
+    WaitUntil(call, call.deadline, [&] { return !outbox_.Waits(message); });
+    base::MutexLock lock(mutex_);
+    PokeNextForSlot();  // fewer bytes wait now
+  }
+  if (!call.waiter.finished() && !outbox_.Waits(message)) {
+    call.sent = message.fragmenter.done();
+    return true;
+  }
+  Abandon(call, message,
+          absl::DeadlineExceededError(absl::StrCat("deadline passed while the request waited for room in the ",
+                                                   transport_name(), " transport to ", address_)));
+  return false;
+}
+
+void ClientSession::Abandon(ClientCall& call, Outgoing& message, absl::Status failure) {
+  outbox_.Withdraw(message);
+  // The last frame may have gone in the last moment.
+  call.sent = message.fragmenter.done();
+  GiveUp(call, std::move(failure));
+}
+
+void ClientSession::GiveUp(ClientCall& call, absl::Status failure) {
+  FailOwn(call, std::move(failure));
+  Settle(call);
+}
+
+void ClientSession::Wait(ClientCall& call) {
+  WaitUntil(call, call.deadline, [] { return false; });
+  if (!call.waiter.finished()) {
+    FailOwn(call, NoReplyStatus());
+  }
+  Settle(call);
+  if (call.slept) LearnLatency(call);
+}
+
+// Who ends a call from outside cannot know how much of its request has gone: "maybe executed" is what they say. The
+// owner knows better.
+void ClientSession::Settle(ClientCall& call) {
+  if (call.failure.ok() || call.sent || ExecStateOf(call.failure) != ExecState::kMaybeExecuted) return;
+  call.failure = WithExecState(std::move(call.failure), ExecState::kNotSent);
+}
+
+void ClientSession::End(ClientCall& call) {
+  base::MutexLock lock(mutex_);
+  calls_.Release(call);
+  PokeNextForSlot();
+}
+
+void ClientSession::Cancel(ClientCall& call) {
+  uint64_t id;
+  if (!FailEarly(call, absl::CancelledError("the call was cancelled by its caller"), id)) return;
+  control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = id});
+}
+
+void ClientSession::Expire(ClientCall& call) {
+  uint64_t id;
+  FailEarly(call, NoReplyStatus(), id);
+}
+
+void ClientSession::EndForWantOfMemory(ClientCall& call) {
+  uint64_t id;
+  FailEarly(call, base::NoMemory(), id);
+}
+
+absl::Status ClientSession::NoReplyStatus() const {
+  return absl::DeadlineExceededError(
+      absl::StrCat("no reply from ", address_, " (", transport_name(), ") within the deadline"));
+}
+
+// True if this has ended a call that was in flight, as number `id`.
+bool ClientSession::FailEarly(ClientCall& call, const absl::Status& failure, uint64_t& id) {
+  base::MutexLock lock(mutex_);
+  id = call.id;
+  if (id == 0) {
+    call.failure = WithExecState(failure, ExecState::kNotSent);
+    PokeCall(call);
+    return false;
+  }
+  if (calls_.Take(id) == nullptr) return false;
+  Fail(call, failure);
+  return true;
+}
+
+// Ends the owner's own call, or, if somebody is just ending it, waits for that.
+void ClientSession::FailOwn(ClientCall& call, absl::Status failure) {
+  {
+    base::MutexLock lock(mutex_);
+    if (calls_.Take(call.id) != nullptr) Fail(call, std::move(failure));
+  }
+  while (!call.waiter.finished()) call.waiter.Wait(base::kNever);
+}
+
+void ClientSession::Fail(ClientCall& call, absl::Status failure) {
+  call.failure = std::move(failure);
+  const ClientCall* waits = &WaiterOf(call);
+  call.Complete();
+  if (reader_ == waits) transport_->Interrupt();
+}
+
+// --- the elected reader ---
+
+void ClientSession::WaitUntil(ClientCall& call, SteadyNs until, Ready ready) try {
+  while (!call.waiter.finished() && !ready()) {
+    if (TakeRole(call)) {
+      Read(call, until, ready);
+    } else {
+      call.slept = true;
+      call.waiter.Wait(std::min(until, WatchdogTime(call)));
+    }
+    if (call.waiter.finished() || ready()) break;
+    const SteadyNs now = base::NowNs();
+    if (now >= until) break;
+    RingIfLate(call, now);
+  }
+  LeaveRole(call);
+} catch (const std::bad_alloc&) {
+  LeaveRole(call);
+  throw;
+}
+
+bool ClientSession::TakeRole(ClientCall& call) {
+  base::MutexLock lock(mutex_);
+  base::ListNode<WaitsForRole>& place = call;
+  if (reader_ == nullptr) reader_ = &call;
+  if (reader_ == &call) {
+    place.Unlink();
+    return true;
+  }
+  if (!place.linked()) waiting_.PushBack(call);
+  return false;
+}
+
+void ClientSession::LeaveRole(ClientCall& call) {
+  base::MutexLock lock(mutex_);
+  base::ListNode<WaitsForRole>& place = call;
+  place.Unlink();
+  if (reader_ != &call) return;
+  // To the one who has waited longest, at once: if the role were free until he wakes, a caller that never sleeps would
+  // take it again and again, and the others would only run when it loses its CPU.
+  reader_ = waiting_.PopFront();
+  if (reader_ != nullptr) reader_->waiter.Poke();
+}
+
+void ClientSession::Read(ClientCall& call, SteadyNs until, Ready ready) {
+  for (;;) {
+    const bool was_dead = dead();
+    const bool progress = !broken_.load(std::memory_order_acquire) && ReadFrames(call);
+    if (call.waiter.finished() || ready()) return;
+    if (!progress && was_dead) {
+      // What the peer published before its end has been read.
+      base::UntilThereIsMemory([this] { FailAll(); });
+      return;
+    }
+    if (!progress) SpinThenSleep(call, until);
+    if (call.waiter.finished() || ready()) return;
+    // Who neither slept nor read for others was too fast to be worth a clock.
+    if (!call.slept && !progress) continue;
+    const SteadyNs now = base::NowNs();
+    if (now >= until) return;
+    RingIfLate(call, now);
+  }
+}
+
+bool ClientSession::ReadFrames(ClientCall& call) {
+  bool progress = false;
+  for (int i = 0; i < kFramesPerTurn && !call.waiter.finished() && !broken_.load(std::memory_order_relaxed); ++i) {
+    const Inbox::Event event = inbox_.Next(message_);
+    if (event == Inbox::Event::kEmpty) break;
+    progress = true;
+    TakeMessage(event);
+  }
+  if (progress) inbox_.Release();
+  return progress;
+}
+
+void ClientSession::TakeMessage(Inbox::Event event) try {
+  switch (event) {
+    case Inbox::Event::kMessage:
+      Deliver();
+      break;
+    case Inbox::Event::kTooLarge:
+    case Inbox::Event::kNoMemory:
+      Refuse(event);
+      break;
+    case Inbox::Event::kBroken:
+      Break(inbox_.error());
+      break;
+    default:
+      break;
+  }
+} catch (const std::bad_alloc&) {
+  // The message is lost, and with it a call's end, unless all calls end.
+  Break(base::NoMemory());
+}
+
+void ClientSession::Deliver() {
+  ClientCall* call = TakeAnswered();
+  if (call == nullptr) return;
+  std::swap(call->reply, message_);
+  call->Complete();
+}
+
+// A reply that this side does not take.
+void ClientSession::Refuse(Inbox::Event why) {
+  const size_t size = message_.header.message_size;
+  const std::string text = why == Inbox::Event::kTooLarge
+                               ? absl::StrCat("the reply has ", size, " B, more than ChannelOptions::max_message_size")
+                               : absl::StrCat("no memory for a reply of ", size, " B");
+  ClientCall* call = TakeAnswered();
+  if (call == nullptr) return;
+  call->failure = WithExecState(absl::ResourceExhaustedError(text), ExecState::kExecuted);
+  call->Complete();
+}
+
+// Takes out the call that message_ answers: nullptr if there is none, or message_ is no answer to it.
+ClientCall* ClientSession::TakeAnswered() {
+  const wire::FrameHeader& header = message_.header;
+  if (header.kind != wire::FrameKind::kReply) {
+    Break(absl::InternalError(absl::StrCat("expected a reply, got a frame of kind ", static_cast<int>(header.kind))));
+    return nullptr;
+  }
+  ClientCall* call;
+  {
+    base::MutexLock lock(mutex_);
+    call = calls_.Take(header.call_id);
+  }
+  // Cancelled, or past its deadline: the reply comes too late.
+  if (call == nullptr || call->method_id == header.method_id) return call;
+  Break(absl::InternalError("a reply carries another method than its call"));
+  base::MutexLock lock(mutex_);
+  Fail(*call, GoneStatus());
+  return nullptr;
+}
+
+// Spins while that can help: while the peer is awake on another CPU. A peer that is just being woken may have been put
+// on this very CPU, and gets it.
+template <typename Look>
+bool ClientSession::SpinFor(Look&& look) {
+  if (max_spin_ns_ == 0 || !transport_->can_spin()) return false;
+  if (transport_->peer_cpu() < 0) {
+    base::YieldUntil([&] { return transport_->peer_cpu() >= 0 || look(); }, spin_.max_spin_ns());
+  }
+  const int peer = transport_->peer_cpu();
+  return peer >= 0 && peer != ::sched_getcpu() ? spin_.Spin(look) : look();
+}
+
+void ClientSession::SpinThenSleep(ClientCall& call, SteadyNs until) {
+  // It may have been the caller's own frame that went.
+  if (outbox_.has_waiting() && Pump()) return;
+  const size_t room = outbox_.has_waiting() ? outbox_.RoomWanted() : 0;
+  const auto something_to_do = [&] {
+    size_t size;
+    return call.waiter.finished() || transport_->Peek(size) != transport::Transport::ReadState::kEmpty ||
+           (room != 0 && Pump());
+  };
+  if (!SpinFor(something_to_do)) Sleep(call, until, room);
+}
+
+// Sends what fits of what waits. True if anything went.
+bool ClientSession::Pump() {
+  if (!outbox_.PumpSome()) return false;
+  base::MutexLock lock(mutex_);
+  PokeNextForSlot();  // fewer bytes wait now
+  return true;
+}
+
+void ClientSession::Sleep(ClientCall& call, SteadyNs until, size_t room) {
+  call.slept = true;
+  const uint32_t interest = transport::Transport::kFrames | (room != 0 ? transport::Transport::kRoom : 0u);
+  if (transport_->Arm(interest, room)) return;
+  const SteadyNs slice_end = base::AddNs(base::NowNs(), base::kBusyWaitSliceNs);
+  if (!call.waiter.finished() && !dead()) {
+    transport_->Wait(std::min({until, slice_end, WatchdogTime(call)}));
+  }
+  transport_->Disarm();
+}
+
+SteadyNs ClientSession::WatchdogTime(const ClientCall& call) const {
+  if (!call.sent) return base::kNever;
+  if (call.ring_at != 0) return call.ring_at;
+  const int64_t usual = usual_latency_ns_[call.lane].load(std::memory_order_relaxed);
+  return call.started + std::clamp(kWatchdogFactor * usual, base::kWatchdogMinNs, base::kWatchdogMaxNs);
+}
+
+// The client is the watchdog of a server whose reading thread is stuck in a handler: a standby thread is woken by this.
+// Not once only: a ring that comes before the thread gets stuck says nothing. Twice as late each time, so that a call
+// whose own handler is slow costs next to nothing.
+void ClientSession::RingIfLate(ClientCall& call, SteadyNs now) {
+  if (now < WatchdogTime(call)) return;
+  call.ring_at = now + std::min(now - call.started, base::kBusyWaitSliceNs);
+  if (!transport_->Ring()) control()->Send({.kind = transport::ControlMessage::Kind::kRing});
+}
+
+void ClientSession::LearnLatency(const ClientCall& call) {
+  std::atomic<int64_t>& usual = usual_latency_ns_[call.lane];
+  const int64_t before = usual.load(std::memory_order_relaxed);
+  // One call that took long (a lost time slice, a slow handler) must not delay the watchdog of the next ones much.
+  const int64_t latency =
+      std::min(base::NowNs() - call.started, std::max(kWatchdogFactor * before, base::kWatchdogMinNs));
+  usual.store(before + (latency - before) / 8, std::memory_order_relaxed);
+}
+
+// --- the end of the connection ---
+
+transport::ControlChannel* ClientSession::control() {
+  base::MutexLock lock(mutex_);
+  return control_.get();
+}
+
+absl::Status ClientSession::GoneStatus() {
+  // The calls that it ends are on different threads.
+  if (!violation_.ok()) return base::UnsharedCopy(violation_);
+  return absl::UnavailableError(
+      absl::StrCat("the server at ", address_, " (pid ", peer_.pid, ", ", transport_name(), ") has gone away"));
+}
+
+absl::Status ClientSession::GoneStatusOrNoMemory() try { return GoneStatus(); } catch (const std::bad_alloc&) {
+  return base::NoMemory();
+}
+
+void ClientSession::FailAll() {
+  outbox_.Close();
+  base::MutexLock lock(mutex_);
+  for (ClientCall* call : calls_.TakeAll()) Fail(*call, GoneStatusOrNoMemory());
+  slot_queue_.ForEachUntil([](ClientCall& call) {
+    call.Poke();
+    return false;
+  });
+}
+
+void ClientSession::Break(const absl::Status& violation) {
+  const std::string text = absl::StrCat("protocol violation by the server at ", address_, " (pid ", peer_.pid, ", ",
+                                        transport_name(), "): ", violation.message(), "; the connection is closed");
+  {
+    base::MutexLock lock(mutex_);
+    if (!violation_.ok()) return;
+    violation_ = absl::InternalError(text);
+  }
+  broken_.store(true, std::memory_order_release);
+  logger_->Log(LogSeverity::kError, text);
+  if (transport::ControlChannel* control = this->control()) control->HangUp();
+  WakeReader();
+}
+
+// What the transport has not taken yet waits for room, and so must whoever reads: he may be asleep already, for replies
+// only.
+void ClientSession::WakeReaderForRest() {
+  if (outbox_.has_waiting()) WakeReader();
+}
+
+void ClientSession::WakeReader() {
+  base::MutexLock lock(mutex_);
+  if (reader_ != nullptr) transport_->Interrupt();
+}
+
+void ClientSession::OnControl(const transport::ControlMessage& message) {
+  if (message.kind == transport::ControlMessage::Kind::kGoAway) Retire();
+}
+
+void ClientSession::OnPeerGone() {
+  peer_gone_.store(true, std::memory_order_release);
+  WakeReader();
+}
+
+void ClientSession::OnControlViolation(const char* what) {
+  Break(absl::InternalError(what));
+}
+
+std::string ClientSession::DebugString() {
+  const size_t kept = outbox_.bytes_kept();
+  const uint64_t frames_sent = outbox_.frames_sent();
+  base::MutexLock lock(mutex_);
+  return absl::StrCat("connection to ", address_, " over ", transport_name(), ", server pid ", peer_.pid, " uid ",
+                      peer_.uid, ": ", calls_.in_use(), " calls in flight, ", frames_sent, " frames sent, ", kept,
+                      " B held back", dead() ? ", dead" : "",
+                      going_away_.load(std::memory_order_relaxed) ? ", going away" : "");
+}
+
+}  // namespace nearcall::session

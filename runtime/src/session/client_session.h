@@ -1,0 +1,201 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/intrusive_list.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/spin_policy.h"
+#include "session/call_table.h"
+#include "session/client_call.h"
+#include "session/completion_queue.h"
+#include "session/inbox.h"
+#include "session/outbox.h"
+#include "transport/connection.h"
+#include "transport/control.h"
+
+namespace nearcall::session {
+
+struct ClientSessionOptions {
+  size_t max_message_size;
+  size_t max_calls_in_flight;
+  size_t max_queued_bytes;
+  int64_t max_spin_ns;
+};
+
+// One connection to a server, with its calls in flight. No thread of its own: callers that wait elect one of themselves
+// to read for all. The reader hands the others the bytes of their replies, and passes the role to the one who has
+// waited longest when its own reply has come or its time is up. One of these may be the thread that waits for all
+// asynchronous calls (CompletionQueue).
+//
+// The way of a blocking call: Begin, then TrySend or (Send for each piece), then Wait, then End. After Begin the call
+// ends exactly once: with a reply, or with a failure (deadline, cancel, death of the peer, violation).
+//
+// Thread-safe. Owned by the channel that made it and by the calls that use it.
+class ClientSession final : public transport::ControlSink {
+ public:
+  static absl::StatusOr<std::shared_ptr<ClientSession>> Start(transport::Connection connection,
+                                                              const ClientSessionOptions& options,
+                                                              std::shared_ptr<base::Logger> logger,
+                                                              std::string address);
+  ~ClientSession() override;
+
+  // Registers `call`. When all slots are taken, or too much waits for room already: waits until the call's deadline, or
+  // fails at once. RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, UNAVAILABLE, CANCELLED, all "not sent".
+  absl::Status Begin(ClientCall& call, bool fail_fast);
+
+  // Sends a request of one frame, serialised in place by `write`. False: no room now.
+  bool TrySend(ClientCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write);
+
+  // Sends the next frame of `message`; without room waits for it, or (fail_fast, first frame) ends the call with
+  // RESOURCE_EXHAUSTED. False: the call has ended, and the message has been withdrawn.
+  bool Send(ClientCall& call, Outgoing& message, bool fail_fast);
+
+  // Gives up a call that cannot be sent to its end: its message is withdrawn, and it ends with `failure` if it has not
+  // ended.
+  void Abandon(ClientCall& call, Outgoing& message, absl::Status failure);
+
+  // The same for a call of which nothing waits to be sent.
+  void GiveUp(ClientCall& call, absl::Status failure);
+
+  // Until the call has ended, by its deadline if by nothing else.
+  void Wait(ClientCall& call);
+
+  // The owner is done with the call.
+  void End(ClientCall& call);
+
+  // Ends the call with CANCELLED, unless it has ended, and tells the server. Any thread, as long as the call exists;
+  // before Begin() too.
+  void Cancel(ClientCall& call);
+
+  // --- the way of an asynchronous call: TryBegin, Post, Serve; when it comes out of its queue, End ---
+
+  enum class Begun {
+    kYes,
+    kFull,   // no slot now, or too much waits for room; the queue is poked when to try again (see LeaveSlotQueue)
+    kGone,   // the connection takes no more calls
+    kEnded,  // it was cancelled, or expired, before
+  };
+  Begun TryBegin(ClientCall& call);
+
+  // No call of this queue waits for a slot any more.
+  void LeaveSlotQueue(CompletionQueue& queue);
+
+  // Sends a request, and keeps what finds no room. Its call may end before this returns. kLater: the server need not
+  // see it before Publish(). A request that is kept moves out of `bytes`.
+  void Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when);
+  void Publish();
+
+  // Reads replies, for this queue's calls and everybody's, until there is news in the queue or `until`.
+  void Serve(CompletionQueue& queue, base::SteadyNs until);
+
+  // Ends Serve(), or the next one.
+  void Wake(CompletionQueue& queue);
+
+  // Ends the call with DEADLINE_EXCEEDED, unless it has ended.
+  void Expire(ClientCall& call);
+
+  // The same with RESOURCE_EXHAUSTED.
+  void EndForWantOfMemory(ClientCall& call);
+
+  // Whether new calls may start here: not broken, not hung up, not told to go away.
+  bool usable() const { return !going_away_.load(std::memory_order_acquire) && !dead(); }
+
+  // No further calls start here: the server refuses them.
+  void Retire() { going_away_.store(true, std::memory_order_release); }
+
+  size_t max_frame_size() const { return transport_->max_frame_size(); }
+  size_t bytes_waiting() const { return outbox_.bytes_waiting(); }
+  size_t peer_max_message_size() const { return peer_max_message_size_; }
+  absl::string_view transport_name() const { return transport_->name(); }
+  std::string DebugString();
+
+  // transport::ControlSink
+  void OnControl(const transport::ControlMessage& message) override;
+  void OnPeerGone() override;
+  void OnControlViolation(const char* what) override;
+
+ private:
+  ClientSession(transport::Connection connection, const ClientSessionOptions& options,
+                std::shared_ptr<base::Logger> logger, std::string address);
+
+  bool dead() const { return peer_gone_.load(std::memory_order_acquire) || broken_.load(std::memory_order_acquire); }
+
+  using Ready = absl::FunctionRef<bool()>;
+  void WaitUntil(ClientCall& call, base::SteadyNs until, Ready ready);
+  bool TakeRole(ClientCall& call);
+  void LeaveRole(ClientCall& call);
+  void Read(ClientCall& call, base::SteadyNs until, Ready ready);
+  bool ReadFrames(ClientCall& call);
+  void TakeMessage(Inbox::Event event);
+  void Deliver();
+  void Refuse(Inbox::Event why);
+  ClientCall* TakeAnswered();
+  void SpinThenSleep(ClientCall& call, base::SteadyNs until);
+  bool Pump() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Sleep(ClientCall& call, base::SteadyNs until, size_t room);
+  template <typename Look>
+  bool SpinFor(Look&& look);
+  base::SteadyNs WatchdogTime(const ClientCall& call) const;
+  void RingIfLate(ClientCall& call, base::SteadyNs now);
+  void LearnLatency(const ClientCall& call);
+  void Fail(ClientCall& call, absl::Status failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FailOwn(ClientCall& call, absl::Status failure);
+  bool FailEarly(ClientCall& call, const absl::Status& failure, uint64_t& id);
+  absl::Status NoReplyStatus() const;
+  static void Settle(ClientCall& call);
+  bool BeginsOrFails(const ClientCall& call) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void PokeNextForSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void PokeCall(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static const ClientCall& WaiterOf(const ClientCall& call);
+  absl::Status GoneStatus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status GoneStatusOrNoMemory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FailAll();
+  std::string WhyFull() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  transport::ControlChannel* control();
+  void Break(const absl::Status& violation);
+  void WakeReaderForRest() ABSL_LOCKS_EXCLUDED(mutex_);
+  void WakeReader() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Constant after construction.
+  const std::string address_;
+  const std::unique_ptr<transport::Transport> transport_;
+  const PeerIdentity peer_;
+  const size_t peer_max_message_size_;
+  const std::shared_ptr<base::Logger> logger_;
+  const size_t max_queued_bytes_;
+  const int64_t max_spin_ns_;
+
+  // Synchronise themselves.
+  Outbox outbox_;
+  std::atomic<bool> peer_gone_{false};
+  std::atomic<bool> broken_{false};
+  std::atomic<bool> going_away_{false};
+  std::array<std::atomic<int64_t>, base::kLanes> usual_latency_ns_{};
+
+  // Touched by the reader only.
+  Inbox inbox_;
+  base::SpinPolicy spin_;
+  wire::Message message_;
+
+  base::Mutex mutex_;
+  std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
+  CallTable calls_ ABSL_GUARDED_BY(mutex_);
+  ClientCall* reader_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  base::List<ClientCall, WaitsForRole> waiting_ ABSL_GUARDED_BY(mutex_);
+  base::List<ClientCall, WaitsForSlot> slot_queue_ ABSL_GUARDED_BY(mutex_);
+  absl::Status violation_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace nearcall::session

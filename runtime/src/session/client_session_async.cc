@@ -1,0 +1,66 @@
+#include <cstring>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "base/limits.h"
+#include "session/client_session.h"
+
+// ClientSession: the way of an asynchronous call.
+namespace nearcall::session {
+
+ClientSession::Begun ClientSession::TryBegin(ClientCall& call) {
+  base::MutexLock lock(mutex_);
+  if (!call.failure.ok()) return Begun::kEnded;
+  if (!usable()) return Begun::kGone;
+  ClientCall& proxy = call.completions->proxy();
+  if (!full() && (slot_queue_.empty() || slot_queue_.front() == &proxy)) {
+    calls_.Insert(call);
+    return Begun::kYes;
+  }
+  base::ListNode<WaitsForSlot>& place = proxy;
+  if (!place.linked()) slot_queue_.PushBack(proxy);
+  return Begun::kFull;
+}
+
+void ClientSession::LeaveSlotQueue(CompletionQueue& queue) {
+  base::MutexLock lock(mutex_);
+  base::ListNode<WaitsForSlot>& place = queue.proxy();
+  place.Unlink();
+  PokeNextForSlot();
+}
+
+void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when) {
+  const size_t size = bytes.size();
+  const auto write = [&](std::span<std::byte> to) {
+    if (size != 0) std::memcpy(to.data(), bytes.data(), size);
+  };
+  const bool small = size <= base::kInPlaceMax && wire::kHeaderSize + size <= max_frame_size();
+  if (!small || !outbox_.TrySend(header, size, write, when)) {
+    auto message = std::make_unique<Outgoing>(header, size, max_frame_size());
+    message->kept = std::move(bytes);
+    outbox_.Keep(std::move(message));
+  }
+  WakeReaderForRest();
+}
+
+void ClientSession::Publish() {
+  Pump();
+  WakeReaderForRest();
+}
+
+void ClientSession::Serve(CompletionQueue& queue, base::SteadyNs until) {
+  ClientCall& proxy = queue.proxy();
+  proxy.started = base::NowNs();
+  proxy.sent = true;
+  proxy.ring_at = 0;
+  WaitUntil(proxy, until, [&queue] { return queue.has_news(); });
+}
+
+void ClientSession::Wake(CompletionQueue& queue) {
+  base::MutexLock lock(mutex_);
+  queue.Poke();
+  if (reader_ == &queue.proxy()) transport_->Interrupt();
+}
+
+}  // namespace nearcall::session

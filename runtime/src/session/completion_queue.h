@@ -1,0 +1,54 @@
+#pragma once
+
+#include <atomic>
+
+#include "absl/base/thread_annotations.h"
+#include "base/intrusive_list.h"
+#include "base/mutex.h"
+#include "session/client_call.h"
+
+namespace nearcall::session {
+
+// The asynchronous calls of one connection that have ended, and the one thread that waits for all of them. Among those
+// who wait on the session it stands for them as a call of its own, the proxy, that never ends.
+//
+// Push() and Poke() by any thread, under the session's lock too; the rest by the thread that waits.
+class CompletionQueue {
+ public:
+  CompletionQueue() { proxy_.completions = this; }
+  CompletionQueue(const CompletionQueue&) = delete;
+  CompletionQueue& operator=(const CompletionQueue&) = delete;
+
+  void Push(ClientCall& call) {
+    // SUBTLE: poked under the lock too. The thread that waits may take the call out at once, and the queue, if this was
+    // its last, is gone.
+    base::MutexLock lock(mutex_);
+    completed_.PushBack(call);
+    Poke();
+  }
+
+  // There is news for the thread that waits.
+  void Poke() {
+    news_.store(true, std::memory_order_seq_cst);
+    proxy_.waiter.Poke();
+  }
+  bool has_news() const { return news_.load(std::memory_order_seq_cst); }
+  // Before it looks at what the news is.
+  void ForgetNews() { news_.store(false, std::memory_order_seq_cst); }
+
+  // nullptr: none. The caller owns the call again.
+  ClientCall* Pop() {
+    base::MutexLock lock(mutex_);
+    return completed_.PopFront();
+  }
+
+  ClientCall& proxy() { return proxy_; }
+
+ private:
+  ClientCall proxy_;
+  std::atomic<bool> news_{false};
+  base::Mutex mutex_;
+  base::List<ClientCall, IsCompleted> completed_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace nearcall::session

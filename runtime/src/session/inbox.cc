@@ -1,0 +1,56 @@
+#include "session/inbox.h"
+
+#include <array>
+#include <span>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+
+namespace nearcall::session {
+
+Inbox::Event Inbox::Next(wire::Message& message) {
+  using ReadState = transport::Transport::ReadState;
+  if (!error_.ok()) return Event::kBroken;
+  size_t size = 0;
+  const ReadState state = transport_.Peek(size);
+  if (state == ReadState::kEmpty) return Event::kEmpty;
+  if (state == ReadState::kBroken) return Break(transport_.error());
+  if (size < wire::kHeaderSize) {
+    return Break(absl::InternalError(absl::StrCat("a frame of ", size, " B, less than its header")));
+  }
+  std::array<std::byte, wire::kHeaderSize> raw;
+  transport_.CopyOut(0, raw);
+  wire::FrameHeader header;
+  if (absl::Status status = wire::DecodeHeader(raw, size, header); !status.ok()) return Break(std::move(status));
+  if (header.source_id != peer_id_) {
+    return Break(absl::InternalError(
+        absl::StrCat("a frame from source ", header.source_id, " where only ", peer_id_, " may send")));
+  }
+  if (absl::Status status = sequence_.Check(header); !status.ok()) return Break(std::move(status));
+
+  const auto copy = [this](std::span<std::byte> to) { transport_.CopyOut(wire::kHeaderSize, to); };
+  const absl::StatusOr<wire::Reassembler::Result> result = reassembler_.Receive(header, message, copy);
+  if (!result.ok()) return Break(result.status());
+  transport_.Pop();
+  ++frames_received_;
+  switch (*result) {
+    case wire::Reassembler::Result::kMessage:
+      return Event::kMessage;
+    case wire::Reassembler::Result::kTooLarge:
+      return Event::kTooLarge;
+    case wire::Reassembler::Result::kNoMemory:
+      return Event::kNoMemory;
+    case wire::Reassembler::Result::kNothing:
+    case wire::Reassembler::Result::kAborted:
+      break;
+  }
+  return Event::kProgress;
+}
+
+Inbox::Event Inbox::Break(absl::Status error) {
+  error_ = std::move(error);
+  return Event::kBroken;
+}
+
+}  // namespace nearcall::session

@@ -1,0 +1,172 @@
+#include "session/server_session.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/no_memory.h"
+
+namespace nearcall::session {
+
+absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::Connection connection,
+                                                                    size_t max_message_size,
+                                                                    std::shared_ptr<base::Logger> logger,
+                                                                    Listener listener) {
+  base::Fd control = std::move(connection.control);
+  base::Fd pidfd = std::move(connection.peer_pidfd);
+  std::shared_ptr<ServerSession> session(
+      new ServerSession(std::move(connection), max_message_size, std::move(logger), std::move(listener)));
+  absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
+      transport::WatchControl(std::move(control), std::move(pidfd), session);
+  if (!watched.ok()) return watched.status();
+  base::MutexLock lock(session->mutex_);
+  session->control_ = *std::move(watched);
+  // A violation may have come in before there was anything to hang up.
+  if (session->gone_.load(std::memory_order_acquire)) session->control_->HangUp();
+  return session;
+}
+
+ServerSession::ServerSession(transport::Connection connection, size_t max_message_size,
+                             std::shared_ptr<base::Logger> logger, Listener listener)
+    : id_(connection.peer_id),
+      transport_(std::move(connection.transport)),
+      peer_(connection.peer),
+      peer_max_message_size_(connection.peer_terms.max_message_size),
+      logger_(std::move(logger)),
+      outbox_(*transport_, connection.local_id),
+      inbox_(*transport_, connection.peer_id, max_message_size),
+      listener_(std::move(listener)) {}
+
+ServerSession::~ServerSession() = default;
+
+Inbox::Event ServerSession::Next(wire::Message& message) {
+  const Inbox::Event event = inbox_.Next(message);
+  if (event == Inbox::Event::kEmpty || event == Inbox::Event::kProgress) return event;
+  if (event == Inbox::Event::kBroken) {
+    Break(inbox_.error());
+  } else if (message.header.kind != wire::FrameKind::kRequest) {
+    Break(absl::InternalError(
+        absl::StrCat("expected a request, got a frame of kind ", static_cast<int>(message.header.kind))));
+    return Inbox::Event::kBroken;
+  }
+  return event;
+}
+
+void ServerSession::AddCall(ActiveCall& call) {
+  base::MutexLock lock(mutex_);
+  calls_.PushBack(call);
+  ++call_count_;
+  const auto early = std::find(early_cancels_.begin(), early_cancels_.end(), call.call_id());
+  if (early != early_cancels_.end()) {
+    early_cancels_.erase(early);
+    call.MarkCancelled();
+  } else if (gone()) {
+    call.MarkCancelled();
+  }
+}
+
+void ServerSession::RemoveCall(ActiveCall& call) {
+  base::MutexLock lock(mutex_);
+  call.Unlink();
+  --call_count_;
+}
+
+void ServerSession::OnControl(const transport::ControlMessage& message) {
+  if (message.kind == transport::ControlMessage::Kind::kRing) return Tell(&Listener::on_ring);
+  if (message.kind != transport::ControlMessage::Kind::kCancel) return;
+  std::stop_source stop(std::nostopstate);
+  {
+    base::MutexLock lock(mutex_);
+    bool found = false;
+    calls_.ForEachUntil([&](ActiveCall& call) {
+      found = call.call_id() == message.call_id;
+      if (found) stop = call.MarkCancelled();
+      return found;
+    });
+    if (!found) {
+      // Its request may still stand in the transport. (Or it has been answered already; then this is forgotten in
+      // time.)
+      if (early_cancels_.size() == base::kMaxEarlyCancels) early_cancels_.pop_front();
+      early_cancels_.push_back(message.call_id);
+    }
+  }
+  stop.request_stop();
+}
+
+void ServerSession::OnPeerGone() {
+  End();
+}
+
+void ServerSession::OnControlViolation(const char* what) {
+  Break(absl::InternalError(what));
+}
+
+void ServerSession::Break(const absl::Status& violation) {
+  const std::string text =
+      absl::StrCat("protocol violation by client pid ", peer_.pid, " uid ", peer_.uid, " (connection ", id_, ", ",
+                   transport_->name(), "): ", violation.message(), "; the connection is closed");
+  {
+    base::MutexLock lock(mutex_);
+    if (!violation_.empty()) return;
+    violation_ = text;
+  }
+  logger_->Log(LogSeverity::kError, text);
+  HangUp();
+}
+
+transport::ControlChannel* ServerSession::control() {
+  base::MutexLock lock(mutex_);
+  return control_.get();
+}
+
+void ServerSession::SendGoAway() {
+  control()->Send({.kind = transport::ControlMessage::Kind::kGoAway});
+}
+
+void ServerSession::HangUp() {
+  if (transport::ControlChannel* control = this->control()) control->HangUp();
+  End();
+}
+
+void ServerSession::End() {
+  if (gone_.exchange(true, std::memory_order_acq_rel)) return;
+  outbox_.Close();
+  CancelAll();
+  Tell(&Listener::on_gone);
+}
+
+void ServerSession::Tell(std::function<void()> Listener::*what) {
+  base::MutexLock lock(listener_mutex_);
+  if (listener_.*what) (listener_.*what)();
+}
+
+void ServerSession::Detach() {
+  base::MutexLock lock(listener_mutex_);
+  listener_ = {};
+}
+
+void ServerSession::CancelAll() {
+  std::vector<std::stop_source> stops;
+  {
+    base::MutexLock lock(mutex_);
+    calls_.ForEachUntil([&](ActiveCall& call) {
+      base::UntilThereIsMemory([&] { stops.emplace_back(std::nostopstate); });
+      stops.back() = call.MarkCancelled();
+      return false;
+    });
+  }
+  for (std::stop_source& stop : stops) stop.request_stop();
+}
+
+std::string ServerSession::DebugString() {
+  const size_t kept = outbox_.bytes_kept();
+  const uint64_t frames_sent = outbox_.frames_sent();
+  base::MutexLock lock(mutex_);
+  return absl::StrCat("connection ", id_, ": ", transport_->name(), ", client pid ", peer_.pid, " uid ", peer_.uid,
+                      ", ", call_count_, " calls, ", frames_sent, " frames sent, ", kept, " B held back",
+                      gone() ? ", gone" : "", violation_.empty() ? "" : absl::StrCat(", ", violation_));
+}
+
+}  // namespace nearcall::session

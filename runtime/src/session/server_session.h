@@ -1,0 +1,138 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/intrusive_list.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "session/inbox.h"
+#include "session/outbox.h"
+#include "transport/connection.h"
+#include "transport/control.h"
+
+namespace nearcall::session {
+
+// A call that the server has read and not yet answered, as far as cancelling needs it.
+class ActiveCall : public base::ListNode<ActiveCall> {
+ public:
+  explicit ActiveCall(uint64_t call_id = 0) : call_id_(call_id) {}
+  uint64_t call_id() const { return call_id_; }
+
+  // Nobody waits for the answer any more. Any thread, under the session's lock: must not block and not call the
+  // session. What is to be told of it is told by the session, without the lock: it may run the user's code.
+  virtual std::stop_source MarkCancelled() = 0;
+
+ protected:
+  ~ActiveCall() = default;
+  uint64_t call_id_;
+};
+
+// One connection to a client.
+//
+// Threads: Next(), Release() and the transport's sleeping calls by the poller's leader; everything else by any thread.
+// Owned by its poller and by the calls that run for it.
+class ServerSession final : public transport::ControlSink {
+ public:
+  struct Listener {
+    // Once, when the connection has ended: the client has hung up or died (on the monitor's thread, perhaps before
+    // Start() returns), has broken the protocol, or HangUp() was called (on that thread).
+    std::function<void()> on_gone;
+    // The client asks to be looked at, over a transport that cannot ring. On the monitor's thread.
+    std::function<void()> on_ring;
+  };
+  static absl::StatusOr<std::shared_ptr<ServerSession>> Start(transport::Connection connection, size_t max_message_size,
+                                                              std::shared_ptr<base::Logger> logger, Listener listener);
+  ~ServerSession() override;
+
+  uint32_t id() const { return id_; }
+  transport::Transport& transport() { return *transport_; }
+  const PeerIdentity& peer() const { return peer_; }
+  size_t peer_max_message_size() const { return peer_max_message_size_; }
+  Outbox& outbox() { return outbox_; }
+
+  // Inbox::Next; a violation has been dealt with when it says kBroken.
+  Inbox::Event Next(wire::Message& message);
+  void Release() { inbox_.Release(); }
+  size_t bytes_held() const { return inbox_.bytes_held(); }
+
+  // From its being read to its being answered. A cancel that came before the call itself counts. Calls of a dead
+  // connection are cancelled from the start.
+  void AddCall(ActiveCall& call);
+  void RemoveCall(ActiveCall& call);
+
+  bool gone() const { return gone_.load(std::memory_order_acquire); }
+
+  // From now on the listener is not called and not running. Not from within it.
+  void Detach();
+
+  // The poller does not read from this connection, nor is it woken by its client, until replies have gone.
+  void WantALook() { wants_a_look_.store(true, std::memory_order_seq_cst); }
+
+  // For whoever has written a reply: what did not fit of it waits for room, but the client may have been asked to ring
+  // for its requests only; and what has gone may have been all that the poller waited for.
+  bool NeedsALook() {
+    const bool wanted = wants_a_look_.load(std::memory_order_seq_cst) && wants_a_look_.exchange(false);
+    return wanted || outbox_.has_waiting();
+  }
+  // As if the client had rung.
+  void AskToBeLookedAt() { Tell(&Listener::on_ring); }
+
+  void SendGoAway();
+  // Cancels the calls and closes the connection; the client's calls end with UNAVAILABLE.
+  void HangUp();
+
+  // The client breaks the protocol: the connection ends, the log says why. Once.
+  void Break(const absl::Status& violation);
+
+  std::string DebugString();
+
+  // transport::ControlSink
+  void OnControl(const transport::ControlMessage& message) override;
+  void OnPeerGone() override;
+  void OnControlViolation(const char* what) override;
+
+ private:
+  ServerSession(transport::Connection connection, size_t max_message_size, std::shared_ptr<base::Logger> logger,
+                Listener listener);
+  void Tell(std::function<void()> Listener::*what);
+  void CancelAll();
+  transport::ControlChannel* control();
+  void End();
+
+  // Constant after construction.
+  const uint32_t id_;
+  const std::unique_ptr<transport::Transport> transport_;
+  const PeerIdentity peer_;
+  const size_t peer_max_message_size_;
+  const std::shared_ptr<base::Logger> logger_;
+
+  // Synchronise themselves.
+  Outbox outbox_;
+  std::atomic<bool> wants_a_look_{false};
+  std::atomic<bool> gone_{false};
+
+  // The reader's.
+  Inbox inbox_;
+
+  base::Mutex listener_mutex_;  // taken before the other; held while the listener is called
+  Listener listener_ ABSL_GUARDED_BY(listener_mutex_);
+
+  base::Mutex mutex_;
+  std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
+  base::List<ActiveCall> calls_ ABSL_GUARDED_BY(mutex_);
+  size_t call_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<uint64_t> early_cancels_ ABSL_GUARDED_BY(mutex_);
+  std::string violation_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace nearcall::session

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "transport/transport_table.h"
+
+namespace nearcall::transport {
+
+// Where a server is, as the user writes it:
+//
+//   shm:search      name in the search directories      search     any transport
+//   shm:/run/a/s    the socket's own path               /run/a/s   the same, any transport
+//   fd:3            an inherited socket
+struct Address {
+  enum class Kind { kName, kPath, kFd };
+  Kind kind = Kind::kName;
+  std::string transport = {};  // "shm"; empty: any
+  std::string name = {};       // name, or absolute path
+  int fd = -1;
+  std::string text = {};  // as written, for messages
+};
+
+// INVALID_ARGUMENT for an unknown transport (the text lists those of `transports`), an empty or overlong name, a name
+// with
+// '/' or "..", a name with characters other than letters, digits, '.', '_', '-', a leading '.', an overlong path, a
+// relative path, or a malformed fd.
+absl::StatusOr<Address> ParseAddress(absl::string_view text, std::span<const TransportRow> transports = Transports());
+
+}  // namespace nearcall::transport

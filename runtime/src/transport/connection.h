@@ -1,0 +1,32 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "base/fd.h"
+#include "nearcall/server_context.h"
+#include "transport/transport.h"
+
+namespace nearcall::transport {
+
+// What both sides learn of each other in the handshake beside the descriptors. Sessions fill and read it; the
+// rendezvous only carries it.
+struct SessionTerms {
+  uint32_t max_message_size = 0;     // the largest message this side takes
+  uint32_t max_calls_in_flight = 0;  // server: calls it grants the client; client: calls it would like
+};
+
+// A finished handshake: everything one side needs to talk to the other.
+struct Connection {
+  std::unique_ptr<Transport> transport = {};
+  base::Fd control =
+      {};  // the rendezvous socket, which stays open: control messages, and its hang-up is the peer's death
+  base::Fd peer_pidfd = {};  // becomes readable when the peer dies; invalid where the kernel gives none
+  PeerIdentity peer{.pid = 0, .uid = static_cast<uid_t>(-1), .gid = static_cast<gid_t>(-1)};  // from the kernel
+  uint32_t local_id = 0;  // source_id of what this side sends
+  uint32_t peer_id = 0;   // source_id of what the peer sends
+  SessionTerms peer_terms = {};
+};
+
+}  // namespace nearcall::transport

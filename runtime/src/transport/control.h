@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+namespace nearcall::transport {
+
+// What travels on the control socket after the handshake: fixed 16-byte messages. No calls.
+struct ControlMessage {
+  // kRing: "look at what I have sent", of a client whose transport cannot ring.
+  enum class Kind : uint8_t { kCancel = 1, kGoAway = 2, kPing = 3, kPong = 4, kRing = 5 };
+  Kind kind = Kind::kPing;
+  uint64_t call_id = 0;  // kCancel; kPing and kPong: an opaque number
+};
+
+// What a session hears from its peer beside frames. Called on the monitor's thread, one at a time, no lock held; must
+// not block. After OnPeerGone(), which comes at most once, nothing further is called. Pings are answered by the monitor
+// itself and not reported.
+class ControlSink {
+ public:
+  virtual ~ControlSink() = default;
+  virtual void OnControl(const ControlMessage& message) = 0;
+  virtual void OnPeerGone() = 0;                          // hung up or died; all that it had sent was reported before
+  virtual void OnControlViolation(const char* what) = 0;  // then OnPeerGone
+};
+
+// One connection's control socket under watch. Send() from any thread, never blocks; what the socket does not take at
+// once is kept (bounded) and sent by the monitor. The destructor ends the watch and hangs up: after it returns the sink
+// is not called and no call is running (except when it is destroyed from within its own sink's callback). Destroyed by
+// a thread that holds no lock which a callback takes. In a fork()ed child Send() and HangUp() do nothing and the
+// destructor only closes: the connection is the parent's.
+class ControlChannel {
+ public:
+  virtual ~ControlChannel() = default;
+  virtual void Send(const ControlMessage& message) = 0;
+  // Hangs up now; the peer sees the end, after what was sent. No callback begins afterwards; one may be running. Any
+  // thread.
+  virtual void HangUp() = 0;
+};
+
+// The one process-wide object: a thread that watches every control socket and pidfd, and runs timers. It starts with
+// the first use and ends when the last user is gone. A forked child starts its own; what it inherited is inert. `sink`
+// is kept as a weak reference: it may be dropped at any time. It may be called before WatchControl() has returned.
+// RESOURCE_EXHAUSTED if there is no thread or descriptor for the monitor.
+absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(base::Fd control, base::Fd peer_pidfd,
+                                                             std::weak_ptr<ControlSink> sink);
+
+// Destroying it cancels it: after that the callback does not start, and is not running (except when destroyed from
+// within).
+class Timer {
+ public:
+  virtual ~Timer() = default;
+};
+
+// Runs `callback` once on the monitor's thread at `when`; it must not block. Errors as WatchControl(): none as long as
+// the process has a ControlChannel or another Timer.
+absl::StatusOr<std::unique_ptr<Timer>> StartTimer(base::SteadyNs when, std::function<void()> callback);
+
+}  // namespace nearcall::transport

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+// What stands in a pipe: each frame behind its length. runtime/PROTOCOL.md describes it.
+namespace nearcall::transport::pipe {
+
+using Length = uint32_t;
+static_assert(std::endian::native == std::endian::little, "the length is little-endian");
+
+inline constexpr size_t kLengthSize = sizeof(Length);
+
+// A frame with its length is four pages, so that a pipe of default size (16 pages) holds four of the largest.
+inline constexpr size_t kMaxFrameSize = (size_t{16} << 10) - kLengthSize;
+
+// Each side gathers up to two of the largest frames for one write, or from one read. Small: what a pipe did not take
+// stands before an urgent frame.
+inline constexpr size_t kBufferSize = 2 * (kLengthSize + kMaxFrameSize);
+
+}  // namespace nearcall::transport::pipe

@@ -1,0 +1,44 @@
+#include "transport/pipe/open_own.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/syscall.h"
+
+namespace nearcall::transport::pipe {
+
+namespace {
+
+absl::Status NoProc(int error) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(base::ErrnoStatus(error, "pipe: cannot use /proc/self/fd").message(),
+                   "; this transport needs a /proc (shm: does not)"));
+}
+
+}  // namespace
+
+absl::StatusOr<base::Fd> OpenOwn(const base::Fd& pipe) {
+  const std::string path = absl::StrCat("/proc/self/fd/", pipe.get());
+  std::array<char, 64> target;
+  const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
+  if (size == -1) return NoProc(errno);
+  // SUBTLE: the name is the one property that is told without asking the file system that the descriptor belongs to,
+  // and one of the peer's (FUSE) might never answer. No path begins so.
+  const absl::string_view name(target.data(), static_cast<size_t>(size));
+  if (!absl::StartsWith(name, "pipe:[")) {
+    return absl::InternalError(absl::StrCat("pipe: the peer sent a descriptor of ", name, ", expected a pipe"));
+  }
+  base::Fd own(base::Retry([&] { return ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC); }));
+  if (!own.valid()) return base::ErrnoStatus(absl::StrCat("pipe: cannot open ", path));
+  return own;
+}
+
+}  // namespace nearcall::transport::pipe

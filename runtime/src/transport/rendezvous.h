@@ -1,0 +1,87 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "transport/address.h"
+#include "transport/connection.h"
+#include "transport/transport_table.h"
+
+namespace nearcall::transport {
+
+// --- the client's side ---
+
+struct ConnectParams {
+  std::vector<uid_t> allowed_uids = {};    // of the server; empty: own effective uid and root
+  base::SteadyNs deadline = base::kNever;  // for a free place in the backlog and for the server's answer
+  SessionTerms terms = {};
+  std::span<const TransportRow> transports = Transports();  // that an address may mean
+};
+
+// Connects and shakes hands; blocks until `deadline` at most. Errors as Channel::Connect documents them, each with
+// address, place and remedy. Does not wait for a server to appear: UNAVAILABLE at once.
+//
+// With fd:N the descriptor is consumed, whatever the result, unless that is INVALID_ARGUMENT: then N is no connected
+// AF_UNIX SOCK_SEQPACKET socket and is left alone.
+absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& params);
+
+// --- the server's side ---
+
+// A listening socket under a name (or an inherited one). The name goes away with Unlink() or the destructor, if it is
+// still ours; in a fork()ed child neither touches it. Not synchronised.
+class Listener {
+ public:
+  // ALREADY_EXISTS if a live server has the name; a stale one is swept. See DESIGN.md section 4 for directories and
+  // rules. The address's transport plays no role. fd:N is Adopt(N); a descriptor that is no such socket stays open.
+  static absl::StatusOr<std::unique_ptr<Listener>> Bind(const Address& address);
+  // INVALID_ARGUMENT if it is not a listening AF_UNIX SOCK_SEQPACKET socket. Its name is left alone.
+  static absl::StatusOr<std::unique_ptr<Listener>> Adopt(base::Fd fd);
+
+  virtual ~Listener() = default;
+  virtual int fd() const = 0;            // non-blocking; for epoll and accept4
+  virtual std::string name() const = 0;  // the socket's path, for people
+  virtual void Unlink() = 0;             // gives the name up; connections in the backlog are still accepted
+};
+
+struct ServeParams {
+  std::vector<uid_t> allowed_uids = {};              // of clients; empty: own effective uid and root
+  std::vector<const TransportRow*> transports = {};  // that may be asked for; best first
+  TransportConfig config = {};
+  SessionTerms terms = {};
+  uint32_t server_id = 0;      // source_id of what the server sends
+  uint32_t connection_id = 0;  // source_id that the client gets
+  // Asked once the peer's identity is known and before anything is allocated: RESOURCE_EXHAUSTED to refuse. The client
+  // is told code and text.
+  std::function<absl::Status(const PeerIdentity&)> admit = {};
+};
+
+// The server's half of one handshake: never blocks, so that a silent client holds up nobody. Call Step() when the
+// socket is readable (it is in epoll, edge-triggered), and drop the object after the time limit. Used by one thread at
+// a time.
+class ServerHandshake {
+ public:
+  // `socket`: a connected SOCK_SEQPACKET socket, just accepted or one end of a socketpair(2).
+  static std::unique_ptr<ServerHandshake> Start(base::Fd socket, ServeParams params);
+
+  virtual ~ServerHandshake() = default;
+  virtual int fd() const = 0;
+
+  enum class Progress { kWaiting, kDone, kFailed };
+  // As far as it goes without blocking. After kDone and kFailed: the same again.
+  virtual Progress Step() = 0;
+
+  virtual absl::Status error() const = 0;  // after kFailed; the client has been told where it can be
+  virtual Connection Take() = 0;           // after kDone, once
+};
+
+}  // namespace nearcall::transport

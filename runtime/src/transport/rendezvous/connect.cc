@@ -1,0 +1,139 @@
+#include <poll.h>
+
+#include <algorithm>
+#include <bit>
+#include <ctime>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/syscall.h"
+#include "transport/rendezvous.h"
+#include "transport/rendezvous/connect_socket.h"
+#include "transport/rendezvous/credentials.h"
+#include "transport/rendezvous/hello.h"
+#include "transport/rendezvous/hello_socket.h"
+
+namespace nearcall::transport {
+
+namespace {
+
+absl::Status NoAnswer() {
+  return absl::DeadlineExceededError(
+      "the server took the connection but did not answer the hello in time; is it stopped?");
+}
+
+// Until something can be read or `deadline` has passed.
+absl::Status WaitReadable(const base::Fd& socket, base::SteadyNs deadline) {
+  for (;;) {
+    const base::SteadyNs now = base::NowNs();
+    if (now >= deadline) return NoAnswer();
+    pollfd item{.fd = socket.get(), .events = POLLIN, .revents = 0};
+    const timespec left = base::ToTimespec(deadline - now);
+    const int ready = ::ppoll(&item, 1, deadline == base::kNever ? nullptr : &left, nullptr);
+    if (ready > 0) return absl::OkStatus();
+    if (ready < 0 && errno != EINTR) return base::ErrnoStatus("poll");
+  }
+}
+
+// One handshake, the client's half. Lives on the stack of Connect().
+class ClientHandshake {
+ public:
+  ClientHandshake(base::Fd socket, const Address& address, const ConnectParams& params)
+      : socket_(std::move(socket)), address_(address), params_(params) {}
+
+  absl::StatusOr<Connection> Run() {
+    if (absl::Status sent = SendOwnHello(); !sent.ok()) return sent;
+    auto message = AwaitAnswer();
+    if (!message.ok()) return message.status();
+    // Who it is comes first: what somebody else says does not matter.
+    if (absl::Status trust = CheckSender(*message); !trust.ok()) return trust;
+    const auto hello = DecodeServerHello(message->bytes);
+    if (!hello.ok()) return hello.status();
+    if (!hello->status.ok()) return hello->status;
+    if (absl::Status fds = CheckFds(*hello, *message); !fds.ok()) return fds;
+    auto transport = Attach(*hello, std::move(message->fds));
+    absl::Status acked = SendHello(socket_, EncodeAck(transport.status().code()));
+    if (!transport.ok()) return transport.status();
+    if (!acked.ok()) return acked;
+    return Finish(*hello, *std::move(transport), *message->sender);
+  }
+
+ private:
+  uint32_t WantedTransports() const {
+    uint32_t wanted = 0;
+    for (const TransportRow& row : params_.transports) {
+      if (address_.transport.empty() || address_.transport == row.name) wanted |= uint32_t{1} << row.bit;
+    }
+    return wanted;
+  }
+
+  absl::Status SendOwnHello() {
+    if (absl::Status prepared = PrepareToIdentify(socket_, /*accept_fds=*/true); !prepared.ok()) return prepared;
+    return SendHello(socket_, Encode(ClientHello{.transports = WantedTransports(), .terms = params_.terms}));
+  }
+
+  absl::StatusOr<HelloMessage> AwaitAnswer() {
+    for (;;) {
+      auto message = ReceiveHello(socket_, AcceptFds::kYes);
+      if (!message.ok()) return message.status();
+      if (message->has_value()) return **std::move(message);
+      if (absl::Status ready = WaitReadable(socket_, params_.deadline); !ready.ok()) return ready;
+    }
+  }
+
+  absl::Status CheckSender(const HelloMessage& message) const {
+    const uid_t uid = message.sender ? message.sender->uid : static_cast<uid_t>(-1);
+    if (IsTrusted(uid, params_.allowed_uids)) return absl::OkStatus();
+    return absl::PermissionDeniedError(absl::StrCat("the server runs as uid ", uid, ", trusted are ",
+                                                    DescribeTrusted(params_.allowed_uids),
+                                                    "; add it to ChannelOptions::allowed_uids if it is the right one"));
+  }
+
+  static absl::Status CheckFds(const ServerHello& hello, const HelloMessage& message) {
+    // At the limit of this process the kernel drops descriptors and says nothing else. All there is room for and yet
+    // one lost means that there were too many.
+    if (message.lost_fds && message.fds.size() < kMaxHelloFds) {
+      return base::ErrnoStatus(EMFILE, "receive the connection's descriptors");
+    }
+    if (!message.lost_fds && message.fds.size() == hello.fd_count) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("the server announced ", hello.fd_count, " descriptors and passed ",
+                                            message.lost_fds ? "more than " : "", message.fds.size()));
+  }
+
+  absl::StatusOr<std::unique_ptr<Transport>> Attach(const ServerHello& hello, std::vector<base::Fd> fds) const {
+    const auto row = std::find_if(params_.transports.begin(), params_.transports.end(),
+                                  [&](const TransportRow& candidate) { return candidate.bit == hello.transport_bit; });
+    if (row == params_.transports.end() || (WantedTransports() & uint32_t{1} << row->bit) == 0) {
+      return absl::InternalError(
+          absl::StrCat("the server chose transport number ", hello.transport_bit, ", which was not asked for"));
+    }
+    return row->attach(std::move(fds), hello.geometry);
+  }
+
+  Connection Finish(const ServerHello& hello, std::unique_ptr<Transport> transport, const ucred& server) {
+    Connection connection{.transport = std::move(transport),
+                          .peer_pidfd = OpenPeerPidfd(socket_, server.pid),
+                          .peer = {.pid = server.pid, .uid = server.uid, .gid = server.gid},
+                          .local_id = hello.connection_id,
+                          .peer_id = hello.server_id,
+                          .peer_terms = hello.terms};
+    connection.control = std::move(socket_);
+    return connection;
+  }
+
+  base::Fd socket_;
+  const Address& address_;
+  const ConnectParams& params_;
+};
+
+}  // namespace
+
+absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& params) {
+  auto socket = ConnectSocket(address, params.deadline);
+  absl::StatusOr<Connection> connection =
+      socket.ok() ? ClientHandshake(*std::move(socket), address, params).Run() : socket.status();
+  if (connection.ok()) return connection;
+  return absl::Status(connection.status().code(), absl::StrCat(address.text, ": ", connection.status().message()));
+}
+
+}  // namespace nearcall::transport

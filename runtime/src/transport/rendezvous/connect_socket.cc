@@ -1,0 +1,128 @@
+#include "transport/rendezvous/connect_socket.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/syscall.h"
+#include "transport/rendezvous/directory.h"
+#include "transport/rendezvous/socket_kind.h"
+
+namespace nearcall::transport {
+
+namespace {
+
+constexpr int kBacklogPauseMs = 1;
+
+// What connect(2) said of one place, in words that help.
+std::string Explain(int error, const std::string& path) {
+  switch (error) {
+    case ENOENT:
+      return absl::StrCat(path, " (does not exist)");
+    case ECONNREFUSED:
+      return absl::StrCat(path, " (nobody listens: left by a server that died)");
+    case EPROTOTYPE:
+      return absl::StrCat(path, " (not a Nearcall server's socket)");
+    default:
+      return absl::StrCat(path, " (", std::generic_category().message(error), ")");
+  }
+}
+
+absl::StatusOr<base::Fd> CreateSocket() {
+  base::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return base::ErrnoStatus("create a socket");
+  return fd;
+}
+
+// 0, or the errno; EAGAIN: the backlog was full until `deadline`. There is nothing to wait on while it is, so we look
+// again.
+int ConnectUntil(const base::Fd& fd, const sockaddr_un& address, base::SteadyNs deadline) {
+  for (;;) {
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return 0;
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN || base::NowNs() >= deadline) return errno;
+    ::poll(nullptr, 0, kBacklogPauseMs);
+  }
+}
+
+absl::Status BacklogFull(const std::string& path) {
+  return absl::DeadlineExceededError(
+      absl::StrCat("the server at ", path, " does not accept connections, and its backlog is full; is it stopped?"));
+}
+
+absl::StatusOr<base::Fd> ConnectPath(const std::string& path, base::SteadyNs deadline) {
+  auto fd = CreateSocket();
+  if (!fd.ok()) return fd.status();
+  const int error = ConnectUntil(*fd, SocketAddress(path), deadline);
+  if (error == 0) return fd;
+  if (error == EAGAIN) return BacklogFull(path);
+  if (error == ENOENT || error == ECONNREFUSED || error == EPROTOTYPE) {
+    return absl::UnavailableError(absl::StrCat("no server listens: ", Explain(error, path), "; start it"));
+  }
+  return base::ErrnoStatus(error, absl::StrCat("connect to ", path));
+}
+
+// Looks into one directory after the other. One that others could write to ends the search: what they put there could
+// pose as the server.
+absl::StatusOr<base::Fd> ConnectName(const std::string& name, base::SteadyNs deadline) {
+  const auto paths = ClientDirectories();
+  if (!paths.ok()) return paths.status();
+  std::vector<std::string> looked_at;
+  for (const std::string& path : *paths) {
+    const auto directory = Directory::OpenPrivate(path, Directory::IfMissing::kFail);
+    if (absl::IsNotFound(directory.status())) {
+      looked_at.push_back(Explain(ENOENT, path));
+      continue;
+    }
+    if (!directory.ok()) return directory.status();
+    auto fd = CreateSocket();
+    if (!fd.ok()) return fd.status();
+    const int error = ConnectUntil(*fd, directory->AddressOf(name), deadline);
+    if (error == 0) return fd;
+    if (error == EAGAIN) return BacklogFull(directory->PathOf(name));
+    // With one place to look at, its answer is the answer.
+    if (error == EACCES && paths->size() == 1) {
+      return base::ErrnoStatus(error, absl::StrCat("connect to ", directory->PathOf(name)));
+    }
+    looked_at.push_back(Explain(error, directory->PathOf(name)));
+  }
+  return absl::UnavailableError(absl::StrCat("no server listens; looked at ", absl::StrJoin(looked_at, ", "),
+                                             "; start it, or set NEARCALL_DIR as it is set for the server"));
+}
+
+absl::StatusOr<base::Fd> TakeInherited(int fd) {
+  sockaddr_un peer;
+  socklen_t size = sizeof(peer);
+  if (!IsSeqpacketSocket(fd) || ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "descriptor ", fd,
+        " is not open, or not a connected Unix-domain SOCK_SEQPACKET socket; pass an end of a socketpair"));
+  }
+  // Under a number of its own, so that a second use of "fd:3" finds nothing there instead of our connection.
+  base::Fd taken = base::Duplicate(fd);
+  if (!taken.valid()) return base::ErrnoStatus(absl::StrCat("take over descriptor ", fd));
+  ::close(fd);
+  return taken;
+}
+
+}  // namespace
+
+absl::StatusOr<base::Fd> ConnectSocket(const Address& address, base::SteadyNs deadline) {
+  switch (address.kind) {
+    case Address::Kind::kName:
+      return ConnectName(address.name, deadline);
+    case Address::Kind::kPath:
+      return ConnectPath(address.name, deadline);
+    case Address::Kind::kFd:
+      return TakeInherited(address.fd);
+  }
+  return absl::InternalError("unknown kind of address");
+}
+
+}  // namespace nearcall::transport

@@ -1,0 +1,195 @@
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <deque>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/mutex.h"
+#include "base/syscall.h"
+#include "transport/control.h"
+#include "transport/rendezvous/control_message.h"
+#include "transport/rendezvous/monitor_use.h"
+
+namespace nearcall::transport {
+
+namespace {
+
+constexpr uint32_t kSocketSlot = 0;
+constexpr uint32_t kPidfdSlot = 1;
+constexpr uint32_t kSocketEvents = EPOLLIN | EPOLLRDHUP;
+
+// The part of a channel that the monitor calls. Shared by both: whoever lets go last closes the descriptors.
+class ControlWatch final : public Monitor::Target {
+ public:
+  ControlWatch(Monitor* monitor, base::Fd control, base::Fd pidfd, std::weak_ptr<ControlSink> sink)
+      : monitor_(monitor), control_(std::move(control)), pidfd_(std::move(pidfd)), sink_(std::move(sink)) {}
+
+  absl::Status Begin(std::shared_ptr<Target> self) {
+    id_ = monitor_->Add(std::move(self));
+    absl::Status watched = monitor_->Watch(id_, kSocketSlot, control_.get(), kSocketEvents);
+    if (watched.ok() && pidfd_.valid()) watched = monitor_->Watch(id_, kPidfdSlot, pidfd_.get(), EPOLLIN);
+    return watched;
+  }
+
+  void End() {
+    HangUp();
+    Unwatch();
+    if (id_ != 0) monitor_->Remove(id_);  // else there was no memory to begin
+  }
+
+  // In a forked child: the monitor's table, which holds us too, is never touched there, so nobody else closes them.
+  void CloseInChild() {
+    control_.Reset();
+    pidfd_.Reset();
+  }
+
+  void HangUp() {
+    silent_.store(true, std::memory_order_release);  // pairs with IsSilent()
+    ::shutdown(control_.get(), SHUT_RDWR);
+  }
+
+  void Send(const ControlMessage& message) {
+    const ControlBytes bytes = EncodeControl(message);
+    base::MutexLock lock(send_mutex_);
+    if (unsent_.empty() && SendNow(bytes)) return;
+    if (unsent_.size() == base::kMaxQueuedControlMessages) unsent_.pop_front();
+    unsent_.push_back(bytes);
+    if (unsent_.size() == 1) monitor_->ChangeEvents(id_, kSocketSlot, control_.get(), kSocketEvents | EPOLLOUT);
+  }
+
+  void OnReady(uint32_t slot, uint32_t events) override try {
+    if (gone_) return;
+    // Our own hang-up is readable too, and would be for good.
+    if (IsSilent()) return ReportGone();
+    if (slot == kPidfdSlot) {
+      // Dead, though a child of the peer may hold the socket open. What the peer sent before still counts.
+      Read(base::kMaxLastControlMessages);
+      if (!gone_) ReportGone();
+      return;
+    }
+    if ((events & EPOLLOUT) != 0) Flush();
+    if ((events & ~uint32_t{EPOLLOUT}) != 0) Read(base::kControlBatch);
+  } catch (const std::bad_alloc&) {
+    // A message is lost: no connection any more. What is to be told of that needs little or waits for it.
+    ::shutdown(control_.get(), SHUT_RDWR);
+    ReportGone();
+  }
+
+ private:
+  void Unwatch() {
+    monitor_->Unwatch(control_.get());
+    if (pidfd_.valid()) monitor_->Unwatch(pidfd_.get());
+  }
+
+  // Takes at most `count` messages, and the end if it is there.
+  void Read(int count) {
+    for (; count > 0 && !gone_ && !IsSilent(); --count) {
+      ControlBytes bytes;
+      // MSG_TRUNC: the size of the message, even if it is larger than the buffer.
+      const ssize_t size =
+          base::Retry([&] { return ::recv(control_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_TRUNC); });
+      if (size < 0 && errno == EAGAIN) return;
+      // The peer closed with messages of ours unread. Reported once; what it had sent can be read after it.
+      if (size < 0 && errno == ECONNRESET) continue;
+      if (size <= 0) {
+        ReportGone();
+      } else {
+        OnBytes(bytes, static_cast<size_t>(size));
+      }
+    }
+  }
+
+  void OnBytes(const ControlBytes& bytes, size_t size) {
+    if (size != kControlMessageSize) return ReportViolation("a control message has a wrong size, not 16 bytes");
+    const std::optional<ControlMessage> message = DecodeControl(bytes);
+    if (!message) return ReportViolation("a control message is of an unknown kind, not 1 to 5");
+    if (message->kind == ControlMessage::Kind::kPing) {
+      return Send({.kind = ControlMessage::Kind::kPong, .call_id = message->call_id});
+    }
+    if (const auto sink = Listening()) sink->OnControl(*message);
+  }
+
+  void ReportViolation(const char* what) {
+    if (const auto sink = Listening()) sink->OnControlViolation(what);
+    ::shutdown(control_.get(), SHUT_RDWR);
+    ReportGone();
+  }
+
+  void ReportGone() {
+    gone_ = true;
+    Unwatch();
+    if (const auto sink = Listening()) sink->OnPeerGone();
+  }
+
+  bool IsSilent() const { return silent_.load(std::memory_order_acquire); }
+  std::shared_ptr<ControlSink> Listening() const { return IsSilent() ? nullptr : sink_.lock(); }
+
+  // False: no room now. A peer that is gone takes everything.
+  bool SendNow(const ControlBytes& bytes) {
+    const ssize_t sent =
+        base::Retry([&] { return ::send(control_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL); });
+    return sent >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM);
+  }
+
+  void Flush() {
+    base::MutexLock lock(send_mutex_);
+    while (!unsent_.empty() && SendNow(unsent_.front())) unsent_.pop_front();
+    if (unsent_.empty()) monitor_->ChangeEvents(id_, kSocketSlot, control_.get(), kSocketEvents);
+  }
+
+  Monitor* const monitor_;  // alive while it calls us, and while the channel keeps it in use
+  base::Fd control_;
+  base::Fd pidfd_;
+  const std::weak_ptr<ControlSink> sink_;
+  Monitor::Id id_ = 0;
+  bool gone_ = false;                // the monitor's thread only
+  std::atomic<bool> silent_{false};  // the channel's owner has hung up: the sink hears nothing further
+
+  base::Mutex send_mutex_;
+  std::deque<ControlBytes> unsent_ ABSL_GUARDED_BY(send_mutex_);
+};
+
+class WatchedChannel final : public ControlChannel {
+ public:
+  WatchedChannel(MonitorUse monitor, std::shared_ptr<ControlWatch> watch)
+      : monitor_(std::move(monitor)), watch_(std::move(watch)) {}
+
+  ~WatchedChannel() override {
+    if (monitor_.InChild()) {
+      watch_->CloseInChild();
+    } else {
+      watch_->End();
+    }
+  }
+
+  void Send(const ControlMessage& message) override {
+    if (!monitor_.InChild()) watch_->Send(message);
+  }
+
+  void HangUp() override {
+    if (!monitor_.InChild()) watch_->HangUp();
+  }
+
+ private:
+  const MonitorUse monitor_;
+  const std::shared_ptr<ControlWatch> watch_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(base::Fd control, base::Fd peer_pidfd,
+                                                             std::weak_ptr<ControlSink> sink) {
+  auto monitor = MonitorUse::Acquire();
+  if (!monitor.ok()) return monitor.status();
+  auto watch =
+      std::make_shared<ControlWatch>(monitor->get(), std::move(control), std::move(peer_pidfd), std::move(sink));
+  auto channel = std::make_unique<WatchedChannel>(*std::move(monitor), watch);
+  if (absl::Status begun = watch->Begin(watch); !begun.ok()) return begun;
+  return channel;
+}
+
+}  // namespace nearcall::transport

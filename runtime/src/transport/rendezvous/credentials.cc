@@ -1,0 +1,84 @@
+#include "transport/rendezvous/credentials.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/syscall.h"
+
+namespace nearcall::transport {
+
+namespace {
+
+// Younger than the distribution's headers.
+constexpr int kSoPeerPidfd = 77;   // Linux 6.5
+constexpr int kSoPassRights = 83;  // Linux 6.16
+
+// What the kernel shows for a user that has no number in this user namespace (/proc/sys/kernel/overflowuid).
+constexpr uid_t kOverflowUid = 65534;
+constexpr uid_t kInvalidUid = static_cast<uid_t>(-1);
+
+template <typename T>
+std::optional<T> SocketOption(const base::Fd& socket, int option) {
+  T value{};
+  socklen_t size = sizeof(value);
+  if (::getsockopt(socket.get(), SOL_SOCKET, option, &value, &size) != 0 || size != sizeof(value)) return std::nullopt;
+  return value;
+}
+
+absl::Status SetSocketOption(const base::Fd& socket, int option, int value, absl::string_view name) {
+  if (::setsockopt(socket.get(), SOL_SOCKET, option, &value, sizeof(value)) == 0) return absl::OkStatus();
+  return base::ErrnoStatus(absl::StrCat("setsockopt ", name));
+}
+
+std::vector<uid_t> Effective(const std::vector<uid_t>& allowed) {
+  if (!allowed.empty()) return allowed;
+  std::vector<uid_t> own{0};
+  // Unmapped users all look alike: "the same user" means nothing among them.
+  if (::geteuid() != 0 && ::geteuid() != kOverflowUid) own.push_back(::geteuid());
+  return own;
+}
+
+}  // namespace
+
+absl::Status PrepareToIdentify(const base::Fd& socket, bool accept_fds) {
+  // An older kernel does not know it; there the receiver just leaves no room for descriptors.
+  if (!accept_fds) SetSocketOption(socket, kSoPassRights, 0, "SO_PASSRIGHTS").IgnoreError();
+  return SetSocketOption(socket, SO_PASSCRED, 1, "SO_PASSCRED");
+}
+
+bool IsTrusted(uid_t uid, const std::vector<uid_t>& allowed) {
+  if (uid == kInvalidUid) return false;
+  const std::vector<uid_t> uids = Effective(allowed);
+  return std::find(uids.begin(), uids.end(), uid) != uids.end();
+}
+
+std::string DescribeTrusted(const std::vector<uid_t>& allowed) {
+  return absl::StrJoin(Effective(allowed), ", ");
+}
+
+base::Fd OpenPeerPidfd(const base::Fd& socket, pid_t pid) {
+  if (pid <= 0) return base::Fd();
+  // The kernel's own reference to the peer cannot be another process that got its number. But it names whoever called
+  // connect, listen or socketpair, which need not be the one that we talk with (a pre-forked worker, an inherited
+  // socket).
+  const std::optional<ucred> connected = SocketOption<ucred>(socket, SO_PEERCRED);
+  if (connected && connected->pid == pid) {
+    if (const std::optional<int> pidfd = SocketOption<int>(socket, kSoPeerPidfd)) {
+      base::Fd fd(*pidfd);
+      ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+      return fd;
+    }
+    // Linux before 6.16 has none for a peer that is gone: whoever has its number by now is another process.
+    if (errno != ENOPROTOOPT) return base::Fd();
+  }
+  return base::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
+
+}  // namespace nearcall::transport

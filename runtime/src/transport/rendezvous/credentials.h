@@ -1,0 +1,32 @@
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/fd.h"
+
+namespace nearcall::transport {
+
+// Makes the kernel say, with each message that `socket` receives, who sent it (SO_PASSCRED, unix(7)); and, where the
+// kernel can (Linux 6.16), refuse descriptors that the peer wants to pass if `accept_fds` is false.
+absl::Status PrepareToIdentify(const base::Fd& socket, bool accept_fds);
+
+// Whether a peer with this uid is trusted. `allowed` empty: this process's effective user and root; else exactly those
+// that it lists. The uid of a process that the kernel cannot name here (65534) has to be listed, (uid_t)-1 never is
+// trusted.
+bool IsTrusted(uid_t uid, const std::vector<uid_t>& allowed);
+
+// "2, 3": the uids that IsTrusted() says yes to, for messages.
+std::string DescribeTrusted(const std::vector<uid_t>& allowed);
+
+// A descriptor that becomes readable when process `pid`, which has just sent a message over `socket`, dies. Invalid if
+// the kernel has none, or `pid` is 0 (a process of a pid namespace that is not visible here). A process that made the
+// socket itself is never mistaken for one that got its number later; of any other one the caller has to know that it
+// lived on after this call.
+base::Fd OpenPeerPidfd(const base::Fd& socket, pid_t pid);
+
+}  // namespace nearcall::transport

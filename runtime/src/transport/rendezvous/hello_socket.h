@@ -1,0 +1,36 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/fd.h"
+
+namespace nearcall::transport {
+
+// A message of the handshake, as it came.
+struct HelloMessage {
+  std::vector<std::byte> bytes;  // at most kMaxHelloSize; a longer one is cut, and is then of no size that we know
+  std::optional<ucred> sender;   // by the kernel; unset if it did not say
+  std::vector<base::Fd> fds;
+  bool lost_fds = false;  // descriptors came that could not be taken
+};
+
+inline constexpr size_t kMaxHelloSize = 512;
+inline constexpr size_t kMaxHelloFds = 4;
+
+// Sends one message with this process's credentials and `fds`. Never blocks, raises no SIGPIPE.
+absl::Status SendHello(const base::Fd& socket, std::span<const std::byte> bytes, std::span<const int> fds = {});
+
+enum class AcceptFds : bool { kNo, kYes };
+
+// The next message; nullopt if there is none yet. UNAVAILABLE if the peer has hung up. Never blocks. Without
+// `accept_fds` there is no room for descriptors: the kernel closes what came, none ever gets a number here.
+absl::StatusOr<std::optional<HelloMessage>> ReceiveHello(const base::Fd& socket, AcceptFds accept_fds);
+
+}  // namespace nearcall::transport

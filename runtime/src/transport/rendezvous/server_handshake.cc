@@ -1,0 +1,154 @@
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "transport/rendezvous.h"
+#include "transport/rendezvous/credentials.h"
+#include "transport/rendezvous/hello.h"
+#include "transport/rendezvous/hello_socket.h"
+
+namespace nearcall::transport {
+
+namespace {
+
+constexpr uint64_t kKnownFeatures = 0;
+
+class Handshake final : public ServerHandshake {
+ public:
+  Handshake(base::Fd socket, ServeParams params) : params_(std::move(params)) {
+    error_ = PrepareToIdentify(socket, /*accept_fds=*/false);
+    if (!error_.ok()) state_ = State::kFailed;
+    connection_.control = std::move(socket);
+  }
+
+  int fd() const override { return connection_.control.get(); }
+
+  Progress Step() override {
+    while (state_ == State::kAwaitHello || state_ == State::kAwaitAck) {
+      auto message = ReceiveHello(connection_.control, AcceptFds::kNo);
+      if (message.ok() && !message->has_value()) return Progress::kWaiting;
+      absl::Status result = message.ok() ? OnMessage(**message) : message.status();
+      if (!result.ok()) Fail(std::move(result));
+    }
+    return state_ == State::kFailed ? Progress::kFailed : Progress::kDone;
+  }
+
+  absl::Status error() const override { return error_; }
+
+  Connection Take() override {
+    NEARCALL_CHECK(state_ == State::kDone);
+    return std::move(connection_);
+  }
+
+ private:
+  enum class State { kAwaitHello, kAwaitAck, kDone, kFailed };
+
+  void Fail(absl::Status error) {
+    error_ = std::move(error);
+    offer_.reset();
+    state_ = State::kFailed;
+  }
+
+  absl::Status OnMessage(const HelloMessage& message) {
+    if (message.lost_fds) return absl::InternalError("the client sent descriptors, which only a server does");
+    return state_ == State::kAwaitHello ? OnHello(message) : OnAck(message);
+  }
+
+  absl::Status OnHello(const HelloMessage& message) {
+    if (absl::Status identified = Identify(message.sender); !identified.ok()) return Refuse(std::move(identified));
+    const auto hello = DecodeClientHello(message.bytes);
+    // Only another version is answered; what is no hello at all would not understand.
+    if (absl::IsFailedPrecondition(hello.status())) return Refuse(hello.status());
+    if (!hello.ok()) return hello.status();
+    absl::Status prepared = Prepare(*hello);
+    return prepared.ok() ? SendOffer(*hello) : Refuse(std::move(prepared));
+  }
+
+  absl::Status Identify(const std::optional<ucred>& sender) {
+    if (sender) connection_.peer = {.pid = sender->pid, .uid = sender->uid, .gid = sender->gid};
+    if (IsTrusted(connection_.peer.uid, params_.allowed_uids)) return absl::OkStatus();
+    return absl::PermissionDeniedError(absl::StrCat("the server does not serve uid ", connection_.peer.uid,
+                                                    "; add it to ServerOptions::allowed_uids"));
+  }
+
+  // Chooses the transport, asks whether there is a place for this client, and only then makes the data plane.
+  absl::Status Prepare(const ClientHello& hello) {
+    connection_.peer_terms = hello.terms;
+    const auto chosen = std::find_if(params_.transports.begin(), params_.transports.end(), [&](const auto* row) {
+      return (hello.transports & uint32_t{1} << row->bit) != 0;
+    });
+    if (chosen == params_.transports.end()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the server does not offer the transport asked for; it offers: ",
+                       absl::StrJoin(params_.transports, ", ", AppendName)));
+    }
+    if (params_.admit) {
+      if (absl::Status admitted = params_.admit(connection_.peer); !admitted.ok()) return admitted;
+    }
+    transport_bit_ = (*chosen)->bit;
+    auto offer = (*chosen)->offer(params_.config);
+    if (!offer.ok()) return offer.status();
+    offer_ = *std::move(offer);
+    return absl::OkStatus();
+  }
+
+  static void AppendName(std::string* out, const TransportRow* row) { absl::StrAppend(out, row->name); }
+
+  absl::Status SendOffer(const ClientHello& hello) {
+    // Before the answer: a client that acknowledges it is alive by then, and its number still its own.
+    connection_.peer_pidfd = OpenPeerPidfd(connection_.control, connection_.peer.pid);
+    const std::vector<int> fds = offer_->fds();
+    absl::Status sent = SendHello(connection_.control,
+                                  Encode(ServerHello{.features = hello.features & kKnownFeatures,
+                                                     .transport_bit = transport_bit_,
+                                                     .fd_count = static_cast<uint8_t>(fds.size()),
+                                                     .terms = params_.terms,
+                                                     .server_id = params_.server_id,
+                                                     .connection_id = params_.connection_id,
+                                                     .geometry = offer_->geometry()}),
+                                  fds);
+    // ETOOMANYREFS, above all: the message without descriptors still gets through.
+    if (absl::IsResourceExhausted(sent)) return Refuse(std::move(sent));
+    if (sent.ok()) state_ = State::kAwaitAck;
+    return sent;
+  }
+
+  // Tells the client why; that it may not hear it changes nothing.
+  absl::Status Refuse(absl::Status why) {
+    SendHello(connection_.control, Encode(ServerHello{.status = why})).IgnoreError();
+    return why;
+  }
+
+  absl::Status OnAck(const HelloMessage& message) {
+    const auto code = DecodeAck(message.bytes);
+    if (!code.ok()) return code.status();
+    if (*code != absl::StatusCode::kOk) {
+      return absl::Status(*code, "the client could not take the transport that it was offered");
+    }
+    auto transport = std::exchange(offer_, nullptr)->Accept();
+    if (!transport.ok()) return transport.status();
+    connection_.transport = *std::move(transport);
+    connection_.local_id = params_.server_id;
+    connection_.peer_id = params_.connection_id;
+    state_ = State::kDone;
+    return absl::OkStatus();
+  }
+
+  const ServeParams params_;
+  State state_ = State::kAwaitHello;
+  absl::Status error_;
+  Connection connection_;
+  uint8_t transport_bit_ = 0;
+  std::unique_ptr<TransportOffer> offer_;
+};
+
+}  // namespace
+
+std::unique_ptr<ServerHandshake> ServerHandshake::Start(base::Fd socket, ServeParams params) {
+  return std::make_unique<Handshake>(std::move(socket), std::move(params));
+}
+
+}  // namespace nearcall::transport

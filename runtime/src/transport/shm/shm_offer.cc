@@ -1,0 +1,161 @@
+#include "transport/shm/shm_offer.h"
+
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "base/check.h"
+#include "base/shared_memory.h"
+#include "transport/doorbell.h"
+#include "transport/shm/event_bell.h"
+#include "transport/shm/layout.h"
+#include "transport/shm/semaphore_bell.h"
+#include "transport/shm/shm_transport.h"
+
+namespace nearcall::transport::shm {
+
+namespace {
+
+using base::Fd;
+using base::Mapping;
+using SharedMapping = std::shared_ptr<const Mapping>;
+
+absl::StatusOr<SharedMapping> Map(const Fd& fd, size_t offset, size_t size, Mapping::Access access) {
+  absl::StatusOr<Mapping> mapping = Mapping::Map(fd, offset, size, access);
+  if (!mapping.ok()) return mapping.status();
+  return std::make_shared<const Mapping>(*std::move(mapping));
+}
+
+class ShmOffer final : public TransportOffer {
+ public:
+  explicit ShmOffer(size_t ring_size) : ring_size_(ring_size) {}
+
+  absl::Status Create();
+
+  Geometry geometry() const override { return {ring_size_, 0, 0, 0}; }
+  std::vector<int> fds() const override { return {client_region_.get(), server_region_.get(), server_bell_.get()}; }
+  absl::StatusOr<std::unique_ptr<Transport>> Accept() override;
+
+ private:
+  absl::Status CreateServerRegion();
+  absl::Status CreateClientRegion();
+
+  const size_t ring_size_;
+  Fd client_region_;
+  Fd server_region_;
+  Fd server_bell_;
+  SharedMapping own_;          // region S, writable
+  SharedMapping peer_;         // control page and ring of region C, readable only
+  SharedMapping client_bell_;  // the bell page of region C, writable
+};
+
+absl::Status ShmOffer::Create() {
+  if (absl::Status status = CreateServerRegion(); !status.ok()) return status;
+  if (absl::Status status = CreateClientRegion(); !status.ok()) return status;
+  absl::StatusOr<Fd> bell = CreateDoorbell();
+  if (!bell.ok()) return bell.status();
+  server_bell_ = *std::move(bell);
+  return absl::OkStatus();
+}
+
+absl::Status ShmOffer::CreateServerRegion() {
+  const size_t size = ServerRegionSize(ring_size_);
+  absl::StatusOr<Fd> fd = base::CreateSharedMemory(size);
+  if (!fd.ok()) return fd.status();
+  server_region_ = *std::move(fd);
+  absl::StatusOr<SharedMapping> own = Map(server_region_, 0, size, Mapping::Access::kReadWrite);
+  if (!own.ok()) return own.status();
+  own_ = *std::move(own);
+  // Before it is passed: the client never has a chance to write here.
+  return base::SealAgainstWriters(server_region_);
+}
+
+absl::Status ShmOffer::CreateClientRegion() {
+  absl::StatusOr<Fd> fd = base::CreateSharedMemory(ClientRegionSize(ring_size_));
+  if (!fd.ok()) return fd.status();
+  client_region_ = *std::move(fd);
+  const size_t bell_offset = BellOffset(ring_size_);
+  absl::StatusOr<SharedMapping> peer = Map(client_region_, 0, bell_offset, Mapping::Access::kRead);
+  if (!peer.ok()) return peer.status();
+  absl::StatusOr<SharedMapping> bell = Map(client_region_, bell_offset, base::PageSize(), Mapping::Access::kReadWrite);
+  if (!bell.ok()) return bell.status();
+  peer_ = *std::move(peer);
+  client_bell_ = *std::move(bell);
+  SemaphoreBell::Create(client_bell_->bytes().data());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Transport>> ShmOffer::Accept() {
+  NEARCALL_CHECK(client_region_.valid());
+  const Fd client_region = std::move(client_region_);
+  const Fd server_region = std::move(server_region_);
+  // INTERNAL if the client has put a seal against this.
+  if (absl::Status status = base::SealAgainstWriters(client_region); !status.ok()) return status;
+  // Not earlier: until the seal the client could have punched holes, which would be a SIGBUS for us without memory.
+  if (absl::Status status = base::ReserveSharedMemory(client_region, ClientRegionSize(ring_size_)); !status.ok()) {
+    return status;
+  }
+  return std::make_unique<ShmTransport>(ShmEnd{
+      .own_region = own_->bytes(),
+      .peer_region = peer_->bytes(),
+      .own_bell = std::make_unique<EventBell>(std::move(server_bell_)),
+      .peer_bell = std::make_unique<SemaphoreBell>(client_bell_->bytes().data()),
+      .memory = {own_, peer_, client_bell_},
+  });
+}
+
+absl::Status Violation(absl::string_view what) {
+  return absl::InternalError(absl::StrCat("shm: the server broke the protocol: ", what));
+}
+
+absl::Status VerifyOffer(std::span<const Fd> fds, const Geometry& geometry) {
+  if (fds.size() != 3) return Violation(absl::StrCat("it sent ", fds.size(), " descriptors, expected 3"));
+  const uint64_t ring_size = geometry[0];
+  if (!IsRingSize(ring_size) || geometry[1] != 0 || geometry[2] != 0 || geometry[3] != 0) {
+    return Violation(absl::StrCat("it sent the geometry {", absl::StrJoin(geometry, ", "), "}"));
+  }
+  if (absl::Status status = base::VerifySharedMemory(fds[0], ClientRegionSize(ring_size), false); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = base::VerifySharedMemory(fds[1], ServerRegionSize(ring_size), true); !status.ok()) {
+    return status;
+  }
+  return EventBell::Verify(fds[2]);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TransportOffer>> OfferShm(const TransportConfig& config) {
+  if (!IsRingSize(config.ring_size_bytes)) {
+    return absl::InvalidArgumentError(absl::StrCat("shm: a ring of ", config.ring_size_bytes,
+                                                   " B; it must be a power of two from ", base::kMinRingSize, " to ",
+                                                   base::kMaxRingSize));
+  }
+  auto offer = std::make_unique<ShmOffer>(config.ring_size_bytes);
+  if (absl::Status status = offer->Create(); !status.ok()) return status;
+  return offer;
+}
+
+absl::StatusOr<std::unique_ptr<Transport>> AttachShm(std::vector<base::Fd> fds, const Geometry& geometry) {
+  if (absl::Status status = VerifyOffer(fds, geometry); !status.ok()) return status;
+  const size_t ring_size = geometry[0];
+  absl::StatusOr<SharedMapping> own = Map(fds[0], 0, ClientRegionSize(ring_size), Mapping::Access::kReadWrite);
+  if (!own.ok()) {
+    if (absl::IsPermissionDenied(own.status())) return Violation("it sent memory that the client may not write");
+    return own.status();
+  }
+  absl::StatusOr<SharedMapping> peer = Map(fds[1], 0, ServerRegionSize(ring_size), Mapping::Access::kRead);
+  if (!peer.ok()) return peer.status();
+  const std::span<std::byte> region = (*own)->bytes();
+  return std::make_unique<ShmTransport>(ShmEnd{
+      .own_region = region.first(BellOffset(ring_size)),
+      .peer_region = (*peer)->bytes(),
+      .own_bell = std::make_unique<SemaphoreBell>(region.data() + BellOffset(ring_size)),
+      .peer_bell = std::make_unique<EventBell>(std::move(fds[2])),
+      .memory = {*own, *peer},
+  });
+}
+
+}  // namespace nearcall::transport::shm

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/fd.h"
+#include "transport/transport.h"
+
+namespace nearcall::transport {
+
+// What the two ends of one transport agree on, carried in the server's hello; only the transport knows what it means.
+using Geometry = std::array<uint64_t, 4>;
+
+struct TransportConfig {
+  size_t ring_size_bytes;       // per direction: a power of two (shm)
+  size_t expected_clients = 1;  // that share what the kernel allows one user (mq)
+};
+
+// The server's side of a data plane that the client has not taken yet.
+class TransportOffer {
+ public:
+  virtual ~TransportOffer() = default;
+
+  virtual Geometry geometry() const = 0;
+
+  // To be passed to the client, at most 4. They stay owned by the offer.
+  virtual std::vector<int> fds() const = 0;
+
+  // Once the client has said that it holds its end: makes it final (the last seals) and gives the server's end.
+  // Once. INTERNAL if the client has tampered with it, RESOURCE_EXHAUSTED without memory.
+  virtual absl::StatusOr<std::unique_ptr<Transport>> Accept() = 0;
+};
+
+// A row for each transport, best first. The only place that knows their names.
+struct TransportRow {
+  absl::string_view name;  // as in an address
+  uint8_t bit;             // in the hello's set of transports: 1 << bit
+  absl::StatusOr<std::unique_ptr<TransportOffer>> (*offer)(const TransportConfig& config);
+  // The client's end. Checks each descriptor before it uses it: INTERNAL if the server sent what it should not.
+  absl::StatusOr<std::unique_ptr<Transport>> (*attach)(std::vector<base::Fd> fds, const Geometry& geometry);
+};
+
+std::span<const TransportRow> Transports();
+
+// nullptr if there is none of that name.
+const TransportRow* FindTransport(absl::string_view name);
+
+}  // namespace nearcall::transport

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "base/buffer.h"
+#include "base/limits.h"
+#include "wire/header.h"
+
+namespace nearcall::wire {
+
+// One message as received. Reused from frame to frame: the buffer keeps its memory.
+struct Message {
+  FrameHeader header;  // of its first frame
+  base::Buffer bytes;  // the envelope, then the payload
+};
+
+// Puts the frames of one direction of a connection together again. Each byte goes straight from the transport to its
+// place in the message. A lane holds at most one partial message; whole messages of one frame may stand between its
+// fragments.
+//
+//   absl::StatusOr<Reassembler::Result> result = reassembler.Receive(
+//       header, message, [&](std::span<std::byte> to) { transport.CopyOut(kHeaderSize, to); });
+//
+// Memory: nothing while no message is partial, and a message of one frame allocates nothing once `message` is warm. A
+// partial one holds a buffer of its whole size, which the peer's bytes alone touch. Used by one thread at a time.
+class Reassembler {
+ public:
+  // `max_message_size` bounds a message without its envelope (which kMaxEnvelopeSize bounds).
+  explicit Reassembler(size_t max_message_size) : max_message_size_(max_message_size) {}
+
+  enum class Result : uint8_t {
+    kNothing,   // a part of a message that is not complete, or of one that is being dropped
+    kMessage,   // `message` is complete
+    kTooLarge,  // the header in `message` announces more than the limit: told once, its frames are dropped as they come
+    kNoMemory,  // the same for want of memory
+    kAborted,   // the sender has given up the partial message whose header is in `message`
+  };
+
+  using Copy = absl::FunctionRef<void(std::span<std::byte> to)>;
+
+  // Takes a frame whose header DecodeHeader() has passed; it may be `message.header` itself. Calls `copy` at most once,
+  // to copy the frame's whole payload, and not at all if there is none or it is dropped.
+  //
+  // INTERNAL if the frame cannot stand here: a part without a beginning, a second partial message in a lane, parts that
+  // disagree with the first one, too many bytes or too few. The connection is then of no use, and neither is this
+  // object.
+  absl::StatusOr<Result> Receive(const FrameHeader& header, Message& message, Copy copy);
+
+  // Memory held for partial messages.
+  size_t bytes_held() const;
+
+  // Whether this object is consistent with itself. For tests.
+  bool CheckInvariants() const;
+
+ private:
+  struct Partial {
+    bool active = false;
+    bool dropped = false;  // over the limit, or no memory
+    FrameHeader first = {};
+    size_t received = 0;
+    base::Buffer bytes = {};
+  };
+
+  Result ReceiveWhole(const FrameHeader& header, Message& message, Copy copy);
+  absl::StatusOr<Result> ReceiveFirst(const FrameHeader& header, Message& message, Copy copy);
+  absl::StatusOr<Result> ReceiveNext(const FrameHeader& header, Message& message, Copy copy);
+  bool IsTooLarge(const FrameHeader& header) const;
+
+  size_t max_message_size_;
+  std::array<Partial, base::kLanes> partials_;
+};
+
+}  // namespace nearcall::wire

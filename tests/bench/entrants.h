@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "bench/contender.h"
+
+namespace nearcall::bench {
+
+// What the tables call those who compete.
+SubjectParams NearcallOver(const std::string& transport, int64_t spin_us, const Placement& placement);
+SubjectParams Plain(const std::string& subject, const Placement& placement);
+
+// Where nobody is pinned.
+const Placement& Unpinned();
+
+// "shm", "mq" and "pipe", as they are by default.
+void AddTransports(Contenders& contenders, const Placement& placement);
+
+// "gRPC", if this program is built with it.
+void AddGrpc(Contenders& contenders, const Placement& placement, int clients = 1);
+
+}  // namespace nearcall::bench

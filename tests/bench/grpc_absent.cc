@@ -1,0 +1,13 @@
+#include "bench/subject.h"
+
+namespace nearcall::bench {
+
+bool HasGrpc() {
+  return false;
+}
+std::unique_ptr<Subject> MakeGrpc(const SubjectParams&) {
+  return nullptr;
+}
+void ServeGrpc(const SubjectParams&) {}
+
+}  // namespace nearcall::bench

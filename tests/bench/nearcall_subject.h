@@ -1,0 +1,16 @@
+#pragma once
+
+#include <memory>
+
+#include "bench/subject.h"
+#include "echo.nearcall.pb.h"
+
+namespace nearcall::bench {
+
+// A channel to the server that `params` names, or the end of the program.
+std::shared_ptr<Channel> ConnectTo(const SubjectParams& params);
+
+// The end of the program if it is anything else.
+void ExpectOk(const absl::Status& status);
+
+}  // namespace nearcall::bench

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace nearcall::bench {
+
+// `size` bytes of which neighbours differ.
+std::string MakePayload(size_t size);
+
+// Makes it another one than before, so that an answer of an earlier call is a wrong one.
+void Stamp(std::string& payload);
+
+// Ends the program unless `got` is `sent`, byte for byte.
+void ExpectEcho(const std::string& who, const std::string& sent, const std::string& got);
+
+}  // namespace nearcall::bench

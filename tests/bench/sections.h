@@ -1,0 +1,33 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "bench/journal.h"
+#include "bench/plan.h"
+
+namespace nearcall::bench {
+
+// A part of the benchmark: measures, and writes into the journal.
+struct Section {
+  const char* name;
+  std::vector<int> rows;  // of the table of targets, that it measures for
+  void (*measure)(const Plan& plan, Journal& journal);
+};
+
+const std::vector<Section>& Sections();
+
+void MeasureLatency(const Plan& plan, Journal& journal);   // one caller, by placement and idleness
+void MeasureSizes(const Plan& plan, Journal& journal);     // one caller, by size of the message
+void MeasureInFlight(const Plan& plan, Journal& journal);  // asynchronous calls
+void MeasureClients(const Plan& plan, Journal& journal);   // many client processes
+void MeasureThreads(const Plan& plan, Journal& journal);   // many threads on one channel
+void MeasureIdle(const Plan& plan, Journal& journal);      // what 1000 silent connections cost
+void MeasureUrgent(const Plan& plan, Journal& journal);    // urgent calls beside bulk
+void MeasureConnect(const Plan& plan, Journal& journal);   // to the first reply
+void MeasureDeath(const Plan& plan, Journal& journal);     // of the server, to UNAVAILABLE
+void MeasureSyscalls(const Plan& plan, Journal& journal);  // of both sides, for each call
+void MeasureCompile(const Plan& plan, Journal& journal);   // what generated code costs the compiler
+
+}  // namespace nearcall::bench

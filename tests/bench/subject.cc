@@ -1,0 +1,77 @@
+#include "bench/subject.h"
+
+#include <malloc.h>
+
+#include <iostream>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "bench/worker.h"
+
+namespace nearcall::bench {
+
+namespace {
+
+struct Kind {
+  const char* name;
+  std::unique_ptr<Subject> (*make)(const SubjectParams& params);
+  void (*serve)(const SubjectParams& params);  // nullptr: without a server
+};
+
+constexpr Kind kKinds[] = {
+    {"line", MakeFloor, nullptr},
+    {"semaphore", MakeFloor, nullptr},
+    {"epoll", MakeFloor, nullptr},
+    {"pipe", MakeFloor, nullptr},
+    {"mq", MakeFloor, nullptr},
+    {"socket", MakeFloor, nullptr},
+    {"protobuf", MakeFloor, nullptr},
+    {"memcpy", MakeBulkFloor, nullptr},
+    {"pipe frames", MakeBulkFloor, nullptr},
+    {"mq frames", MakeBulkFloor, nullptr},
+    {"raw connect", MakeRawConnect, nullptr},
+    {"raw", MakeRaw, ServeRaw},
+    {"nearcall", MakeNearcall, ServeNearcall},
+    {"connect", MakeConnect, ServeNearcall},
+    {"crowd", MakeCrowd, ServeNearcall},
+    {"urgent", MakeUrgent, ServeNearcall},
+    {"loaded semaphore", MakeLoadedSemaphore, ServeNearcall},
+    {"grpc", MakeGrpc, ServeGrpc},
+};
+
+const Kind& Find(const std::string& name) {
+  for (const Kind& kind : kKinds) {
+    if (kind.name == name) return kind;
+  }
+  Die(absl::StrCat("there is no subject ", name));
+}
+
+}  // namespace
+
+std::unique_ptr<Subject> MakeSubject(const SubjectParams& params) {
+  return Find(params.subject).make(params);
+}
+
+bool HasServer(const std::string& subject) {
+  return Find(subject).serve != nullptr;
+}
+
+void KeepHeap() {
+  for (const int threshold : {M_TRIM_THRESHOLD, M_MMAP_THRESHOLD}) {
+    NEARCALL_CHECK(::mallopt(threshold, std::numeric_limits<int>::max()) == 1);
+  }
+}
+
+void Serve(const SubjectParams& params) {
+  if (params.keep_heap) KeepHeap();
+  Pin(params.placement.server_cpu);
+  Find(params.subject).serve(params);
+}
+
+void ReadyUntilEndOfInput() {
+  std::cout << "ready" << std::endl;
+  std::cin.ignore(std::numeric_limits<std::streamsize>::max());
+}
+
+}  // namespace nearcall::bench

@@ -1,0 +1,140 @@
+#include "fuzz/hostile_client.h"
+
+#include <fcntl.h>
+#include <mqueue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <iterator>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "transport/rendezvous.h"
+
+namespace nearcall::fuzz {
+
+namespace {
+
+using transport::Transport;
+using transport::TransportRow;
+
+// Of the handshake in progress. One at a time.
+TakenOffer* taken = nullptr;
+
+base::Mapping MapRegion(const base::Fd& fd) {
+  const off_t size = ::lseek(fd.get(), 0, SEEK_END);
+  return *base::Mapping::Map(fd, 0, static_cast<size_t>(size), base::Mapping::Access::kReadWrite);
+}
+
+// Takes the server's offer as the honest row does, and keeps a copy of it.
+template <size_t index>
+absl::StatusOr<std::unique_ptr<Transport>> AttachAndKeep(std::vector<base::Fd> fds,
+                                                         const transport::Geometry& geometry) {
+  for (const base::Fd& fd : fds) taken->fds.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  const TransportRow& row = transport::Transports()[index];
+  if (row.name == "shm") taken->region = MapRegion(fds[0]);
+  return row.attach(std::move(fds), geometry);
+}
+
+constexpr decltype(TransportRow::attach) kKeepers[] = {&AttachAndKeep<0>, &AttachAndKeep<1>, &AttachAndKeep<2>};
+static_assert(std::size(kKeepers) == HostileClient::kTransports);
+
+}  // namespace
+
+HostileClient::HostileClient(int socket, size_t transport) {
+  TransportRow row = transport::Transports()[transport];
+  row.attach = kKeepers[transport];
+  taken = &offer_;
+  auto connection = transport::Connect(*transport::ParseAddress(absl::StrCat("fd:", socket)),
+                                       {.deadline = base::AfterNow(absl::Seconds(10)),
+                                        .terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 64},
+                                        .transports = std::span(&row, 1)});
+  NEARCALL_CHECK(connection.ok());
+  connection_ = *std::move(connection);
+}
+
+wire::FrameHeader HostileClient::NextHeader(int lane) {
+  wire::FrameHeader header;
+  header.flags = wire::kFirst | wire::kLast;
+  header.priority = static_cast<uint8_t>(lane);
+  header.sequence = ++sequences_[static_cast<size_t>(lane)];
+  header.source_id = connection_.local_id;
+  return header;
+}
+
+void HostileClient::SendFrame(std::span<const std::byte> frame) {
+  Transport& transport = *connection_.transport;
+  if (frame.empty() || frame.size() > transport.max_frame_size() || !transport.Flush()) return;
+  const std::span<std::byte> room = transport.Reserve(frame.size(), 0);
+  if (room.empty()) return;
+  transport.Fill(room, frame);
+  transport.Commit();
+  transport.Flush();
+  transport.Notify();
+}
+
+void HostileClient::SendRaw(std::span<const std::byte> bytes) {
+  if (connection_.transport->name() == "pipe") {
+    static_cast<void>(!::write(offer_.fds[0].get(), bytes.data(), bytes.size()));
+  } else if (connection_.transport->name() == "mq") {
+    const unsigned priority = bytes.empty() ? 0 : static_cast<unsigned>(bytes[0]);
+    ::mq_send(offer_.fds[0].get(), reinterpret_cast<const char*>(bytes.data()), bytes.size(), priority);
+  }
+}
+
+void HostileClient::SetBlocking(bool blocking) {
+  for (const base::Fd& fd : offer_.fds) {
+    const int flags = ::fcntl(fd.get(), F_GETFL);
+    ::fcntl(fd.get(), F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+    // Message queues have flags of their own.
+    mq_attr attributes{};
+    attributes.mq_flags = blocking ? 0 : O_NONBLOCK;
+    ::mq_setattr(fd.get(), &attributes, nullptr);
+  }
+}
+
+void HostileClient::Ring() {
+  connection_.transport->Ring();
+}
+
+void HostileClient::SendControl(std::span<const std::byte> bytes) {
+  ::send(connection_.control.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void HostileClient::SendControlWithDescriptor(std::span<const std::byte> bytes) {
+  iovec data = {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
+  alignas(cmsghdr) char buffer[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = buffer;
+  message.msg_controllen = sizeof(buffer);
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int fd = offer_.fds[0].get();
+  std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  ::sendmsg(connection_.control.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void HostileClient::Read(size_t count) {
+  Transport& transport = *connection_.transport;
+  for (size_t i = 0; i < count; ++i) {
+    size_t size = 0;
+    if (transport.Peek(size) != Transport::ReadState::kFrame) break;
+    std::vector<std::byte> frame(size);
+    transport.CopyOut(0, frame);
+    transport.Pop();
+  }
+  transport.Release();
+}
+
+}  // namespace nearcall::fuzz

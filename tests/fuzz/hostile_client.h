@@ -1,0 +1,59 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/limits.h"
+#include "base/shared_memory.h"
+#include "transport/connection.h"
+#include "wire/header.h"
+
+namespace nearcall::fuzz {
+
+// What the server hands to a client.
+struct TakenOffer {
+  std::vector<base::Fd> fds;
+  base::Mapping region;  // shm: all of region C, mapped for writing before the server seals it
+};
+
+// A client that has shaken hands as it should, holds what the server gave it, and does as it likes.
+class HostileClient {
+ public:
+  static constexpr size_t kTransports = 3;
+
+  // `socket` is connected to the server; `transport` is an index of transport::Transports().
+  HostileClient(int socket, size_t transport);
+
+  // The header of the next frame of lane `lane`, as an honest client would write it, but for the message.
+  wire::FrameHeader NextHeader(int lane);
+
+  // Sends bytes as a frame, right or wrong; drops them if there is no room.
+  void SendFrame(std::span<const std::byte> frame);
+
+  // Past the transport: into the pipe or queue itself; nothing over shm.
+  void SendRaw(std::span<const std::byte> bytes);
+
+  // Region C: control page, ring and bell page. Empty but for shm.
+  std::span<std::byte> region() { return offer_.region.bytes(); }
+
+  // Changes the flags of every descriptor that the server may have shared.
+  void SetBlocking(bool blocking);
+
+  void Ring();
+  void SendControl(std::span<const std::byte> bytes);
+  void SendControlWithDescriptor(std::span<const std::byte> bytes);
+
+  // Takes replies, as many as there are and at most `count`.
+  void Read(size_t count);
+
+ private:
+  TakenOffer offer_;
+  transport::Connection connection_;
+  std::array<uint64_t, base::kLanes> sequences_{};
+};
+
+}  // namespace nearcall::fuzz

@@ -1,0 +1,164 @@
+// A client that shakes hands and then breaks every rule, against a real server in this process: the script says what it
+// does next. A bystander must be served all the while, and when the client has gone nothing of it is left.
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+#include "fuzz/fuzz_input.h"
+#include "fuzz/hostile_client.h"
+#include "fuzz/victim.h"
+#include "transport/rendezvous/control_message.h"
+#include "transport/shm/layout.h"
+
+namespace nearcall::fuzz {
+namespace {
+
+// One run of a script.
+class Attack {
+ public:
+  Attack(Victim& victim, Input& script)
+      : victim_(victim), script_(script), client_(victim.Connect(), Byte() % HostileClient::kTransports) {}
+
+  void Run() {
+    while (!script_.empty() && Step()) {
+    }
+  }
+
+ private:
+  uint8_t Byte() { return script_.Take<uint8_t>(); }
+
+  // False: hangs up.
+  bool Step() {
+    switch (Byte() % 12) {
+      case 0:
+      case 1:
+        SendRequest();
+        break;
+      case 2:
+        SendFragment();
+        break;
+      case 3:
+        client_.SendFrame(script_.TakeBytes(Byte()));
+        break;
+      case 4:
+        Poke();
+        break;
+      case 5:
+        MoveTail();
+        break;
+      case 6:
+        client_.Ring();
+        break;
+      case 7:
+        SendControl();
+        break;
+      case 8:
+        victim_.CheckBystander();
+        break;
+      case 9:
+        client_.Read(Byte());
+        break;
+      case 10:
+        client_.SetBlocking(Byte() % 2 == 0);
+        break;
+      default:
+        return false;
+    }
+    return true;
+  }
+
+  // Not the urgent one: who may use it can hold every place for handlers with calls that never end, and then no
+  // bystander is served (README, Limits).
+  int Lane() { return Byte() % (base::kLanes - 1); }
+
+  // A call, all in one frame. The payload is a serialised BytesValue, which says what the handler does, or garbage.
+  void SendRequest() {
+    wire::FrameHeader header = client_.NextHeader(Lane());
+    header.call_id = ++calls_;
+    header.method_id = victim_.method_id(Byte() % Victim::kMethods);
+    const uint8_t what = Byte();
+    const std::vector<std::byte> payload = what < 128 ? Message("wge"[what % 3]) : Bytes(what % 64);
+    header.payload_size = header.message_size = static_cast<uint32_t>(payload.size());
+    Send(header, payload);
+  }
+
+  // Any place of a message of several frames.
+  void SendFragment() {
+    wire::FrameHeader header = client_.NextHeader(Lane());
+    header.flags = Byte() & wire::kAllFrameFlags;
+    if (header.has(wire::kFirst)) ++calls_;
+    header.call_id = calls_;
+    header.method_id = victim_.method_id(0);
+    header.message_size = script_.Take<uint16_t>();
+    const std::vector<std::byte> payload = Bytes(Byte());
+    header.payload_size = static_cast<uint32_t>(payload.size());
+    Send(header, payload);
+  }
+
+  // With some of the header's bytes spoilt: one in four frames.
+  void Send(const wire::FrameHeader& header, const std::vector<std::byte>& payload) {
+    std::vector<std::byte> frame(wire::kHeaderSize + payload.size());
+    wire::EncodeHeader(header, frame);
+    std::copy(payload.begin(), payload.end(), frame.begin() + wire::kHeaderSize);
+    if (Byte() % 4 == 0) Spoil(frame, Byte() % wire::kHeaderSize);
+    client_.SendFrame(frame);
+  }
+
+  // The low bits of the lane stay: see Lane().
+  void Spoil(std::vector<std::byte>& frame, size_t at) {
+    const std::byte mask{at == offsetof(wire::FrameHeader, priority) ? uint8_t{0xfc} : uint8_t{0xff}};
+    frame[at] ^= std::byte{Byte()} & mask;
+  }
+
+  static std::vector<std::byte> Message(char first) {
+    return {std::byte{0x0a}, std::byte{1}, static_cast<std::byte>(first)};
+  }
+
+  std::vector<std::byte> Bytes(size_t size) {
+    const std::span<const std::byte> bytes = script_.TakeBytes(size);
+    return {bytes.begin(), bytes.end()};
+  }
+
+  void Poke() {
+    const std::span<std::byte> region = client_.region();
+    if (region.empty()) return client_.SendRaw(script_.TakeBytes(Byte()));
+    const auto word = script_.Take<uint64_t>();
+    // Half of them where the control page and the bell are.
+    size_t at = script_.Take<uint32_t>() % (region.size() - sizeof(word));
+    if (at % 2 == 0) at = at % 4 == 0 ? at % sizeof(transport::shm::ControlPage) : region.size() - 64 - at % 4096;
+    std::memcpy(region.data() + at, &word, sizeof(word));
+  }
+
+  void MoveTail() {
+    const auto by = script_.Take<uint16_t>();
+    if (client_.region().empty()) return;
+    auto& page = *reinterpret_cast<transport::shm::ControlPage*>(client_.region().data());
+    page.tail.fetch_add(by);
+  }
+
+  void SendControl() {
+    const uint8_t what = Byte();
+    if (what % 4 == 0) return client_.SendControl(script_.TakeBytes(what));
+    transport::ControlBytes bytes = transport::EncodeControl(
+        {.kind = static_cast<transport::ControlMessage::Kind>(what % 6), .call_id = Byte() % 16u});
+    if (what % 4 == 1) return client_.SendControlWithDescriptor(bytes);
+    client_.SendControl(bytes);
+  }
+
+  Victim& victim_;
+  Input& script_;
+  HostileClient client_;
+  uint64_t calls_ = 0;
+};
+
+}  // namespace
+
+void Run(Input script) {
+  static Victim victim;
+  Attack(victim, script).Run();
+  victim.CheckNothingLeft();
+  victim.CheckBystander();
+}
+
+}  // namespace nearcall::fuzz

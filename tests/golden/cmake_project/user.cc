@@ -1,0 +1,5 @@
+#include "top.nearcall.pb.h"
+
+absl::StatusOr<user::Word> Go(const user::Top::Stub& stub) {
+  return stub.Go({});
+}

@@ -1,0 +1,60 @@
+// What the plugin writes for each goldens/*.proto is what lies beside it, byte for byte.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+#include "absl/strings/str_replace.h"
+#include "protoc.h"
+
+namespace nearcall::testing {
+namespace {
+
+using ::testing::IsEmpty;
+
+const std::filesystem::path kGoldens = std::filesystem::path(TEST_DIR) / "goldens";
+
+std::vector<std::string> FileNames(const ProtocRun& run) {
+  std::vector<std::string> names;
+  for (const auto& [name, text] : run.files) names.push_back(name);
+  return names;
+}
+
+class GoldenTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(GoldenTest, IsWhatThePluginWrites) {
+  const ProtocRun run = RunProtoc(kGoldens, {GetParam()});
+  ASSERT_TRUE(run.ok) << run.errors;
+  EXPECT_THAT(run.errors, IsEmpty());
+  const std::string base = GetParam().substr(0, GetParam().size() - std::string(".proto").size());
+  EXPECT_THAT(FileNames(run), ::testing::ElementsAre(base + ".nearcall.pb.cc", base + ".nearcall.pb.h"));
+  for (const auto& [name, text] : run.files) {
+    if (std::getenv("NEARCALL_UPDATE_GOLDENS") != nullptr) std::ofstream(kGoldens / name, std::ios::binary) << text;
+    EXPECT_EQ(ReadFile(kGoldens / name), text) << "NEARCALL_UPDATE_GOLDENS=1 accepts this as " << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, GoldenTest, ::testing::ValuesIn(ProtosIn(kGoldens)), [](const auto& test) {
+  return absl::StrReplaceAll(test.param, {{"/", "_"}, {".proto", ""}});
+});
+
+TEST(PluginTest, WritesTheSameWhateverElseIsInTheRunAndInWhichOrder) {
+  std::vector<std::string> protos = ProtosIn(kGoldens);
+  const ProtocRun all = RunProtoc(kGoldens, protos);
+  ASSERT_TRUE(all.ok) << all.errors;
+  std::reverse(protos.begin(), protos.end());
+  EXPECT_EQ(RunProtoc(kGoldens, protos).files, all.files);
+  for (const auto& [name, text] : all.files) EXPECT_EQ(text, ReadFile(kGoldens / name)) << name;
+}
+
+TEST(PluginTest, WritesAQuarterOfTheHeaderLinesOfGrpcForFourMethods) {
+  constexpr int kLinesOfGrpc = 656;  // grpc_cpp_plugin 1.51 for a service of four methods
+  const std::string header = ReadFile(kGoldens / "echo.nearcall.pb.h");
+  EXPECT_GT(header.size(), 0u);
+  EXPECT_LE(std::count(header.begin(), header.end(), '\n'), kLinesOfGrpc / 4);
+}
+
+}  // namespace
+}  // namespace nearcall::testing

@@ -1,0 +1,75 @@
+// What cannot be generated is named with its place, and nothing is written.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "protoc.h"
+
+namespace nearcall::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+namespace fs = std::filesystem;
+
+const fs::path kBad = fs::path(TEST_DIR) / "bad";
+
+// Those with an .error beside them; the others are imported by them.
+std::vector<std::string> BadProtos() {
+  std::vector<std::string> protos = ProtosIn(kBad);
+  std::erase_if(protos,
+                [](const std::string& proto) { return !fs::exists((kBad / proto).replace_extension(".error")); });
+  return protos;
+}
+
+class RejectionTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(RejectionTest, NamesFileAndLineAndWritesNothing) {
+  const ProtocRun run = RunProtoc(kBad, {GetParam()});
+  EXPECT_FALSE(run.ok);
+  // protoc puts the option that named the plugin before its words.
+  EXPECT_EQ(run.errors, absl::StrCat("--nearcall_out: ", ReadFile((kBad / GetParam()).replace_extension(".error"))));
+  EXPECT_THAT(run.files, IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Bad, RejectionTest, ::testing::ValuesIn(BadProtos()), [](const auto& test) {
+  return absl::StrReplaceAll(test.param, {{".proto", ""}});
+});
+
+TEST(RejectionTest, OneBadFileKeepsTheOthersFromBeingWritten) {
+  const ProtocRun run = RunProtoc(kBad, {"imported_elsewhere.proto", "global_namespace.proto", "streaming.proto"});
+  EXPECT_FALSE(run.ok);
+  EXPECT_THAT(run.errors, HasSubstr("global_namespace.proto:2: "));
+  EXPECT_THAT(run.errors, HasSubstr("\nstreaming.proto:6: "));
+  EXPECT_THAT(run.files, IsEmpty());
+}
+
+// It would end the string of the #include.
+TEST(RejectionTest, AFileNameThatCannotBeIncludedIsNamed) {
+  const fs::path directory = fs::path(::testing::TempDir()) / "nearcall_rejection_test";
+  fs::create_directories(directory);
+  std::ofstream(directory / "a\"b.proto") << "syntax = \"proto3\";\n";
+  const ProtocRun run = RunProtoc(directory, {"a\"b.proto"});
+  fs::remove_all(directory);
+  EXPECT_FALSE(run.ok);
+  EXPECT_THAT(run.errors, HasSubstr("a\\\"b.proto: the name of this file cannot stand in an #include"));
+  EXPECT_THAT(run.files, IsEmpty());
+}
+
+TEST(RejectionTest, AnUnknownOptionIsNamed) {
+  const ProtocRun run =
+      RunProtoc(kBad, {"imported_elsewhere.proto"}, {"--nearcall_opt=mock=true", "--nearcall_opt=paths"});
+  EXPECT_FALSE(run.ok);
+  EXPECT_EQ(run.errors,
+            "--nearcall_out: unknown option \"mock\": protoc-gen-nearcall takes no options\n"
+            "unknown option \"paths\": protoc-gen-nearcall takes no options\n");
+  EXPECT_THAT(run.files, IsEmpty());
+}
+
+}  // namespace
+}  // namespace nearcall::testing

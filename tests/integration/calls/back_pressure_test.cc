@@ -1,0 +1,152 @@
+// When something is full: who waits, who is refused, and who is not affected at all.
+#include "fixture.h"
+
+namespace nearcall::integration {
+namespace {
+
+using absl::StatusCode;
+
+class BackPressureTest : public IntegrationTest {
+ protected:
+  // Handlers that run until Release().
+  std::unique_ptr<Server> StartBlocked(ServerOptions options = {}) {
+    echo.say = [this](ServerContext& context, const Blob& request, Blob& reply) {
+      running.Add();
+      may_end.Wait();
+      return EchoBack(context, request, reply);
+    };
+    return StartServer(std::move(options));
+  }
+  static void ExpectFull(const absl::Status& status, const std::string& part, ExecState state) {
+    EXPECT_THAT(status, FailsWith(StatusCode::kResourceExhausted, part));
+    EXPECT_EQ(ExecStateOf(status), state) << status;
+  }
+
+  Counter running;
+  Event may_end;
+};
+
+TEST_F(BackPressureTest, CallsInFlightOfTheChannel) {
+  const auto server = StartBlocked();
+  const Echo::Stub stub = ConnectStub({.max_calls_in_flight = 2});
+  Pending first = SayAsync(stub, "1");
+  Pending second = SayAsync(stub, "2");
+  running.WaitFor(2);
+  ExpectFull(stub.Say(MakeBlob(""), {.when_full = WhenFull::kFailFast}).status(), "2 calls", ExecState::kNotSent);
+  const absl::Status late = stub.Say(MakeBlob(""), {.timeout = absl::Milliseconds(10)}).status();
+  EXPECT_THAT(late, FailsWith(StatusCode::kDeadlineExceeded, "max_calls_in_flight"));
+  EXPECT_EQ(ExecStateOf(late), ExecState::kNotSent);
+  Pending waits = SayAsync(stub, "waits");
+  may_end.Set();
+  EXPECT_TRUE(first.get().ok() && second.get().ok());
+  EXPECT_EQ(Must(waits.get()).data(), "waits");
+}
+
+TEST_F(BackPressureTest, CallsThatWaitForAPlaceGetOneEach) {
+  const auto server = StartServer();
+  const Echo::Stub stub = ConnectStub({.max_calls_in_flight = 1});
+  std::vector<Pending> calls;
+  for (int i = 0; i < 20; ++i) calls.push_back(SayAsync(stub, std::to_string(i), {.timeout = kLong}));
+  for (size_t i = 0; i < calls.size(); ++i) EXPECT_EQ(Must(calls[i].get()).data(), std::to_string(i));
+}
+
+TEST_F(BackPressureTest, ServerGrantsFewerCalls) {
+  const auto server = StartBlocked({.max_queued_calls = 1});
+  const Echo::Stub stub = ConnectStub();
+  Pending first = SayAsync(stub, "1");
+  running.WaitFor(1);
+  ExpectFull(stub.Say(MakeBlob(""), {.when_full = WhenFull::kFailFast}).status(), "max_queued_calls",
+             ExecState::kNotSent);
+  may_end.Set();
+  EXPECT_TRUE(first.get().ok());
+}
+
+// The server reads nothing more of a client with too much queued, so that its ring fills up.
+TEST_F(BackPressureTest, RingIsFull) {
+  const auto server = StartBlocked({.max_queued_bytes = 0, .max_handler_threads = 1});
+  const Echo::Stub stub = ConnectStub();
+  std::vector<Pending> calls;
+  calls.push_back(SayAsync(stub, "blocks"));
+  running.WaitFor(1);
+  const std::string data(16'000, 'x');
+  absl::Status full;
+  while (full.ok() && calls.size() < 20) {
+    // One that has room is queued; it ends when it is cancelled.
+    full = stub.Say(MakeBlob(data), {.timeout = absl::Milliseconds(50), .when_full = WhenFull::kFailFast}).status();
+    if (full.code() == StatusCode::kDeadlineExceeded) full = absl::OkStatus();
+    calls.push_back(Pending());
+  }
+  ExpectFull(full, absl::StrCat("no room in the ", TransportName(), " transport to ", Address()), ExecState::kNotSent);
+  const absl::Status late = stub.Say(MakeBlob(data), {.timeout = absl::Milliseconds(20)}).status();
+  EXPECT_THAT(late, FailsWith(StatusCode::kDeadlineExceeded, "waited for room"));
+  EXPECT_EQ(ExecStateOf(late), ExecState::kNotSent);
+  Pending waits = SayAsync(stub, data, {.timeout = kLong});
+  may_end.Set();
+  EXPECT_TRUE(waits.get().ok());
+  EXPECT_TRUE(calls.front().get().ok());
+}
+
+TEST_F(BackPressureTest, RequestThatWaitsForRoomMayBeLarge) {
+  const auto server = StartBlocked({.max_queued_bytes = 0, .max_handler_threads = 1});
+  const Echo::Stub stub = ConnectStub();
+  Pending blocks = SayAsync(stub, "blocks");
+  running.WaitFor(1);
+  std::vector<Pending> large;
+  for (int i = 0; i < 4; ++i) large.push_back(SayAsync(stub, std::string(400'000, 'x'), {.timeout = kLong}));
+  may_end.Set();
+  for (Pending& call : large) EXPECT_EQ(Must(call.get()).data().size(), 400'000u);
+}
+
+TEST_F(BackPressureTest, DeadlineInTheMiddleOfALargeRequestHurtsNobody) {
+  const auto server = StartBlocked({.max_queued_bytes = 0, .max_handler_threads = 1});
+  const Echo::Stub stub = ConnectStub();
+  Pending blocks = SayAsync(stub, "blocks");
+  running.WaitFor(1);
+  std::vector<Pending> large;
+  for (int i = 0; i < 4; ++i) {
+    large.push_back(SayAsync(stub, std::string(400'000, 'x'), {.timeout = absl::Milliseconds(20 + i)}));
+  }
+  for (Pending& call : large) EXPECT_EQ(call.get().status().code(), StatusCode::kDeadlineExceeded);
+  may_end.Set();
+  EXPECT_TRUE(blocks.get().ok());
+  EXPECT_EQ(Must(stub.Say(MakeBlob(std::string(400'000, 'y')), {.timeout = kLong})).data().size(), 400'000u);
+  EXPECT_FALSE(log.Has("violation"));
+}
+
+TEST_F(BackPressureTest, QueueLimitOfABrokenPromise) {
+  const auto server = StartBlocked({.max_queued_calls = 3, .max_handler_threads = 1});
+  const Echo::Stub stub = ConnectStub();
+  std::vector<std::future<absl::Status>> calls;
+  for (int i = 0; i < 3; ++i) {
+    calls.push_back(std::async(
+        std::launch::async, [&stub] { return stub.Say(MakeBlob(""), {.timeout = absl::Milliseconds(20)}).status(); }));
+  }
+  // Calls that the client has given up still stand in the server's queue.
+  for (auto& call : calls) EXPECT_EQ(call.get().code(), StatusCode::kDeadlineExceeded);
+  absl::Status status;
+  for (int i = 0; i < 4; ++i) {
+    status = stub.Say(MakeBlob(""), {.timeout = absl::Milliseconds(20)}).status();
+    if (status.code() == StatusCode::kResourceExhausted) break;
+  }
+  ExpectFull(status, "ServerOptions::max_queued_calls", ExecState::kNotStarted);
+  may_end.Set();
+}
+
+// Gives up each call before it has read the reply, so that nobody reads: see also HostileClientTest.
+TEST_F(BackPressureTest, ClientThatDoesNotReadHurtsOnlyItself) {
+  echo.say = [](ServerContext&, const Blob& request, Blob& reply) {
+    reply.set_data(std::string(request.data().empty() ? 0 : 700'000, 'r'));
+    return absl::OkStatus();
+  };
+  const auto server = StartServer();
+  const Echo::Stub slow = ConnectStub();
+  for (int i = 0; i < 10; ++i) {
+    slow.Say(MakeBlob("large"), {.timeout = absl::Microseconds(300)}).status().IgnoreError();
+  }
+  const Echo::Stub other = ConnectStub();
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(other.Say(MakeBlob(""), {.timeout = kLong}).ok());
+  EXPECT_EQ(Must(slow.Say(MakeBlob("large"), {.timeout = kLong})).data().size(), 700'000u);
+}
+
+}  // namespace
+}  // namespace nearcall::integration

@@ -1,0 +1,179 @@
+// Peers that shake hands badly, or not at all.
+#include <poll.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/limits.h"
+#include "fixture.h"
+#include "raw_peer.h"
+#include "transport/rendezvous/hello.h"
+#include "transport/rendezvous/hello_socket.h"
+
+namespace nearcall::integration {
+namespace {
+
+using absl::StatusCode;
+using transport::ClientHello;
+using transport::ServerHello;
+
+// The major version stands in bytes 4 and 5 of each hello.
+std::vector<std::byte> OfVersion(std::vector<std::byte> hello, uint16_t major) {
+  std::memcpy(&hello[4], &major, sizeof(major));
+  return hello;
+}
+
+ClientHello GoodHello() {
+  return {.transports = 1u << TransportUnderTest().bit, .terms = {.max_message_size = 1000, .max_calls_in_flight = 1}};
+}
+
+bool IsReadable(int socket) {
+  pollfd item{.fd = socket, .events = POLLIN, .revents = 0};
+  return ::poll(&item, 1, 0) == 1;
+}
+
+class HandshakeTest : public IntegrationTest {
+ protected:
+  std::string path() const { return directory() + "/echo"; }
+
+  void ExpectServes(const Server&) { EXPECT_TRUE(ConnectStub().Say(MakeBlob(""), {.timeout = kLong}).ok()); }
+};
+
+TEST_F(HandshakeTest, ClientOfAnotherVersionIsTold) {
+  const auto server = StartServer();
+  const base::Fd socket = ConnectRaw(path());
+  Send(socket.get(), OfVersion(Encode(GoodHello()), 2));
+  const auto answer = transport::DecodeServerHello(Receive(socket.get()));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_THAT(answer->status, FailsWith(StatusCode::kFailedPrecondition, "version 2.0 of the protocol, this side 1.0"));
+  EXPECT_TRUE(HangsUp(socket.get()));
+  EXPECT_TRUE(Eventually([this] { return log.Has("version 2.0"); }));
+  ExpectServes(*server);
+}
+
+TEST_F(HandshakeTest, ServerOfAnotherVersionIsNamed) {
+  RawDoor door(Address());
+  auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
+  const base::Fd client = door.Accept();
+  EXPECT_FALSE(Receive(client.get()).empty());
+  Must(transport::SendHello(client, OfVersion(Encode(ServerHello{}), 7)));
+  const absl::Status status = connected.get();
+  EXPECT_THAT(status, FailsWith(StatusCode::kFailedPrecondition, "version 7.0 of the protocol, this side 1.0"));
+  EXPECT_THAT(status, FailsWith(StatusCode::kFailedPrecondition, "update the older one"));
+}
+
+TEST_F(HandshakeTest, ClientThatTalksNonsenseIsHungUpOn) {
+  const auto server = StartServer();
+  for (const size_t size : {1u, 7u, 8u, 63u, 64u, 65u, 511u, 512u, 513u, 4000u}) {
+    const base::Fd socket = ConnectRaw(path());
+    Send(socket.get(), std::vector<std::byte>(size, std::byte{0x5a}));
+    EXPECT_TRUE(HangsUp(socket.get())) << size;
+  }
+  ExpectServes(*server);
+}
+
+TEST_F(HandshakeTest, EachByteOfTheHelloMayBeWrong) {
+  const auto server = StartServer({.max_connections_per_uid = 1000});
+  std::vector<std::byte> hello = Encode(GoodHello());
+  for (std::byte& byte : hello) {
+    const std::byte before = std::exchange(byte, ~byte);
+    Send(ConnectRaw(path()).get(), hello);
+    byte = before;
+  }
+  ExpectServes(*server);
+}
+
+TEST_F(HandshakeTest, ClientThatAcknowledgesNonsenseIsHungUpOn) {
+  const auto server = StartServer();
+  const base::Fd socket = ConnectRaw(path());
+  Send(socket.get(), Encode(GoodHello()));
+  EXPECT_FALSE(Receive(socket.get()).empty());
+  Send(socket.get(), std::vector<std::byte>(16, std::byte{0x5a}));
+  EXPECT_TRUE(HangsUp(socket.get()));
+  EXPECT_TRUE(Eventually([this] { return log.Has("acknowledgement does not begin as one"); }));
+  ExpectServes(*server);
+}
+
+TEST_F(HandshakeTest, TransportThatIsNotOfferedIsNamed) {
+  const auto server = StartServer();
+  const base::Fd socket = ConnectRaw(path());
+  Send(socket.get(), Encode(ClientHello{.transports = 1u << 20}));
+  const auto answer = transport::DecodeServerHello(Receive(socket.get()));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_THAT(answer->status, FailsWith(StatusCode::kFailedPrecondition, absl::StrCat("it offers: ", TransportName())));
+}
+
+TEST_F(HandshakeTest, SilentClientsHoldUpNobodyAndAreHungUpOn) {
+  const auto server = StartServer({.handshake_timeout = absl::Milliseconds(50)});
+  std::vector<base::Fd> silent;
+  for (size_t i = 0; i < base::kMaxHalfOpen + 10; ++i) silent.push_back(ConnectRaw(path()));
+  ExpectServes(*server);
+  for (const base::Fd& socket : silent) EXPECT_TRUE(HangsUp(socket.get()));
+  ExpectServes(*server);
+}
+
+TEST_F(HandshakeTest, OldestOfTooManySilentClientsMakesRoom) {
+  const auto server = StartServer({.handshake_timeout = kLong});
+  std::vector<base::Fd> silent;
+  for (size_t i = 0; i < base::kMaxHalfOpen + 1; ++i) silent.push_back(ConnectRaw(path()));
+  EXPECT_TRUE(Eventually([&] { return IsReadable(silent.front().get()); }));
+  EXPECT_TRUE(HangsUp(silent.front().get()));
+  EXPECT_FALSE(IsReadable(silent.back().get()));
+  ExpectServes(*server);
+}
+
+TEST_F(HandshakeTest, ClientThatHasSaidHelloIsNotPushedOut) {
+  const auto server = StartServer({.handshake_timeout = kLong});
+  const base::Fd slow = ConnectRaw(path());
+  Send(slow.get(), Encode(GoodHello()));
+  EXPECT_FALSE(Receive(slow.get()).empty());
+  std::vector<base::Fd> silent;
+  for (size_t i = 0; i < base::kMaxHalfOpen + 10; ++i) silent.push_back(ConnectRaw(path()));
+  for (size_t i = 0; i < 10; ++i) EXPECT_TRUE(HangsUp(silent[i].get()));
+  Send(slow.get(), transport::EncodeAck(StatusCode::kOk));
+  EXPECT_TRUE(Eventually([&] { return ConnectionCount(*server) == 1; }));
+}
+
+TEST_F(HandshakeTest, ClientThatStopsHalfwayIsHungUpOn) {
+  const auto server = StartServer({.max_connections_per_uid = 1, .handshake_timeout = absl::Milliseconds(50)});
+  const base::Fd socket = ConnectRaw(path());
+  Send(socket.get(), Encode(GoodHello()));
+  EXPECT_TRUE(HangsUp(socket.get()));
+  // Its place is free again.
+  EXPECT_TRUE(Eventually([] { return Channel::Connect(Address()).ok(); }));
+}
+
+TEST_F(HandshakeTest, ServerThatSaysNothingEndsInADeadline) {
+  RawDoor door(Address());
+  EXPECT_THAT(Channel::Connect(Address(), {.handshake_timeout = absl::Milliseconds(30)}).status(),
+              FailsWith(StatusCode::kDeadlineExceeded, "did not answer the hello in time"));
+}
+
+TEST_F(HandshakeTest, ServerThatHangsUpIsUnavailable) {
+  RawDoor door(Address());
+  auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
+  door.Accept().Reset();
+  EXPECT_THAT(connected.get(), FailsWith(StatusCode::kUnavailable, Address()));
+}
+
+TEST_F(HandshakeTest, ServerThatTalksNonsenseIsNamed) {
+  RawDoor door(Address());
+  for (const size_t size : {1u, 8u, 352u, 512u}) {
+    auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
+    const base::Fd client = door.Accept();
+    Must(transport::SendHello(client, std::vector<std::byte>(size, std::byte{0x5a})));
+    EXPECT_THAT(connected.get(), FailsWith(StatusCode::kInternal, "the server's hello")) << size;
+  }
+}
+
+// What a server says is for people to read, and must not steer their terminals.
+TEST_F(HandshakeTest, TextOfARefusalIsPrintable) {
+  RawDoor door(Address());
+  auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
+  const base::Fd client = door.Accept();
+  Must(transport::SendHello(client, Encode(ServerHello{.status = absl::AbortedError("\x1b[31mred\n\x07")})));
+  EXPECT_EQ(connected.get(), absl::AbortedError(Address() + ": ?[31mred??"));
+}
+
+}  // namespace
+}  // namespace nearcall::integration

@@ -1,0 +1,270 @@
+// Clients that shake hands and then break the protocol: they lose their connection, and nobody else notices.
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <limits>
+#include <stop_token>
+
+#include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "fixture.h"
+#include "raw_peer.h"
+
+namespace nearcall::integration {
+namespace {
+
+using wire::FrameHeader;
+using wire::FrameKind;
+
+class HostileClientTest : public IntegrationTest {
+ protected:
+  HostileClientTest() : server_(StartServer()), honest_(ConnectStub()) {}
+
+  // What `hostile` has sent ends its connection with a line that holds each of `parts`; and nothing else ends.
+  void ExpectThrownOut(RawClient& hostile, const std::vector<std::string>& parts) {
+    EXPECT_TRUE(HangsUp(hostile.control()));
+    EXPECT_TRUE(Eventually([this] { return log.Has("protocol violation by client pid"); }));
+    for (const std::string& part : parts) EXPECT_TRUE(log.Has(part)) << part;
+    EXPECT_TRUE(log.Has(absl::StrCat("client pid ", ::getpid())));
+    EXPECT_TRUE(log.Has("the connection is closed"));
+    EXPECT_EQ(log.lines().size(), 1u);
+    EXPECT_TRUE(honest_.Say(MakeBlob("still here"), {.timeout = kLong}).ok());
+    EXPECT_EQ(NumberIn(server_->DebugString(), "violations: "), 1u);
+    EXPECT_TRUE(Eventually([this] { return ConnectionCount(*server_) == 1; }));
+  }
+
+  // A request that is right but for what `spoil` does to it.
+  void ExpectThrownOut(const std::function<void(FrameHeader&)>& spoil, const std::vector<std::string>& parts) {
+    RawClient hostile(Address());
+    FrameHeader header = hostile.Header(FrameKind::kRequest, 0);
+    spoil(header);
+    hostile.Send(header);
+    ExpectThrownOut(hostile, parts);
+  }
+
+  // One of several frames of a request.
+  static FrameHeader PartOfARequest(const RawClient& hostile, wire::FrameFlag flag) {
+    FrameHeader header = hostile.Header(FrameKind::kRequest, 8);
+    header.flags = flag;
+    header.message_size = 100;
+    return header;
+  }
+
+  std::unique_ptr<Server> server_;
+  Echo::Stub honest_;
+};
+
+TEST_F(HostileClientTest, CorrectFramesAreServed) {
+  RawClient client(Address());
+  client.Send(client.Header(FrameKind::kRequest, 0));
+  const FrameHeader reply = client.Receive();
+  EXPECT_EQ(reply.kind, FrameKind::kReply);
+  EXPECT_EQ(reply.call_id, 1u);
+  EXPECT_EQ(reply.status, 0);
+}
+
+TEST_F(HostileClientTest, SequenceNumberSkipped) {
+  ExpectThrownOut([](FrameHeader& header) { header.sequence = 7; }, {"lane 1: expected frame 1, received 7"});
+}
+
+TEST_F(HostileClientTest, SequenceNumberRepeated) {
+  RawClient hostile(Address());
+  for (int i = 0; i < 2; ++i) hostile.Send(hostile.Header(FrameKind::kRequest, 0));
+  ExpectThrownOut(hostile, {"lane 1: expected frame 2, received 1"});
+}
+
+TEST_F(HostileClientTest, FrameOfAnotherSource) {
+  ExpectThrownOut([](FrameHeader& header) { header.source_id += 1000; }, {"a frame from source", "may send"});
+}
+
+TEST_F(HostileClientTest, HeaderOfAnotherVersion) {
+  ExpectThrownOut([](FrameHeader& header) { header.version = 9; }, {"version", "9"});
+}
+
+TEST_F(HostileClientTest, KindThatDoesNotExist) {
+  ExpectThrownOut([](FrameHeader& header) { header.kind = static_cast<FrameKind>(77); }, {"kind", "77"});
+}
+
+TEST_F(HostileClientTest, KindThatOnlyAServerSends) {
+  ExpectThrownOut([](FrameHeader& header) { header.kind = FrameKind::kReply; }, {"expected a request"});
+}
+
+TEST_F(HostileClientTest, LaneThatDoesNotExist) {
+  ExpectThrownOut([](FrameHeader& header) { header.priority = 200; }, {"200"});
+}
+
+TEST_F(HostileClientTest, CallIdZero) {
+  ExpectThrownOut([](FrameHeader& header) { header.call_id = 0; }, {"call"});
+}
+
+TEST_F(HostileClientTest, MessageSizeThatIsNotTrue) {
+  ExpectThrownOut([](FrameHeader& header) { header.message_size = 5; }, {"payload_size 0, expected 5"});
+}
+
+TEST_F(HostileClientTest, EnvelopeLargerThanItsMessage) {
+  ExpectThrownOut(
+      [](FrameHeader& header) {
+        header.flags |= wire::kEnvelope;
+        header.envelope_size = 10;
+      },
+      {"envelope_size"});
+}
+
+TEST_F(HostileClientTest, FrameShorterThanAHeader) {
+  RawClient hostile(Address());
+  hostile.Send(std::vector<std::byte>(20));
+  ExpectThrownOut(hostile, {"a frame of 20 B, less than its header"});
+}
+
+TEST_F(HostileClientTest, MessageThatGoesOnWithoutABeginning) {
+  RawClient hostile(Address());
+  hostile.Send(PartOfARequest(hostile, wire::kLast));
+  ExpectThrownOut(hostile, {"goes on that has not begun"});
+}
+
+TEST_F(HostileClientTest, MessageInsideAnother) {
+  RawClient hostile(Address());
+  FrameHeader header = PartOfARequest(hostile, wire::kFirst);
+  hostile.Send(header);
+  header.sequence = 2;
+  header.call_id = 2;
+  hostile.Send(header);
+  ExpectThrownOut(hostile, {"begins before the lane's last one has ended"});
+}
+
+TEST_F(HostileClientTest, ControlMessageThatIsNone) {
+  RawClient hostile(Address());
+  Send(hostile.control(), std::vector<std::byte>(5, std::byte{0xff}));
+  EXPECT_TRUE(HangsUp(hostile.control()));
+  EXPECT_TRUE(Eventually([this] { return log.Has("protocol violation by client pid"); }));
+  EXPECT_TRUE(honest_.Say(MakeBlob("still here"), {.timeout = kLong}).ok());
+}
+
+// --- what is no violation ---
+
+TEST_F(HostileClientTest, MethodThatDoesNotExistIsAnswered) {
+  RawClient client(Address());
+  FrameHeader header = client.Header(FrameKind::kRequest, 0);
+  header.method_id = 12345;
+  client.Send(header);
+  EXPECT_EQ(client.Receive().status, static_cast<uint8_t>(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(HostileClientTest, EnvelopeThatDoesNotParseIsAnswered) {
+  RawClient client(Address());
+  FrameHeader header = client.Header(FrameKind::kRequest, 16);  // zeros are no envelope
+  header.flags |= wire::kEnvelope;
+  header.envelope_size = 16;
+  client.Send(header);
+  EXPECT_EQ(client.Receive().status, static_cast<uint8_t>(absl::StatusCode::kInternal));
+  EXPECT_TRUE(honest_.Say(MakeBlob("still here"), {.timeout = kLong}).ok());
+}
+
+TEST_F(HostileClientTest, LargestDeadlineIsAsNone) {
+  RawClient client(Address());
+  FrameHeader header = client.Header(FrameKind::kRequest, 0);
+  header.time_left_ns = std::numeric_limits<int64_t>::max();
+  client.Send(header);
+  EXPECT_EQ(client.Receive().status, 0);
+}
+
+// 4 GiB are announced; nothing is allocated.
+TEST_F(HostileClientTest, TooLargeMessageIsRefusedAtItsFirstFrame) {
+  RawClient client(Address());
+  FrameHeader header = client.Header(FrameKind::kRequest, 8);
+  header.flags = wire::kFirst;
+  header.message_size = std::numeric_limits<uint32_t>::max();
+  client.Send(header);
+  EXPECT_EQ(client.Receive().status, static_cast<uint8_t>(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(HostileClientTest, MoreCallsThanGrantedAreRefused) {
+  Event may_end;
+  echo.say = [&](ServerContext&, const Blob&, Blob&) {
+    may_end.Wait();
+    return absl::OkStatus();
+  };
+  const auto server = StartServer({.max_queued_calls = 4, .max_handler_threads = 1}, Address("other"));
+  RawClient client(Address("other"));
+  FrameHeader header = client.Header(FrameKind::kRequest, 0);
+  for (uint64_t i = 1; i <= 6; ++i) {
+    header.sequence = header.call_id = i;
+    client.Send(header);
+  }
+  const FrameHeader refused = client.Receive();
+  EXPECT_EQ(refused.status, static_cast<uint8_t>(absl::StatusCode::kResourceExhausted));
+  EXPECT_GT(refused.call_id, 4u);
+  may_end.Set();
+}
+
+TEST_F(HostileClientTest, CancelsOfCallsThatNeverComeAreForgotten) {
+  RawClient client(Address());
+  // A control message is a kind in four bytes, four zero bytes, and a call id.
+  std::vector<std::byte> cancel(16);
+  cancel[0] = std::byte{1};
+  for (int i = 0; i < 5000; ++i) {
+    cancel[8] = static_cast<std::byte>(i % 200 + 10);
+    Send(client.control(), cancel);
+  }
+  client.Send(client.Header(FrameKind::kRequest, 0));
+  EXPECT_EQ(client.Receive().status, 0);
+}
+
+// A place for a handler is free when the handler has returned, and not when nobody waits for it any more.
+TEST_F(HostileClientTest, CancellingMakesNoRoomForMoreHandlers) {
+  constexpr size_t kPlaces = 3;  // one of them for urgent calls
+  Event may_end;
+  Counter cancelled;
+  std::atomic<size_t> running{0};
+  std::atomic<size_t> most{0};
+  echo.may_block = [&](ServerContext& context, const Blob&, Blob&) {
+    most = std::max(most.load(), ++running);
+    const std::stop_callback on_cancel(context.stop_token(), [&] { cancelled.Add(); });
+    may_end.Wait();
+    --running;
+    return absl::OkStatus();
+  };
+  const auto server = StartServer({.max_handler_threads = kPlaces}, Address("other"));
+  const Echo::Stub stub(Connect({}, Address("other")));
+  for (size_t i = 1; i <= 6; ++i) {
+    std::stop_source stop;
+    Pending call = std::async([&] { return stub.MayBlock(MakeBlob(""), {.stop_token = stop.get_token()}); });
+    EXPECT_TRUE(Eventually([&] { return CallsActive(*server) == i && running >= std::min(i, kPlaces - 1); }));
+    stop.request_stop();
+    EXPECT_EQ(call.get().status().code(), absl::StatusCode::kCancelled);
+    cancelled.WaitFor(std::min(i, kPlaces - 1));
+  }
+  EXPECT_EQ(most, kPlaces - 1);
+  may_end.Set();
+}
+
+// --- clients that do not read ---
+
+TEST_F(HostileClientTest, RepliesThatNobodyTakesAreBounded) {
+  Counter runs;
+  echo.say = [&](ServerContext&, const Blob& request, Blob& reply) {
+    if (!request.data().empty()) return absl::OkStatus();
+    runs.Add();
+    reply.set_data(std::string(500'000, 'r'));
+    return absl::OkStatus();
+  };
+  const auto server = StartServer({}, Address("other"));
+  RawClient greedy(Address("other"));
+  FrameHeader header = greedy.Header(FrameKind::kRequest, 0);
+  bool read = true;  // by the server; when it reads no more the transport is full
+  for (uint64_t i = 1; i <= 200 && read; ++i) {
+    header.sequence = header.call_id = i;
+    Eventually([&] { return (read = greedy.TrySend(header)) || runs.value() >= 3; });
+  }
+  const Echo::Stub other(Connect({}, Address("other")));
+  runs.WaitFor(3);
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(other.Say(MakeBlob("other"), {.timeout = kLong}).ok());
+  // What makes up the limit, and the handlers that were running beside each other when it was reached; not all 200.
+  constexpr size_t kBeside = 8;
+  EXPECT_LE(runs.value(), base::kHeldBackPause / 500'000 + kBeside);
+}
+
+}  // namespace
+}  // namespace nearcall::integration

@@ -1,0 +1,137 @@
+// Who may talk with whom.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "child.h"
+#include "fixture.h"
+
+namespace nearcall::integration {
+namespace {
+
+using absl::StatusCode;
+
+class IdentityTest : public IntegrationTest {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
+    // Where different users meet.
+    ASSERT_EQ(::chmod(directory().c_str(), 0777), 0);
+    address_ = Address(directory() + "/meeting");
+  }
+
+  // What a stranger gets who connects, and calls, once it is told to. Before any thread.
+  std::unique_ptr<Child> StrangersClient() {
+    return std::make_unique<Child>([this](Link& parent) {
+      BecomeStranger();
+      parent.Await();
+      const auto channel = Channel::Connect(address_);
+      const absl::Status status = channel.ok() ? Echo::Stub(*channel).Say(MakeBlob("")).status() : channel.status();
+      parent.Tell(status.ToString());
+    });
+  }
+
+  std::unique_ptr<Child> StrangersServer(ServerOptions options = {}) {
+    auto child = std::make_unique<Child>([this, options](Link& parent) {
+      BecomeStranger();
+      const auto server = StartServer(options, address_);
+      parent.Tell();
+      parent.Await();
+    });
+    child->link().Await();
+    return child;
+  }
+
+  std::string address_;
+};
+
+TEST_F(IdentityTest, StrangerIsNotServed) {
+  const auto client = StrangersClient();
+  const auto server = StartServer({}, address_);
+  client->link().Tell();
+  const std::string answer = client->link().Await();
+  EXPECT_THAT(answer, ::testing::StartsWith("PERMISSION_DENIED"));
+  EXPECT_THAT(answer, ::testing::HasSubstr("does not serve uid 12345; add it to ServerOptions::allowed_uids"));
+  EXPECT_TRUE(Eventually([this] { return log.Has("does not serve uid 12345"); }));
+  EXPECT_TRUE(Echo::Stub(Connect({}, address_)).Say(MakeBlob("")).ok());
+}
+
+TEST_F(IdentityTest, StrangerThatIsListedIsServedAndNamed) {
+  PeerIdentity peer{};
+  echo.say = [&peer](ServerContext& context, const Blob&, Blob&) {
+    peer = context.peer();
+    return absl::OkStatus();
+  };
+  const auto client = StrangersClient();
+  auto server = StartServer({.allowed_uids = {kStranger}}, address_);
+  client->link().Tell();
+  EXPECT_EQ(client->link().Await(), "OK");
+  server.reset();
+  EXPECT_EQ(peer.pid, client->pid());
+  EXPECT_EQ(peer.uid, kStranger);
+  EXPECT_EQ(peer.gid, kStranger);
+}
+
+TEST_F(IdentityTest, ListReplacesTheDefault) {
+  const auto server = StartServer({.allowed_uids = {kStranger}}, address_);
+  EXPECT_THAT(Channel::Connect(address_).status(), FailsWith(StatusCode::kPermissionDenied, "does not serve uid 0"));
+}
+
+TEST_F(IdentityTest, StrangersServerIsNotTrusted) {
+  const auto server = StrangersServer();
+  const absl::Status status = Channel::Connect(address_).status();
+  EXPECT_THAT(status, FailsWith(StatusCode::kPermissionDenied, "the server runs as uid 12345, trusted are 0"));
+  EXPECT_THAT(status, FailsWith(StatusCode::kPermissionDenied, "ChannelOptions::allowed_uids"));
+}
+
+TEST_F(IdentityTest, StrangersServerIsTrustedIfListed) {
+  const auto server = StrangersServer();
+  EXPECT_TRUE(Echo::Stub(Connect({.allowed_uids = {kStranger}}, address_)).Say(MakeBlob("")).ok());
+}
+
+TEST_F(IdentityTest, OwnDirectoryIsNoPlaceForStrangers) {
+  ASSERT_EQ(::chmod(directory().c_str(), 0755), 0);
+  Child client([](Link& parent) {
+    BecomeStranger();
+    parent.Await();
+    parent.Tell(Channel::Connect(Address()).status().ToString());
+  });
+  const auto server = StartServer();
+  client.link().Tell();
+  const std::string answer = client.link().Await();
+  EXPECT_THAT(answer, ::testing::StartsWith("PERMISSION_DENIED"));
+  EXPECT_THAT(answer, ::testing::HasSubstr(directory() + "/echo"));
+}
+
+// --- how many ---
+
+class ConnectionLimitTest : public IntegrationTest {};
+
+TEST_F(ConnectionLimitTest, OneTooManyIsToldTheLimitAndTheOthersAreServed) {
+  const auto server = StartServer({.max_connections_per_uid = 2});
+  const Echo::Stub first = ConnectStub();
+  auto second = Connect();
+  const absl::Status status = Channel::Connect(Address()).status();
+  EXPECT_THAT(status, FailsWith(StatusCode::kResourceExhausted, "ServerOptions::max_connections_per_uid"));
+  EXPECT_THAT(status, FailsWith(StatusCode::kResourceExhausted, absl::StrCat("user ", ::geteuid(), " has 2 ")));
+  EXPECT_TRUE(first.Say(MakeBlob("")).ok());
+  EXPECT_TRUE(Echo::Stub(second).Say(MakeBlob("")).ok());
+  second.reset();
+  EXPECT_TRUE(Eventually([] { return Channel::Connect(Address()).ok(); }));
+}
+
+TEST_F(ConnectionLimitTest, ClientsComeAndGo) {
+  const auto server = StartServer({.max_connections_per_uid = 1});
+  for (int i = 0; i < 20; ++i) {
+    std::shared_ptr<Channel> channel;
+    ASSERT_TRUE(Eventually([&] {
+      auto connected = Channel::Connect(Address());
+      if (connected.ok()) channel = *std::move(connected);
+      return channel != nullptr;
+    }));
+    EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob("")).ok());
+  }
+}
+
+}  // namespace
+}  // namespace nearcall::integration

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "base/fd.h"
+#include "transport/rendezvous.h"
+#include "wire/header.h"
+
+// Peers that shake hands as they should and then do as they like.
+namespace nearcall::integration {
+
+// A connected Unix-domain SOCK_SEQPACKET socket to the server at `path`, without any handshake.
+base::Fd ConnectRaw(const std::string& path);
+
+// Whether the other end hangs up, within a long time.
+bool HangsUp(int socket);
+
+// A message from `socket`, within a long time; empty if the other end hangs up.
+std::vector<std::byte> Receive(int socket);
+void Send(int socket, std::span<const std::byte> bytes);
+
+// What both kinds of peers do with their connection.
+class RawPeer {
+ public:
+  // The header of a correct frame of a whole message, the first one of the lane kNormal.
+  wire::FrameHeader Header(wire::FrameKind kind, size_t payload_size) const;
+
+  // Sends a frame with that header, right or wrong; the payload is zeros.
+  void Send(const wire::FrameHeader& header);
+  void Send(std::span<const std::byte> frame);
+
+  // False if there is no room now.
+  bool TrySend(const wire::FrameHeader& header);
+  bool TrySend(std::span<const std::byte> frame);
+
+  // The header of the next frame that comes, within a long time.
+  wire::FrameHeader Receive();
+
+  int control() const { return connection_.control.get(); }
+  transport::Connection& connection() { return connection_; }
+
+ protected:
+  explicit RawPeer(transport::Connection connection) : connection_(std::move(connection)) {}
+
+ private:
+  transport::Connection connection_;
+};
+
+class RawClient : public RawPeer {
+ public:
+  explicit RawClient(absl::string_view address,
+                     transport::SessionTerms terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16});
+};
+
+// A server's name, and the handshake with one client at a time.
+class RawDoor {
+ public:
+  explicit RawDoor(absl::string_view address);
+
+  // A client's socket, before any handshake.
+  base::Fd Accept();
+
+  // A client that has shaken hands.
+  transport::Connection Serve();
+
+ private:
+  std::unique_ptr<transport::Listener> listener_;
+};
+
+class RawServer : public RawPeer {
+ public:
+  explicit RawServer(RawDoor& door) : RawPeer(door.Serve()) {}
+};
+
+}  // namespace nearcall::integration

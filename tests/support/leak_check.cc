@@ -1,0 +1,84 @@
+#include "support/leak_check.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace nearcall::testing {
+
+namespace {
+
+std::vector<std::string> List(const std::string& path) {
+  std::vector<std::string> names;
+  DIR* directory = ::opendir(path.c_str());
+  if (directory == nullptr) return names;
+  const std::string own = std::to_string(::dirfd(directory));
+  while (const dirent* entry = ::readdir(directory)) {
+    if (entry->d_name[0] != '.' && entry->d_name != own) names.emplace_back(entry->d_name);
+  }
+  ::closedir(directory);
+  return names;
+}
+
+std::multiset<std::string> More(const std::multiset<std::string>& now, const std::multiset<std::string>& before) {
+  std::multiset<std::string> more;
+  std::set_difference(now.begin(), now.end(), before.begin(), before.end(), std::inserter(more, more.end()));
+  return more;
+}
+
+std::string Difference(const Resources& now, const Resources& before) {
+  std::vector<std::string> parts;
+  if (const auto more = More(now.descriptors, before.descriptors); !more.empty()) {
+    parts.push_back(absl::StrCat("descriptors: ", absl::StrJoin(more, ", ")));
+  }
+  if (const auto more = More(now.mappings, before.mappings); !more.empty()) {
+    parts.push_back(absl::StrCat("mappings: ", absl::StrJoin(more, ", ")));
+  }
+  if (const auto more = More(now.names, before.names); !more.empty()) {
+    parts.push_back(absl::StrCat("names: ", absl::StrJoin(more, ", ")));
+  }
+  if (now.threads > before.threads) {
+    parts.push_back(absl::StrCat("threads: ", now.threads, ", before ", before.threads));
+  }
+  return absl::StrJoin(parts, "; ");
+}
+
+}  // namespace
+
+Resources Resources::Now() {
+  Resources now;
+  for (const std::string& fd : List("/proc/self/fd")) {
+    char target[256];
+    const ssize_t size = ::readlink(absl::StrCat("/proc/self/fd/", fd).c_str(), target, sizeof(target));
+    if (size > 0) now.descriptors.insert(absl::StrCat(fd, " -> ", std::string(target, static_cast<size_t>(size))));
+  }
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (absl::StrContains(line, "memfd:")) now.mappings.insert(line);
+  }
+  now.threads = List("/proc/self/task").size();
+  for (const char* directory : {"/dev/shm", "/dev/mqueue"}) {
+    for (const std::string& name : List(directory)) now.names.insert(absl::StrCat(directory, "/", name));
+  }
+  return now;
+}
+
+std::string Resources::LeakedSince(const Resources& before) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  for (;;) {
+    std::string difference = Difference(Now(), before);
+    if (difference.empty() || std::chrono::steady_clock::now() > end) return difference;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+}  // namespace nearcall::testing

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+namespace nearcall::testing {
+
+// What a process holds of the kernel's: open descriptors, mappings of shared memory, threads, and what stands in
+// /dev/shm and /dev/mqueue.
+struct Resources {
+  std::multiset<std::string> descriptors;  // "5 -> socket:[...]"
+  std::multiset<std::string> mappings;     // of memfds
+  size_t threads = 0;
+  std::multiset<std::string> names;  // in /dev/shm and /dev/mqueue
+
+  static Resources Now();
+
+  // What `this` has more than `before`, in words; empty if nothing. Waits up to two seconds for threads that are just
+  // ending and descriptors that they close.
+  static std::string LeakedSince(const Resources& before);
+};
+
+}  // namespace nearcall::testing

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+namespace nearcall::testing {
+
+// The calls of system call `number` of which argument `argument`, its lower 32 bits masked with `mask`, is `value`.
+struct SystemCalls {
+  long number;
+  int argument;
+  uint32_t mask;
+  uint32_t value;
+};
+
+// From now on they fail with `error`, in this thread and those that it starts. For a child process: nothing undoes it.
+inline void RefuseSystemCalls(const SystemCalls& calls, int error) {
+  const auto argument = static_cast<uint32_t>(offsetof(seccomp_data, args) + 8 * static_cast<size_t>(calls.argument));
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(calls.number), 0, 4),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, calls.mask),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls.value, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<uint32_t>(error)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+    ::abort();
+  }
+}
+
+}  // namespace nearcall::testing

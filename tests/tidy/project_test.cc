@@ -1,0 +1,63 @@
+// Every rule, for every file of the project.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_join.h"
+#include "rules.h"
+
+namespace nearcall::tidy {
+namespace {
+
+const std::vector<SourceFile>& Project() {
+  static const std::vector<SourceFile> files = ReadProject(PROJECT_DIR);
+  return files;
+}
+
+using Rule = Problems (*)(const SourceFile& file);
+
+void ExpectInEachFile(Rule rule) {
+  Problems all;
+  for (const SourceFile& file : Project()) {
+    const Problems problems = rule(file);
+    all.insert(all.end(), problems.begin(), problems.end());
+  }
+  EXPECT_TRUE(all.empty()) << absl::StrJoin(all, "\n");
+}
+
+TEST(ProjectTest, IsFound) {
+  EXPECT_GT(Project().size(), 50u);
+}
+
+TEST(ProjectTest, IncludesGoDown) {
+  ExpectInEachFile(IncludesGoDown);
+}
+TEST(ProjectTest, HeadersHavePragmaOnce) {
+  ExpectInEachFile(HeadersHavePragmaOnce);
+}
+TEST(ProjectTest, FilesAreShort) {
+  ExpectInEachFile(FilesAreShort);
+}
+TEST(ProjectTest, FunctionsAreShort) {
+  ExpectInEachFile(FunctionsAreShort);
+}
+TEST(ProjectTest, LinesAreShort) {
+  ExpectInEachFile(LinesAreShort);
+}
+TEST(ProjectTest, WordsAreAllowed) {
+  ExpectInEachFile(WordsAreAllowed);
+}
+TEST(ProjectTest, PathsAreOfTheProject) {
+  ExpectInEachFile(PathsAreOfTheProject);
+}
+
+TEST(ProjectTest, UnitTestsMirrorSources) {
+  EXPECT_THAT(UnitTestsMirrorSources(Project()), ::testing::IsEmpty());
+}
+
+TEST(ProjectTest, ReadmeShowsHello) {
+  EXPECT_THAT(ReadmeShowsHello(Project()), ::testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace nearcall::tidy

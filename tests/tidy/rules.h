@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "source_file.h"
+
+// What a reviewer would otherwise have to watch for. Each rule returns what breaks it, as "path:line: what", best
+// empty.
+namespace nearcall::tidy {
+
+using Problems = std::vector<std::string>;
+
+// ---- one file ----
+
+// Floors: base; wire and transport above it, side by side; session; rpc. The public headers include nothing of src/,
+// and nothing outside the runtime includes its inner headers.
+Problems IncludesGoDown(const SourceFile& file);
+
+Problems HeadersHavePragmaOnce(const SourceFile& file);
+
+Problems FilesAreShort(const SourceFile& file);
+Problems FunctionsAreShort(const SourceFile& file);
+Problems LinesAreShort(const SourceFile& file);
+
+// Left-over notes, and calls that the design rules out, each with what to do instead.
+Problems WordsAreAllowed(const SourceFile& file);
+
+// No path of the machine on which the file was written.
+Problems PathsAreOfTheProject(const SourceFile& file);
+
+// ---- all files ----
+
+// tests/unit/<floor>/x_test.cc tests a file x of that floor, x_property_test.cc what several files promise together.
+Problems UnitTestsMirrorSources(const std::vector<SourceFile>& files);
+
+// The README shows each file of examples/hello as it is, and each is a page.
+Problems ReadmeShowsHello(const std::vector<SourceFile>& files);
+
+}  // namespace nearcall::tidy

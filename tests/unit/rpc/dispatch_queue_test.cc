@@ -1,0 +1,218 @@
+#include "rpc/dispatch_queue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/limits.h"
+#include "unit/rpc/server_end.h"
+
+namespace nearcall::rpc {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr size_t kManyPlaces = 100;
+
+// Three clients, whose calls are pushed and popped at times that the test makes up. A call is known by its id.
+class DispatchQueueTest : public ::testing::Test {
+ protected:
+  ~DispatchQueueTest() override {
+    for (Client& client : clients_) queue_.Remove(client.queue, [](ServerCallImpl& call) { call.Reset(); });
+    for (const auto& call : calls_) call->Reset();
+  }
+
+  struct Client {
+    explicit Client(ServerCore& core) : end(core) {}
+    testing::ServerEnd end;
+    ClientQueue queue;
+  };
+
+  void Push(size_t client, uint64_t call_id, Priority priority, base::SteadyNs arrived = 0, size_t size = 0) {
+    calls_.push_back(clients_[client].end.SendAndRead(
+        {.call_id = call_id, .priority = priority, .payload = std::string(size, 'x')}, arrived));
+    queue_.Push(clients_[client].queue, *calls_.back());
+  }
+
+  // The id of the next call that may start; 0 if there is none.
+  uint64_t Pop(base::SteadyNs now, HandlerSlots& slots) {
+    ServerCallImpl* call = queue_.Pop(now, slots);
+    return call == nullptr ? 0 : call->call_id();
+  }
+
+  std::vector<uint64_t> PopAll(base::SteadyNs now = 0) {
+    HandlerSlots slots(kManyPlaces);
+    std::vector<uint64_t> ids;
+    while (const uint64_t id = Pop(now, slots)) ids.push_back(id);
+    return ids;
+  }
+
+  ServerCore core_{{}, 1};
+  Client clients_[3] = {Client(core_), Client(core_), Client(core_)};
+  std::vector<std::unique_ptr<ServerCallImpl>> calls_;
+  DispatchQueue queue_;
+};
+
+TEST_F(DispatchQueueTest, IsEmptyAtFirst) {
+  EXPECT_TRUE(queue_.empty());
+  EXPECT_THAT(PopAll(), IsEmpty());
+}
+
+TEST_F(DispatchQueueTest, ACallsOfOneClientAndLaneKeepTheirOrder) {
+  for (uint64_t id = 1; id <= 3; ++id) Push(0, id, Priority::kNormal);
+  EXPECT_THAT(PopAll(), ElementsAre(1, 2, 3));
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(DispatchQueueTest, HigherLanesGoFirst) {
+  Push(0, 1, Priority::kLow);
+  Push(0, 2, Priority::kNormal);
+  Push(0, 3, Priority::kUrgent);
+  Push(0, 4, Priority::kHigh);
+  EXPECT_THAT(PopAll(), ElementsAre(3, 4, 2, 1));
+}
+
+TEST_F(DispatchQueueTest, ClientsOfOneLaneTakeTurns) {
+  for (uint64_t id = 1; id <= 3; ++id) Push(0, id, Priority::kNormal);
+  for (uint64_t id = 11; id <= 12; ++id) Push(1, id, Priority::kNormal);
+  Push(2, 21, Priority::kNormal);
+  EXPECT_THAT(PopAll(), ElementsAre(1, 11, 21, 2, 12, 3));
+}
+
+TEST_F(DispatchQueueTest, AClientThatComesBackStandsBehindTheOthers) {
+  HandlerSlots slots(kManyPlaces);
+  Push(0, 1, Priority::kNormal);
+  Push(1, 11, Priority::kNormal);
+  EXPECT_EQ(Pop(0, slots), 1u);
+  Push(0, 2, Priority::kNormal);
+  EXPECT_THAT(PopAll(), ElementsAre(11, 2));
+}
+
+// --- clients that do not take their replies ---
+
+TEST_F(DispatchQueueTest, NoCallStartsOfAClientThatIsHeld) {
+  Push(0, 1, Priority::kNormal);
+  Push(0, 2, Priority::kUrgent);
+  Push(1, 11, Priority::kLow);
+  queue_.Hold(clients_[0].queue, true);
+  Push(0, 3, Priority::kHigh);
+  EXPECT_THAT(PopAll(), ElementsAre(11));
+  EXPECT_FALSE(queue_.empty());
+  queue_.Hold(clients_[0].queue, false);
+  EXPECT_THAT(PopAll(), ElementsAre(2, 3, 1));
+}
+
+TEST_F(DispatchQueueTest, HoldingTwiceIsHoldingOnce) {
+  Push(0, 1, Priority::kNormal);
+  for (const bool held : {true, true, false, false}) queue_.Hold(clients_[0].queue, held);
+  EXPECT_THAT(PopAll(), ElementsAre(1));
+}
+
+TEST_F(DispatchQueueTest, CallsOfAClientThatIsHeldCanBeRemoved) {
+  Push(0, 1, Priority::kNormal);
+  queue_.Hold(clients_[0].queue, true);
+  queue_.Remove(clients_[0].queue, [](ServerCallImpl& call) { call.Reset(); });
+  EXPECT_TRUE(queue_.empty());
+}
+
+// --- ageing ---
+
+TEST_F(DispatchQueueTest, ACallRisesOneLaneForEachAge) {
+  Push(0, 1, Priority::kLow, 0);
+  const base::SteadyNs just_before = base::kAgeingNs - 1;
+  Push(1, 2, Priority::kNormal, just_before);
+  HandlerSlots slots(kManyPlaces);
+  EXPECT_EQ(Pop(just_before, slots), 2u);
+
+  Push(1, 3, Priority::kNormal, 2 * base::kAgeingNs);
+  EXPECT_EQ(Pop(2 * base::kAgeingNs, slots), 1u) << "low, but two ages old: as high as kHigh";
+}
+
+TEST_F(DispatchQueueTest, OfEqualRanksTheHigherLaneGoesFirst) {
+  Push(0, 1, Priority::kLow, 0);
+  Push(1, 2, Priority::kNormal, base::kAgeingNs);
+  EXPECT_THAT(PopAll(base::kAgeingNs), ElementsAre(2, 1));
+}
+
+TEST_F(DispatchQueueTest, UrgentCallsDoNotStarveTheLowestLane) {
+  HandlerSlots slots(kManyPlaces);
+  Push(0, 1, Priority::kLow, 0);
+  const base::SteadyNs later = 4 * base::kAgeingNs;
+  Push(1, 2, Priority::kUrgent, later);
+  EXPECT_EQ(Pop(later, slots), 1u);
+}
+
+// --- places ---
+
+TEST_F(DispatchQueueTest, WithoutAPlaceNothingStarts) {
+  HandlerSlots slots(1);
+  Push(0, 1, Priority::kUrgent);
+  EXPECT_TRUE(slots.TryTake(true));
+  EXPECT_EQ(Pop(0, slots), 0u);
+  EXPECT_FALSE(queue_.empty());
+  slots.Give();
+  EXPECT_EQ(Pop(0, slots), 1u);
+  EXPECT_EQ(slots.taken(), 1u);
+}
+
+TEST_F(DispatchQueueTest, TheLastPlaceIsForUrgentCalls) {
+  HandlerSlots slots(2);
+  Push(0, 1, Priority::kHigh);
+  Push(0, 2, Priority::kHigh);
+  EXPECT_EQ(Pop(0, slots), 1u);
+  EXPECT_EQ(Pop(0, slots), 0u);
+  Push(0, 3, Priority::kUrgent);
+  EXPECT_EQ(Pop(0, slots), 3u);
+}
+
+TEST_F(DispatchQueueTest, AnAgedCallDoesNotKeepAnUrgentOneFromTheLastPlace) {
+  HandlerSlots slots(2);
+  const base::SteadyNs later = 5 * base::kAgeingNs;
+  Push(0, 1, Priority::kLow, 0);
+  Push(0, 2, Priority::kUrgent, later);
+  EXPECT_TRUE(slots.TryTake(false));
+  EXPECT_EQ(Pop(later, slots), 2u);
+}
+
+// --- accounts ---
+
+TEST_F(DispatchQueueTest, CountsCallsAndBytesOfEachClient) {
+  HandlerSlots slots(kManyPlaces);
+  Push(0, 1, Priority::kNormal, 0, 10);
+  Push(0, 2, Priority::kHigh, 0, 20);
+  Push(1, 11, Priority::kHigh, 0, 5);
+  EXPECT_EQ(clients_[0].queue.calls(), 2u);
+  EXPECT_EQ(clients_[0].queue.bytes(), 30u);
+  EXPECT_EQ(queue_.calls(static_cast<size_t>(Priority::kHigh)), 2u);
+  EXPECT_EQ(Pop(0, slots), 2u);
+  EXPECT_EQ(clients_[0].queue.calls(), 1u);
+  EXPECT_EQ(clients_[0].queue.bytes(), 10u);
+  EXPECT_EQ(clients_[1].queue.bytes(), 5u);
+}
+
+TEST_F(DispatchQueueTest, RemovesTheCallsOfAClientThatIsGone) {
+  Push(0, 1, Priority::kNormal, 0, 10);
+  Push(1, 11, Priority::kNormal);
+  Push(0, 2, Priority::kLow, 0, 10);
+  Push(0, 3, Priority::kNormal);
+  std::vector<uint64_t> dropped;
+  queue_.Remove(clients_[0].queue, [&](ServerCallImpl& call) { dropped.push_back(call.call_id()); });
+  EXPECT_THAT(dropped, ElementsAre(2, 1, 3));
+  EXPECT_EQ(clients_[0].queue.calls(), 0u);
+  EXPECT_EQ(clients_[0].queue.bytes(), 0u);
+  EXPECT_THAT(PopAll(), ElementsAre(11));
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(DispatchQueueTest, RemovingAClientWithoutCallsIsHarmless) {
+  Push(1, 11, Priority::kNormal);
+  queue_.Remove(clients_[0].queue, [](ServerCallImpl&) { ADD_FAILURE(); });
+  EXPECT_THAT(PopAll(), ElementsAre(11));
+}
+
+}  // namespace
+}  // namespace nearcall::rpc

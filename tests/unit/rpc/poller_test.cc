@@ -1,0 +1,143 @@
+#include "rpc/poller.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "unit/rpc/fake_service.h"
+#include "unit/session/link.h"
+#include "wire/header.h"
+
+namespace nearcall::rpc {
+namespace {
+
+using testing::Bytes;
+using testing::FakeService;
+using testing::MakeBytes;
+using transport::Transport;
+
+constexpr size_t kRequestSize = 100;
+
+// A client that never stops sending requests: whenever the server looks there is another one. Answers go nowhere.
+class EndlessTransport final : public Transport {
+ public:
+  explicit EndlessTransport(uint64_t method_id) {
+    header_.kind = wire::FrameKind::kRequest;
+    header_.flags = wire::kFirst | wire::kLast;
+    header_.priority = static_cast<uint8_t>(Priority::kNormal);
+    header_.source_id = session::testing::kClientId;
+    header_.method_id = method_id;
+    header_.payload_size = header_.message_size = kRequestSize;
+    MakeBytes(std::string(kRequestSize - 2, 'x')).SerializeToArray(request_.data(), kRequestSize);
+  }
+
+  size_t taken() const { return taken_; }
+  void End() { ended_ = true; }
+
+  absl::string_view name() const override { return "endless"; }
+  size_t max_frame_size() const override { return answer_.size(); }
+  std::span<std::byte> Reserve(size_t size, int /*lane*/) override { return std::span(answer_).first(size); }
+  void Fill(std::span<std::byte> /*to*/, std::span<const std::byte> /*from*/) override {}
+  void Commit() override {}
+  bool Notify() override { return false; }
+  bool Ring() override { return false; }
+  bool PeerHasReadAll() const override { return true; }
+
+  ReadState Peek(size_t& size) override {
+    size = wire::kHeaderSize + kRequestSize;
+    return ended_ ? ReadState::kEmpty : ReadState::kFrame;
+  }
+  void CopyOut(size_t offset, std::span<std::byte> to) override {
+    if (offset != 0) return static_cast<void>(std::copy_n(request_.begin(), to.size(), to.begin()));
+    wire::FrameHeader header = header_;
+    header.sequence = header.call_id = taken_ + 1;
+    wire::EncodeHeader(header, to);
+  }
+  void Pop() override { ++taken_; }
+  void Release() override {}
+  absl::Status error() const override { return absl::OkStatus(); }
+
+  bool Arm(uint32_t /*interest*/, size_t /*room*/) override { return !ended_; }
+  void Disarm() override {}
+  void Wait(base::SteadyNs /*until*/) override {}
+  void Interrupt() override {}
+  bool can_spin() const override { return false; }
+
+ private:
+  wire::FrameHeader header_;
+  std::array<std::byte, kRequestSize> request_{};
+  std::array<std::byte, 1024> answer_{};
+  std::atomic<size_t> taken_{0};
+  std::atomic<bool> ended_{false};
+};
+
+class PollerTest : public ::testing::Test {
+ protected:
+  PollerTest() { EXPECT_TRUE(core_.services.Add(&service_).ok()); }
+  ~PollerTest() override {
+    poller_.Stop();
+    core_.threads.Join();
+    poller_.Clear();
+  }
+
+  // Serves a client that never stops sending, until the handler has run `runs` times.
+  void ServeUntil(size_t runs) {
+    core_.on_slot_given = [this] { poller_.OnSlotGiven(); };
+    ASSERT_TRUE(poller_.Start().ok());
+    auto endless = std::make_unique<EndlessTransport>(service_.method().id);
+    endless_ = endless.get();
+    int sockets[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets), 0);
+    client_.Reset(sockets[0]);
+    transport::Connection connection;
+    connection.transport = std::move(endless);
+    connection.control.Reset(sockets[1]);
+    connection.peer_id = session::testing::kClientId;
+    connection.peer_terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16};
+    poller_.Add(*session::ServerSession::Start(std::move(connection), 1 << 20, core_.logger, {}));
+    const base::SteadyNs until = session::testing::Patience();
+    while (runs_ < runs && base::NowNs() < until) ::poll(nullptr, 0, 1);
+    EXPECT_GE(runs_, runs);
+    endless_->End();
+  }
+
+  static constexpr size_t kMaxQueuedBytes = 20 * kRequestSize;
+
+  FakeService service_{"test.Service", {"test.Service/Do"}};
+  ServerCore core_{{.max_queued_calls = 1 << 16, .max_queued_bytes = kMaxQueuedBytes, .max_handler_threads = 2}, 1};
+  Poller poller_{core_};
+  base::Fd client_;
+  EndlessTransport* endless_ = nullptr;
+  // Handlers run until the fixture ends.
+  std::atomic<size_t> runs_{0};
+  std::atomic<size_t> most_waited_{0};
+};
+
+TEST_F(PollerTest, AClientThatNeverStopsSendingIsServedInTurns) {
+  service_.handler = [this](ServerContext&, const Bytes&, Bytes&) {
+    ++runs_;
+    return absl::OkStatus();
+  };
+  ServeUntil(1);
+}
+
+TEST_F(PollerTest, ReadsNoMoreThanMayWaitForAHandler) {
+  service_.handler = [this](ServerContext&, const Bytes&, Bytes&) {
+    most_waited_ = std::max<size_t>(most_waited_, endless_->taken() - runs_++);
+    return absl::OkStatus();
+  };
+  ServeUntil(200);
+  constexpr size_t kFramesOfATurn = 16;
+  EXPECT_LE(most_waited_, kMaxQueuedBytes / kRequestSize + kFramesOfATurn + 1);
+}
+
+}  // namespace
+}  // namespace nearcall::rpc

@@ -1,0 +1,71 @@
+#include "rpc/service_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
+
+#include "unit/rpc/fake_service.h"
+
+namespace nearcall::rpc {
+namespace {
+
+using ::testing::AllOf;
+using testing::FakeService;
+using ::testing::HasSubstr;
+
+TEST(ServiceTableTest, FindsMethodsByTheirNumber) {
+  FakeService echo("demo.Echo", {"demo.Echo/Say", "demo.Echo/Shout"});
+  ServiceTable table;
+  EXPECT_TRUE(table.Add(&echo).ok());
+  const ServiceTable::Method* found = table.Find(internal::MethodId("demo.Echo/Shout"));
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->service, &echo);
+  EXPECT_STREQ(found->method->info.full_name, "demo.Echo/Shout");
+  EXPECT_EQ(table.Find(internal::MethodId("demo.Echo/Whisper")), nullptr);
+}
+
+TEST(ServiceTableTest, TakesAServiceOnce) {
+  FakeService one("demo.Echo", {"demo.Echo/Say"}), two("demo.Echo", {"demo.Echo/Say"});
+  ServiceTable table;
+  EXPECT_TRUE(table.Add(&one).ok());
+  for (FakeService* service : {&one, &two}) {
+    const absl::Status status = table.Add(service);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(status.message(), AllOf(HasSubstr("demo.Echo"), HasSubstr("twice")));
+  }
+}
+
+TEST(ServiceTableTest, AServiceWithoutMethodsIsThereToo) {
+  FakeService empty("demo.Empty", {});
+  ServiceTable table;
+  EXPECT_TRUE(table.Add(&empty).ok());
+  EXPECT_FALSE(table.Add(&empty).ok());
+}
+
+TEST(ServiceTableTest, RefusesTwoMethodsOfOneNumber) {
+  FakeService one("demo.One", {"demo.One/A"}), two("demo.Two", {"demo.Two/B"});
+  two.SetId(0, internal::MethodId("demo.One/A"));
+  ServiceTable table;
+  EXPECT_TRUE(table.Add(&one).ok());
+  const absl::Status status = table.Add(&two);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), AllOf(HasSubstr("demo.One/A"), HasSubstr("demo.Two/B"), HasSubstr("rename")));
+}
+
+TEST(ServiceTableTest, RefusesNull) {
+  ServiceTable table;
+  EXPECT_EQ(table.Add(nullptr).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ServiceTableTest, NamesItsServices) {
+  FakeService one("demo.One", {}), two("demo.Two", {});
+  ServiceTable table;
+  EXPECT_TRUE(table.Add(&one).ok());
+  EXPECT_TRUE(table.Add(&two).ok());
+  EXPECT_EQ(table.DebugString(), "demo.One, demo.Two");
+}
+
+}  // namespace
+}  // namespace nearcall::rpc

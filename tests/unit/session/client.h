@@ -1,0 +1,111 @@
+#pragma once
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "nearcall/log.h"
+#include "session/client_session.h"
+#include "unit/session/link.h"
+
+namespace nearcall::session::testing {
+
+constexpr uint64_t kMethod = 1000;  // as in Header()
+
+// The lines that a session logs. Thread-safe.
+class LogLines {
+ public:
+  LogSink Sink() {
+    return [this](LogSeverity, absl::string_view line) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      lines_.emplace_back(line);
+    };
+  }
+  std::vector<std::string> all() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return lines_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+struct CallSpec {
+  std::string request = "q";
+  size_t lane = 1;
+  base::SteadyNs deadline = Patience();
+  bool fail_fast = false;
+};
+
+// A call as rpc makes one, without protobuf: what comes back is the reply's text.
+inline absl::StatusOr<std::string> MakeCall(ClientSession& session, ClientCall& call, const CallSpec& spec) {
+  call.method_id = kMethod;
+  call.lane = spec.lane;
+  call.started = base::NowNs();
+  call.deadline = spec.deadline;
+  if (absl::Status begun = session.Begin(call, spec.fail_fast); !begun.ok()) return begun;
+  wire::FrameHeader header = Header(wire::FrameKind::kRequest, call.id, spec.lane);
+  const size_t size = spec.request.size();
+  const auto write = [&](std::span<std::byte> to) { std::memcpy(to.data(), spec.request.data(), to.size()); };
+  const bool whole = wire::kHeaderSize + size <= session.max_frame_size();
+  bool sent = whole && session.TrySend(call, header, size, write);
+  if (!sent) {
+    Outgoing message(header, size, session.max_frame_size());
+    size_t offset = 0;
+    do {
+      message.piece = AsBytes(spec.request).subspan(offset, message.fragmenter.next_frame_size() - wire::kHeaderSize);
+      offset += message.piece.size();
+      sent = session.Send(call, message, spec.fail_fast);
+    } while (sent && !message.fragmenter.done());
+  }
+  if (sent) session.Wait(call);
+  absl::StatusOr<std::string> outcome =
+      call.failure.ok() ? absl::StatusOr<std::string>(AsText(std::as_const(call.reply.bytes).bytes()))
+                        : absl::StatusOr<std::string>(call.failure);
+  session.End(call);
+  return outcome;
+}
+
+// A call in a thread of its own.
+class CallThread {
+ public:
+  CallThread(std::shared_ptr<ClientSession> session, CallSpec spec)
+      : session_(std::move(session)), thread_([this, spec = std::move(spec)] {
+          outcome_ = MakeCall(*session_, call_, spec);
+          ended_ = true;
+        }) {}
+  CallThread(const CallThread&) = delete;
+  CallThread& operator=(const CallThread&) = delete;
+  ~CallThread() { Join(); }
+
+  // To be cancelled.
+  ClientCall& call() { return call_; }
+
+  bool ended() const { return ended_; }
+
+  const absl::StatusOr<std::string>& outcome() {
+    Join();
+    return outcome_;
+  }
+
+ private:
+  void Join() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+  const std::shared_ptr<ClientSession> session_;
+  ClientCall call_;
+  absl::StatusOr<std::string> outcome_ = absl::UnknownError("still running");
+  std::atomic<bool> ended_{false};
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace nearcall::session::testing

@@ -1,0 +1,303 @@
+#include "session/server_session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/limits.h"
+#include "unit/session/client.h"
+#include "unit/session/link.h"
+
+namespace nearcall::session {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using testing::Header;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Event = Inbox::Event;
+using Kind = transport::ControlMessage::Kind;
+
+constexpr size_t kMaxMessage = 100;
+
+// A call that only notes what it is told.
+class FakeCall final : public ActiveCall {
+ public:
+  explicit FakeCall(uint64_t call_id) : ActiveCall(call_id) {}
+  std::stop_source MarkCancelled() override {
+    cancelled_ = true;
+    return stop_;
+  }
+  bool cancelled() const { return cancelled_; }
+  std::stop_token token() const { return stop_.get_token(); }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+  std::stop_source stop_;
+};
+
+template <typename Condition>
+bool Becomes(Condition&& condition) {
+  const base::SteadyNs until = testing::Patience();
+  while (!condition()) {
+    if (base::NowNs() >= until) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+class ServerSessionTest : public ::testing::Test {
+ protected:
+  ServerSessionTest() {
+    testing::Link link = testing::MakeLink({.max_frame_size = 128, .capacity_frames = 8});
+    session_ = *ServerSession::Start(std::move(link.server), kMaxMessage, std::make_shared<base::Logger>(log_.Sink()),
+                                     {.on_gone = [this] { ++gone_; }, .on_ring = [this] { ++rings_; }});
+    client_.emplace(std::move(link.client));
+  }
+  // The monitor may be in the middle of telling it of the client's end.
+  ~ServerSessionTest() override {
+    if (session_ != nullptr) session_->Detach();
+  }
+
+  void SendCancel(uint64_t call_id) { client_->SendControl({.kind = Kind::kCancel, .call_id = call_id}); }
+
+  // Control messages are read in order: whatever was sent before has arrived.
+  void WaitForControl() {
+    client_->SendControl({.kind = Kind::kPing, .call_id = 1});
+    const auto pong = client_->ReceiveControl();
+    ASSERT_TRUE(pong);
+    EXPECT_EQ(pong->kind, Kind::kPong);
+  }
+
+  testing::LogLines log_;
+  std::atomic<int> gone_{0};
+  std::atomic<int> rings_{0};
+  std::shared_ptr<ServerSession> session_;
+  std::optional<testing::ScriptedPeer> client_;
+};
+
+// --- requests ---
+
+TEST_F(ServerSessionTest, ReadsRequests) {
+  client_->Send(Header(wire::FrameKind::kRequest, 7, 2), "hello");
+  wire::Message message;
+  EXPECT_EQ(session_->Next(message), Event::kMessage);
+  EXPECT_EQ(message.header.call_id, 7u);
+  EXPECT_EQ(testing::AsText(std::as_const(message.bytes).bytes()), "hello");
+  EXPECT_EQ(session_->Next(message), Event::kEmpty);
+}
+
+TEST_F(ServerSessionTest, KnowsItsClient) {
+  EXPECT_EQ(session_->id(), testing::kClientId);
+  EXPECT_EQ(session_->peer().pid, 1234);
+  EXPECT_EQ(session_->peer().uid, 5678u);
+  EXPECT_THAT(session_->DebugString(), AllOf(HasSubstr("pid 1234"), HasSubstr("uid 5678"), HasSubstr("0 calls")));
+}
+
+TEST_F(ServerSessionTest, PassesARingOn) {
+  client_->SendControl({.kind = Kind::kRing});
+  WaitForControl();
+  EXPECT_EQ(rings_, 1);
+}
+
+// --- cancelling ---
+
+TEST_F(ServerSessionTest, ACancelReachesItsCallOnly) {
+  FakeCall one(1), two(2);
+  session_->AddCall(one);
+  session_->AddCall(two);
+  SendCancel(2);
+  EXPECT_TRUE(Becomes([&] { return two.token().stop_requested(); }));
+  EXPECT_TRUE(two.cancelled());
+  EXPECT_FALSE(one.cancelled());
+  session_->RemoveCall(one);
+  session_->RemoveCall(two);
+}
+
+// The stop callback is the user's: it may do anything, also what takes the session's lock.
+TEST_F(ServerSessionTest, StopCallbacksRunWithoutTheLock) {
+  FakeCall call(1);
+  session_->AddCall(call);
+  std::atomic<bool> ran{false};
+  const std::stop_callback callback(call.token(), [&] {
+    session_->RemoveCall(call);
+    EXPECT_THAT(session_->DebugString(), HasSubstr("0 calls"));
+    ran = true;
+  });
+  SendCancel(1);
+  EXPECT_TRUE(Becomes([&] { return ran.load(); }));
+}
+
+TEST_F(ServerSessionTest, ACancelThatComesBeforeItsRequestCountsOnce) {
+  SendCancel(7);
+  WaitForControl();
+  FakeCall call(7);
+  session_->AddCall(call);
+  EXPECT_TRUE(call.cancelled());
+  session_->RemoveCall(call);
+  FakeCall again(7);
+  session_->AddCall(again);
+  EXPECT_FALSE(again.cancelled());
+  session_->RemoveCall(again);
+}
+
+TEST_F(ServerSessionTest, RemembersTheLastEarlyCancelsOnly) {
+  for (uint64_t id = 1; id <= base::kMaxEarlyCancels + 1; ++id) {
+    SendCancel(id);
+    if (id % 64 == 0) WaitForControl();  // the socket holds only so many
+  }
+  WaitForControl();
+  FakeCall first(1), second(2), last(base::kMaxEarlyCancels + 1);
+  for (FakeCall* call : {&first, &second, &last}) session_->AddCall(*call);
+  EXPECT_FALSE(first.cancelled());
+  EXPECT_TRUE(second.cancelled());
+  EXPECT_TRUE(last.cancelled());
+  for (FakeCall* call : {&first, &second, &last}) session_->RemoveCall(*call);
+}
+
+TEST_F(ServerSessionTest, OtherControlMessagesChangeNothing) {
+  client_->SendControl({.kind = Kind::kGoAway});
+  client_->SendControl({.kind = Kind::kPong, .call_id = 1});
+  WaitForControl();
+  EXPECT_FALSE(session_->gone());
+}
+
+// --- the end ---
+
+TEST_F(ServerSessionTest, WhenTheClientHangsUpItsCallsAreCancelledAndTheOwnerToldOnce) {
+  FakeCall one(1), two(2);
+  session_->AddCall(one);
+  session_->AddCall(two);
+  client_->HangUp();
+  EXPECT_TRUE(Becomes([&] { return gone_ == 1 && one.cancelled() && two.token().stop_requested(); }));
+  EXPECT_TRUE(session_->gone());
+  EXPECT_TRUE(session_->outbox().closed());
+  session_->HangUp();
+  EXPECT_EQ(gone_, 1);
+  session_->RemoveCall(one);
+  session_->RemoveCall(two);
+  EXPECT_THAT(log_.all(), IsEmpty());
+}
+
+TEST_F(ServerSessionTest, CallsOfADeadConnectionAreCancelledFromTheStart) {
+  session_->HangUp();
+  FakeCall call(1);
+  session_->AddCall(call);
+  EXPECT_TRUE(call.cancelled());
+  session_->RemoveCall(call);
+}
+
+TEST_F(ServerSessionTest, HangUpIsSeenByTheClientAndToldToTheOwnerOnce) {
+  session_->HangUp();
+  session_->HangUp();
+  EXPECT_TRUE(client_->IsHungUpOn());
+  EXPECT_TRUE(session_->gone());
+  EXPECT_EQ(gone_, 1);
+}
+
+TEST_F(ServerSessionTest, HangUpFromManySidesIsOne) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { session_->HangUp(); });
+  client_->HangUp();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(Becomes([&] { return gone_ != 0; }));
+  session_->Detach();
+  EXPECT_EQ(gone_, 1);
+}
+
+TEST_F(ServerSessionTest, AfterDetachTheOwnerIsNotTold) {
+  session_->Detach();
+  client_->HangUp();
+  EXPECT_TRUE(Becomes([&] { return session_->gone(); }));
+  session_.reset();
+  EXPECT_EQ(gone_, 0);
+}
+
+TEST_F(ServerSessionTest, GoAwayIsSent) {
+  session_->SendGoAway();
+  const auto control = client_->ReceiveControl();
+  ASSERT_TRUE(control);
+  EXPECT_EQ(control->kind, Kind::kGoAway);
+  EXPECT_FALSE(session_->gone());
+}
+
+// --- the client misbehaves ---
+
+class ServerSessionViolationTest : public ServerSessionTest {
+ protected:
+  // After the client has misbehaved in what it sent.
+  void ExpectViolation(const std::string& text) {
+    wire::Message message;
+    EXPECT_EQ(session_->Next(message), Event::kBroken);
+    ExpectClosed(text);
+  }
+
+  void ExpectClosed(const std::string& text) {
+    EXPECT_TRUE(session_->gone());
+    EXPECT_TRUE(client_->IsHungUpOn());
+    EXPECT_TRUE(Becomes([&] { return gone_ == 1; }));
+    session_->Break(absl::InternalError("again"));
+    EXPECT_THAT(log_.all(),
+                AllOf(SizeIs(1), Each(AllOf(HasSubstr(text), HasSubstr("pid 1234"), HasSubstr("uid 5678")))));
+    EXPECT_THAT(session_->DebugString(), HasSubstr(text));
+  }
+};
+
+TEST_F(ServerSessionViolationTest, AReplyFromTheClient) {
+  client_->Send(Header(wire::FrameKind::kReply, 1, 1), "");
+  ExpectViolation("expected a request");
+}
+
+TEST_F(ServerSessionViolationTest, ATooLargeMessageThatIsNoRequest) {
+  client_->Send(Header(wire::FrameKind::kReply, 1, 1), std::string(kMaxMessage + 1, 'x'));
+  ExpectViolation("expected a request");
+}
+
+TEST_F(ServerSessionViolationTest, AGapInTheSequence) {
+  wire::FrameHeader header = Header(wire::FrameKind::kRequest, 1, 1);
+  header.flags = wire::kFirst | wire::kLast;
+  header.source_id = testing::kClientId;
+  header.sequence = 5;
+  testing::SendRaw(client_->transport(), header, "");
+  ExpectViolation("expected frame 1, received 5");
+}
+
+TEST_F(ServerSessionViolationTest, AnUnknownControlMessage) {
+  client_->SendControl({.kind = static_cast<Kind>(99)});
+  EXPECT_TRUE(Becomes([&] { return session_->gone(); }));
+  ExpectClosed("control message");
+}
+
+TEST_F(ServerSessionTest, ATooLargeRequestIsNoViolation) {
+  client_->Send(Header(wire::FrameKind::kRequest, 1, 1), std::string(kMaxMessage + 1, 'x'));
+  wire::Message message;
+  EXPECT_EQ(session_->Next(message), Event::kTooLarge);
+  EXPECT_EQ(session_->Next(message), Event::kProgress);
+  EXPECT_FALSE(session_->gone());
+}
+
+// A log sink is the user's, too.
+TEST(ServerSessionLogTest, TheLogSinkRunsWithoutTheLock) {
+  testing::Link link = testing::MakeLink();
+  ServerSession* raw = nullptr;
+  std::string seen;
+  const LogSink sink = [&](LogSeverity, absl::string_view) { seen = raw->DebugString(); };
+  std::shared_ptr<ServerSession> session =
+      *ServerSession::Start(std::move(link.server), kMaxMessage, std::make_shared<base::Logger>(sink), {});
+  raw = session.get();
+  session->Break(absl::InternalError("something"));
+  EXPECT_THAT(seen, HasSubstr("something"));
+}
+
+}  // namespace
+}  // namespace nearcall::session
