@@ -202,8 +202,9 @@ void Poller::Add(const std::shared_ptr<session::ServerSession>& session) {
     wake = MailNeedsWake();
   }
   if (wake) Wake();
-  // It may have ended before it was known here, and then Remove() has found nothing.
-  if (session->gone()) Remove(id);
+  // It may have ended before it was known here, and then Remove() has found nothing. (If that is still to be told,
+  // Remove() will be called.)
+  if (session->gone_was_told()) Remove(id);
 }
 
 absl::Status Poller::WatchConnection(session::ServerSession& session) {

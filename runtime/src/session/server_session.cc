@@ -74,7 +74,7 @@ void ServerSession::RemoveCall(ActiveCall& call) {
 }
 
 void ServerSession::OnControl(const transport::ControlMessage& message) {
-  if (message.kind == transport::ControlMessage::Kind::kRing) return Tell(&Listener::on_ring);
+  if (message.kind == transport::ControlMessage::Kind::kRing) return AskToBeLookedAt();
   if (message.kind != transport::ControlMessage::Kind::kCancel) return;
   std::stop_source stop(std::nostopstate);
   {
@@ -134,12 +134,19 @@ void ServerSession::End() {
   if (gone_.exchange(true, std::memory_order_acq_rel)) return;
   outbox_.Close();
   CancelAll();
-  Tell(&Listener::on_gone);
+  base::MutexLock lock(listener_mutex_);
+  if (listener_.on_gone) listener_.on_gone();
+  gone_was_told_ = true;
 }
 
-void ServerSession::Tell(std::function<void()> Listener::*what) {
+bool ServerSession::gone_was_told() {
   base::MutexLock lock(listener_mutex_);
-  if (listener_.*what) (listener_.*what)();
+  return gone_was_told_;
+}
+
+void ServerSession::AskToBeLookedAt() {
+  base::MutexLock lock(listener_mutex_);
+  if (listener_.on_ring) listener_.on_ring();
 }
 
 void ServerSession::Detach() {

@@ -71,6 +71,8 @@ class ServerSession final : public transport::ControlSink {
   void RemoveCall(ActiveCall& call);
 
   bool gone() const { return gone_.load(std::memory_order_acquire); }
+  // Gone, and the listener has been told. What is to be told must not be detached before.
+  bool gone_was_told();
 
   // From now on the listener is not called and not running. Not from within it.
   void Detach();
@@ -85,7 +87,7 @@ class ServerSession final : public transport::ControlSink {
     return wanted || outbox_.has_waiting();
   }
   // As if the client had rung.
-  void AskToBeLookedAt() { Tell(&Listener::on_ring); }
+  void AskToBeLookedAt();
 
   void SendGoAway();
   // Cancels the calls and closes the connection; the client's calls end with UNAVAILABLE.
@@ -104,7 +106,6 @@ class ServerSession final : public transport::ControlSink {
  private:
   ServerSession(transport::Connection connection, size_t max_message_size, std::shared_ptr<base::Logger> logger,
                 Listener listener);
-  void Tell(std::function<void()> Listener::*what);
   void CancelAll();
   transport::ControlChannel* control();
   void End();
@@ -126,6 +127,7 @@ class ServerSession final : public transport::ControlSink {
 
   base::Mutex listener_mutex_;  // taken before the other; held while the listener is called
   Listener listener_ ABSL_GUARDED_BY(listener_mutex_);
+  bool gone_was_told_ ABSL_GUARDED_BY(listener_mutex_) = false;
 
   base::Mutex mutex_;
   std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start

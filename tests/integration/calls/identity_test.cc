@@ -128,7 +128,7 @@ TEST_F(ConnectionLimitTest, ClientsComeAndGo) {
       auto connected = Channel::Connect(Address());
       if (connected.ok()) channel = *std::move(connected);
       return channel != nullptr;
-    }));
+    })) << server->DebugString();
     EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob("")).ok());
   }
 }

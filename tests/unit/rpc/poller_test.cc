@@ -9,9 +9,12 @@
 #include <atomic>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 
+#include "absl/synchronization/notification.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
 #include "wire/header.h"
@@ -120,6 +123,60 @@ class PollerTest : public ::testing::Test {
   std::atomic<size_t> runs_{0};
   std::atomic<size_t> most_waited_{0};
 };
+
+// Its stop callback is the user's, and may take long.
+class CancelledCall final : public session::ActiveCall {
+ public:
+  CancelledCall() : ActiveCall(1) {}
+  std::stop_source MarkCancelled() override { return stop_; }
+  std::stop_token token() const { return stop_.get_token(); }
+
+ private:
+  std::stop_source stop_;
+};
+
+TEST_F(PollerTest, AConnectionThatIsJustEndingWhenItIsAddedIsToldOf) {
+  ASSERT_TRUE(poller_.Start().ok());
+  std::array<std::atomic<int>, 2> gone{};
+  std::array<session::testing::Link, 2> links{session::testing::MakeLink(), session::testing::MakeLink()};
+  const auto start = [&](uint32_t id) {
+    links[id].server.peer_id = id;
+    const auto on_gone = [this, id, &gone] {
+      ++gone[id];
+      poller_.Remove(id);
+    };
+    return *session::ServerSession::Start(std::move(links[id].server), 100, core_.logger,
+                                          {.on_gone = on_gone, .on_ring = {}});
+  };
+  auto ending = start(0);
+  CancelledCall call;
+  ending->AddCall(call);
+  absl::Notification begun, may_end;
+  const std::stop_callback callback(call.token(), [&] {
+    begun.Notify();
+    may_end.WaitForNotification();
+  });
+  std::thread ends([&] { ending->HangUp(); });
+  begun.WaitForNotification();
+  poller_.Add(ending);
+
+  // What the poller was asked to do before, it has done when this one has been dropped.
+  std::weak_ptr<session::ServerSession> other;
+  {
+    const auto session = start(1);
+    poller_.Add(session);
+    session->HangUp();
+    other = session;
+  }
+  const base::SteadyNs until = session::testing::Patience();
+  while (!other.expired() && base::NowNs() < until) ::poll(nullptr, 0, 1);
+  EXPECT_EQ(gone[1], 1);
+  EXPECT_EQ(gone[0], 0);
+  may_end.Notify();
+  ends.join();
+  EXPECT_EQ(gone[0], 1);
+  ending->RemoveCall(call);
+}
 
 TEST_F(PollerTest, AClientThatNeverStopsSendingIsServedInTurns) {
   service_.handler = [this](ServerContext&, const Bytes&, Bytes&) {

@@ -202,6 +202,7 @@ TEST_F(ServerSessionTest, HangUpIsSeenByTheClientAndToldToTheOwnerOnce) {
   session_->HangUp();
   EXPECT_TRUE(client_->IsHungUpOn());
   EXPECT_TRUE(session_->gone());
+  EXPECT_TRUE(session_->gone_was_told());
   EXPECT_EQ(gone_, 1);
 }
 
