@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -67,47 +68,60 @@ ClientSession::~ClientSession() = default;
 
 // --- the way of a call ---
 
-absl::Status ClientSession::Begin(ClientCall& call, bool fail_fast) {
-  base::MutexLock lock(mutex_);
-  base::ListNode<WaitsForSlot>& place = call;
-  try {
-    for (;;) {
-      if (!call.failure.ok()) break;
-      if (dead()) {
-        call.failure = WithExecState(GoneStatus(), ExecState::kNotSent);
-        break;
-      }
-      // First come, first served: a newcomer does not overtake those who wait.
-      if (!full() && (slot_queue_.empty() || slot_queue_.front() == &call)) {
-        calls_.Insert(call);
-        break;
-      }
-      if (fail_fast) {
-        call.failure = WithExecState(absl::ResourceExhaustedError(WhyFull()), ExecState::kNotSent);
-        break;
-      }
-      if (base::NowNs() >= call.deadline) {
-        call.failure = WithExecState(absl::DeadlineExceededError(WhyFull()), ExecState::kNotSent);
-        break;
-      }
-      if (!place.linked()) slot_queue_.PushBack(call);
-      mutex_.Unlock();
-      // Reading, if nobody else does: what waits for room may belong to calls that have ended.
-      WaitUntil(call, call.deadline, [&] { return BeginsOrFails(call); });
-      mutex_.Lock();
-    }
-  } catch (const std::bad_alloc&) {
-    call.failure = base::NoMemory();
+absl::Status ClientSession::Begin(ClientCall& call, bool fail_fast) try {
+  for (;;) {
+    if (std::optional<absl::Status> decided = TryBegin(call, fail_fast)) return *std::move(decided);
+    // Reading, if nobody else does: what waits for room may belong to calls that have ended.
+    WaitUntil(call, call.deadline, [&] { return BeginsOrFails(call); });
   }
-  place.Unlink();
-  // Several places may have become free at once, and all who gave them have poked the same one.
-  PokeNextForSlot();
+} catch (const std::bad_alloc&) {
+  base::MutexLock lock(mutex_);
+  LeaveLine(call);
+  call.failure = base::NoMemory();
+  return call.failure;
+}
+
+// Nothing, if the call now stands in line.
+std::optional<absl::Status> ClientSession::TryBegin(ClientCall& call, bool fail_fast) {
+  base::MutexLock lock(mutex_);
+  if (!call.failure.ok()) {
+    // Cancelled before it began.
+  } else if (dead()) {
+    call.failure = WithExecState(GoneStatus(), ExecState::kNotSent);
+  } else if (IsNext(call)) {
+    calls_.Insert(call);
+  } else if (fail_fast) {
+    call.failure = WithExecState(absl::ResourceExhaustedError(WhyFull()), ExecState::kNotSent);
+  } else if (base::NowNs() >= call.deadline) {
+    call.failure = WithExecState(absl::DeadlineExceededError(WhyFull()), ExecState::kNotSent);
+  } else {
+    StandInLine(call);
+    return std::nullopt;
+  }
+  LeaveLine(call);
   return call.failure;
 }
 
 bool ClientSession::BeginsOrFails(const ClientCall& call) {
   base::MutexLock lock(mutex_);
-  return !call.failure.ok() || dead() || (!full() && slot_queue_.front() == &call);
+  return !call.failure.ok() || dead() || IsNext(call);
+}
+
+// First come, first served: a newcomer does not overtake those who wait.
+bool ClientSession::IsNext(const ClientCall& call) {
+  return !full() && (slot_queue_.empty() || slot_queue_.front() == &call);
+}
+
+void ClientSession::StandInLine(ClientCall& call) {
+  base::ListNode<WaitsForSlot>& place = call;
+  if (!place.linked()) slot_queue_.PushBack(call);
+}
+
+void ClientSession::LeaveLine(ClientCall& call) {
+  base::ListNode<WaitsForSlot>& place = call;
+  place.Unlink();
+  // Several places may have become free at once, and all who gave them have poked the same one.
+  PokeNextForSlot();
 }
 
 bool ClientSession::full() const {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -154,7 +155,11 @@ class ClientSession final : public transport::ControlSink {
   bool FailEarly(ClientCall& call, const absl::Status& failure, uint64_t& id);
   absl::Status NoReplyStatus() const;
   static void Settle(ClientCall& call);
+  std::optional<absl::Status> TryBegin(ClientCall& call, bool fail_fast) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginsOrFails(const ClientCall& call) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool IsNext(const ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StandInLine(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveLine(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PokeNextForSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PokeCall(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -14,20 +14,17 @@ ClientSession::Begun ClientSession::TryBegin(ClientCall& call) {
   if (!call.failure.ok()) return Begun::kEnded;
   if (!usable()) return Begun::kGone;
   ClientCall& proxy = call.completions->proxy();
-  if (!full() && (slot_queue_.empty() || slot_queue_.front() == &proxy)) {
+  if (IsNext(proxy)) {
     calls_.Insert(call);
     return Begun::kYes;
   }
-  base::ListNode<WaitsForSlot>& place = proxy;
-  if (!place.linked()) slot_queue_.PushBack(proxy);
+  StandInLine(proxy);
   return Begun::kFull;
 }
 
 void ClientSession::LeaveSlotQueue(CompletionQueue& queue) {
   base::MutexLock lock(mutex_);
-  base::ListNode<WaitsForSlot>& place = queue.proxy();
-  place.Unlink();
-  PokeNextForSlot();
+  LeaveLine(queue.proxy());
 }
 
 void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when) {
