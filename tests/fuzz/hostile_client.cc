@@ -37,7 +37,7 @@ base::Mapping MapRegion(const base::Fd& fd) {
 template <size_t index>
 absl::StatusOr<std::unique_ptr<Transport>> AttachAndKeep(std::vector<base::Fd> fds,
                                                          const transport::Geometry& geometry) {
-  for (const base::Fd& fd : fds) taken->fds.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  for (const base::Fd& fd : fds) taken->fds.push_back(base::Duplicate(fd.get()));
   const TransportRow& row = transport::Transports()[index];
   if (row.name == "shm") taken->region = MapRegion(fds[0]);
   return row.attach(std::move(fds), geometry);
