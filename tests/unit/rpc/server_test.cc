@@ -56,6 +56,16 @@ class ServerTest : public ::testing::Test {
     server_ = *std::move(server);
   }
 
+  // Starts a server whose handler says that it is running_, and ends when its call is cancelled.
+  void StartWithHandlerThatWaitsForCancel() {
+    service_.handler = [this](ServerContext& context, const Bytes&, Bytes&) {
+      running_ = true;
+      EXPECT_TRUE(Becomes([&] { return context.IsCancelled(); }));
+      return absl::OkStatus();
+    };
+    Start();
+  }
+
   static std::shared_ptr<Channel> Connect() { return *Channel::Connect("echo"); }
 
   absl::Status Call(Channel& channel, const CallOptions& options = {}, size_t method = kEcho,
@@ -88,6 +98,7 @@ class ServerTest : public ::testing::Test {
 
   testing::NameDirectory directory_;
   FakeService service_{"test.Service", {"test.Service/Echo", "test.Service/Block"}};
+  std::atomic<bool> running_{false};
   std::unique_ptr<Server> server_;
 };
 
@@ -190,17 +201,11 @@ TEST_F(ServerTest, ShutdownEndsWhenWhatWasHeldBackIsTaken) {
 }
 
 TEST_F(ServerTest, AfterItsGraceShutdownCancelsWhatStillRuns) {
-  std::atomic<bool> running{false};
-  service_.handler = [&](ServerContext& context, const Bytes&, Bytes&) {
-    running = true;
-    EXPECT_TRUE(Becomes([&] { return context.IsCancelled(); }));
-    return absl::OkStatus();
-  };
-  Start();
+  StartWithHandlerThatWaitsForCancel();
   const auto channel = Connect();
   absl::Status status;
   std::thread caller([&] { status = Call(*channel); });
-  EXPECT_TRUE(Becomes([&] { return running.load(); }));
+  EXPECT_TRUE(Becomes([&] { return running_.load(); }));
   server_->Shutdown(absl::Milliseconds(10));
   caller.join();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
@@ -229,16 +234,10 @@ TEST_F(ServerTest, ShutdownFromManyThreadsIsOne) {
 
 // The grace of the first one counts.
 TEST_F(ServerTest, ALaterShutdownDoesNotProlongTheGrace) {
-  std::atomic<bool> running{false};
-  service_.handler = [&](ServerContext& context, const Bytes&, Bytes&) {
-    running = true;
-    EXPECT_TRUE(Becomes([&] { return context.IsCancelled(); }));
-    return absl::OkStatus();
-  };
-  Start();
+  StartWithHandlerThatWaitsForCancel();
   const auto channel = Connect();
   std::thread caller([&] { Call(*channel).IgnoreError(); });
-  EXPECT_TRUE(Becomes([&] { return running.load(); }));
+  EXPECT_TRUE(Becomes([&] { return running_.load(); }));
   const base::SteadyNs start = base::NowNs();
   std::thread first([&] { server_->Shutdown(absl::Milliseconds(500)); });
   EXPECT_TRUE(ServerSays("draining"));
