@@ -20,20 +20,16 @@ class Judgement {
   Judgement(const Journal& journal, std::vector<Target>& targets) : journal_(journal), targets_(targets) {}
 
   Value P50(const std::string& section, const std::string& variant, const std::string& who) const {
-    const Measurement* found = journal_.Find(section, variant, who);
-    return found == nullptr ? Value() : found->p50_us.median();
+    return MedianOf(&Measurement::p50_us, section, variant, who);
   }
   Value P99(const std::string& section, const std::string& variant, const std::string& who) const {
-    const Measurement* found = journal_.Find(section, variant, who);
-    return found == nullptr ? Value() : found->p99_us.median();
+    return MedianOf(&Measurement::p99_us, section, variant, who);
   }
   Value Rate(const std::string& section, const std::string& variant, const std::string& who) const {
-    const Measurement* found = journal_.Find(section, variant, who);
-    return found == nullptr ? Value() : found->calls_per_second.median();
+    return MedianOf(&Measurement::calls_per_second, section, variant, who);
   }
   Value Fairness(const std::string& section, const std::string& variant, const std::string& who) const {
-    const Measurement* found = journal_.Find(section, variant, who);
-    return found == nullptr ? Value() : found->fairness.median();
+    return MedianOf(&Measurement::fairness, section, variant, who);
   }
   Value FigureOf(const std::string& section, const std::string& name) const {
     const Figure* found = journal_.FindFigure(section, name);
@@ -50,6 +46,12 @@ class Judgement {
   void Remark(const std::string& remark) { targets_.back().remark = remark; }
 
  private:
+  Value MedianOf(Series Measurement::*what, const std::string& section, const std::string& variant,
+                 const std::string& who) const {
+    const Measurement* found = journal_.Find(section, variant, who);
+    return found == nullptr ? Value() : (found->*what).median();
+  }
+
   const Journal& journal_;
   std::vector<Target>& targets_;
 };
