@@ -8,9 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -65,25 +65,15 @@ Worker::~Worker() {
 
 std::string Worker::ReadLine() {
   for (;;) {
-    if (const size_t end = unread_.find('\n'); end != std::string::npos) {
-      std::string line = unread_.substr(0, end);
-      unread_.erase(0, end + 1);
-      return line;
-    }
+    if (std::optional<std::string> line = lines_.Take()) return *std::move(line);
     pollfd ready = {.fd = talk_.get(), .events = POLLIN, .revents = 0};
     if (base::Retry([&] { return ::poll(&ready, 1, kPatienceMs); }) == 0) Die(absl::StrCat("process ", pid_, " hangs"));
-    std::array<char, 4096> bytes;
-    const ssize_t size = base::Retry([&] { return ::read(talk_.get(), bytes.data(), bytes.size()); });
-    if (size <= 0) return {};
-    unread_.append(bytes.data(), static_cast<size_t>(size));
+    if (!lines_.Read(talk_.get())) return {};
   }
 }
 
 void Worker::WriteLine(const std::string& line) {
-  const std::string bytes = line + "\n";
-  // One that has ended shows when it is read from.
-  [[maybe_unused]] const ssize_t sent =
-      base::Retry([&] { return ::send(talk_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); });
+  testing::WriteLine(talk_.get(), line);
 }
 
 void Worker::StartKill() {

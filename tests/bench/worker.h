@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "support/lines.h"
 
 namespace nearcall::bench {
 
@@ -33,7 +34,7 @@ class Worker {
  private:
   pid_t pid_;
   base::Fd talk_;
-  std::string unread_;
+  testing::LineReader lines_;
 };
 
 // The end of this program, and of its workers with it.

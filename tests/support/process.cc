@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -56,27 +57,17 @@ Process::Process(Process&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       input_(std::move(other.input_)),
       output_(std::move(other.output_)),
-      unread_(std::move(other.unread_)) {}
+      lines_(std::move(other.lines_)) {}
 
 std::string Process::ReadLine() {
   for (;;) {
-    if (const size_t end = unread_.find('\n'); end != std::string::npos) {
-      std::string line = unread_.substr(0, end);
-      unread_.erase(0, end + 1);
-      return line;
-    }
-    std::array<char, 256> bytes;
-    const ssize_t size = base::Retry([&] { return ::read(output_.get(), bytes.data(), bytes.size()); });
-    if (size <= 0) return {};
-    unread_.append(bytes.data(), static_cast<size_t>(size));
+    if (std::optional<std::string> line = lines_.Take()) return *std::move(line);
+    if (!lines_.Read(output_.get())) return {};
   }
 }
 
 void Process::WriteLine(const std::string& line) {
-  const std::string bytes = line + "\n";
-  // A program that has ended shows when it is read from or waited for.
-  [[maybe_unused]] const ssize_t sent =
-      base::Retry([&] { return ::send(input_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); });
+  testing::WriteLine(input_.get(), line);
 }
 
 void Process::StartKill() {

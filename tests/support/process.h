@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "support/lines.h"
 
 namespace nearcall::testing {
 
@@ -43,7 +44,7 @@ class Process {
   pid_t pid_;
   base::Fd input_;
   base::Fd output_;
-  std::string unread_;
+  LineReader lines_;
 };
 
 }  // namespace nearcall::testing
