@@ -13,7 +13,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "fixture.h"
-#include "support/sanitizers.h"
 #include "torture/every_nth.h"
 
 namespace {
@@ -111,7 +110,6 @@ class FailingAllocation final : public Fault {
 };
 
 TEST_F(IntegrationTest, EveryNthAllocationFails) {
-  if (testing::kThreadSanitizer) GTEST_SKIP() << "NOT TESTED: ThreadSanitizer does not start threads in a forked child";
   FailingAllocation fault;
   FailEveryNth(fault);
 }
