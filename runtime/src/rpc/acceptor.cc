@@ -169,16 +169,22 @@ absl::Status Acceptor::Begin(base::Fd socket, const Transports& transports, cons
     base::MutexLock lock(mutex_);
     if (closed_) return absl::UnavailableError("the server has shut down");
     if (half_open_.size() >= base::kMaxHalfOpen) oldest = TakeOutOldestSilent();
-    half_open_[id] = std::move(half_open);
+    half_open_[id] = half_open;  // kept here too: if it is dropped before it is watched, its number is still its own
   }
   if (oldest != nullptr) poller_.Unwatch(oldest->handshake->fd(), oldest->id);
   absl::Status status = base::OrNoMemory([&] { return poller_.Watch(fd, id, [this, id] { Step(id); }); });
+  if (IsDropped(*half_open)) poller_.Unwatch(fd, id);
   if (!status.ok()) {
     Drop(id);
     return status;
   }
   Step(id);  // its hello is often there already
   return absl::OkStatus();
+}
+
+bool Acceptor::IsDropped(const HalfOpen& half_open) {
+  base::MutexLock lock(mutex_);
+  return half_open.dropped;
 }
 
 // A flood of clients that say nothing must not keep out one that does. Those who have said who they are count against

@@ -80,6 +80,7 @@ class Acceptor {
   void Step(uint32_t id);
   void End(uint32_t id, transport::ServerHandshake::Progress progress);
   void Drop(uint32_t id);
+  bool IsDropped(const HalfOpen& half_open);
   HalfOpenPtr TakeOutOldestSilent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   HalfOpenPtr TakeOut(uint32_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LeaveLocked(uid_t uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

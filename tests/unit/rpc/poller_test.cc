@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <latch>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -14,7 +15,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/synchronization/notification.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
 #include "wire/header.h"
@@ -151,13 +151,14 @@ TEST_F(PollerTest, AConnectionThatIsJustEndingWhenItIsAddedIsToldOf) {
   auto ending = start(0);
   CancelledCall call;
   ending->AddCall(call);
-  absl::Notification begun, may_end;
+  std::latch begun(1);
+  std::latch may_end(1);
   const std::stop_callback callback(call.token(), [&] {
-    begun.Notify();
-    may_end.WaitForNotification();
+    begun.count_down();
+    may_end.wait();
   });
   std::thread ends([&] { ending->HangUp(); });
-  begun.WaitForNotification();
+  begun.wait();
   poller_.Add(ending);
 
   // What the poller was asked to do before, it has done when this one has been dropped.
@@ -172,7 +173,7 @@ TEST_F(PollerTest, AConnectionThatIsJustEndingWhenItIsAddedIsToldOf) {
   while (!other.expired() && base::NowNs() < until) ::poll(nullptr, 0, 1);
   EXPECT_EQ(gone[1], 1);
   EXPECT_EQ(gone[0], 0);
-  may_end.Notify();
+  may_end.count_down();
   ends.join();
   EXPECT_EQ(gone[0], 1);
   ending->RemoveCall(call);
