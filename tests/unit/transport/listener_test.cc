@@ -15,6 +15,7 @@
 #include "support/refused_call.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/directory.h"
+#include "transport/rendezvous/hello_socket.h"
 
 namespace nearcall::transport::testing {
 namespace {
@@ -34,6 +35,13 @@ int ConnectTo(const std::string& path) {
   const base::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   const sockaddr_un address = SocketAddress(path);
   return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
+}
+
+base::Fd ConnectedTo(const std::string& path) {
+  base::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = SocketAddress(path);
+  EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  return socket;
 }
 
 base::Fd BoundSocket(const std::string& path, int type) {
@@ -71,6 +79,26 @@ TEST(ListenerTest, NeverBlocksAndIsNotInherited) {
   EXPECT_EQ(::accept4(listener->fd(), nullptr, nullptr, 0), -1);
   EXPECT_EQ(errno, EAGAIN);
   EXPECT_EQ(::fcntl(listener->fd(), F_GETFD), FD_CLOEXEC);
+}
+
+// The kernel writes the sender's name on a message only if somebody has asked for it before it is sent.
+void ExpectIdentifiesAtOnce(const Listener& listener, const std::string& path) {
+  const base::Fd client = ConnectedTo(path);
+  const base::Fd accepted(::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+  const std::byte hello{1};
+  ASSERT_EQ(::send(client.get(), &hello, 1, 0), 1);
+  auto message = ReceiveHello(accepted, AcceptFds::kNo);
+  ASSERT_TRUE(message.ok() && message->has_value()) << message.status();
+  ASSERT_TRUE((*message)->sender.has_value());
+  EXPECT_EQ((*message)->sender->pid, ::getpid());
+}
+
+TEST(ListenerTest, WhoSpeaksTheMomentItIsAcceptedIsIdentified) {
+  const NameDirectory names;
+  ExpectIdentifiesAtOnce(*Listener::Bind(Parse("echo")).value(), names / "echo");
+  base::Fd inherited = BoundSocket(names / "inherited", SOCK_SEQPACKET);
+  ASSERT_EQ(::listen(inherited.get(), 1), 0);
+  ExpectIdentifiesAtOnce(*Listener::Adopt(std::move(inherited)).value(), names / "inherited");
 }
 
 TEST(ListenerTest, ModeDoesNotDependOnTheUmask) {

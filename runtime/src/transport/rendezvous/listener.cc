@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/rendezvous.h"
+#include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/directory.h"
 #include "transport/rendezvous/directory_lock.h"
 #include "transport/rendezvous/socket_kind.h"
@@ -136,6 +137,8 @@ absl::StatusOr<base::Fd> ListenAs(const Place& place, const std::string& tempora
   // The socket's mode is that of the file that bind(2) makes, less the umask, which is the process's and not ours to
   // change.
   if (::fchmod(fd.get(), 0600) != 0) return base::ErrnoStatus("fchmod a socket");
+  // What is accepted inherits it: a client may speak before anybody could say so for its own socket.
+  if (absl::Status prepared = PrepareToIdentify(fd, /*accept_fds=*/false); !prepared.ok()) return prepared;
   const sockaddr_un address = place.directory.AddressOf(temporary);
   ::unlinkat(place.directory.fd(), temporary.c_str(), 0);  // left by a process that was killed just here
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
@@ -199,6 +202,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(base::Fd fd) {
   if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0 || ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
     return base::ErrnoStatus(absl::StrCat("fcntl on fd:", fd.get()));
   }
+  if (absl::Status prepared = PrepareToIdentify(fd, /*accept_fds=*/false); !prepared.ok()) return prepared;
   return std::make_unique<AdoptedListener>(std::move(fd));
 }
 
