@@ -299,7 +299,7 @@ TEST_F(AsyncTest, WhatIsLeftOfEndedCallsKeepsNobodyWaiting) {
   channel = Connect({.max_queued_bytes = 100'000});
   // One is run, one read, and the third waits for room.
   std::array<Result, 3> ended;
-  const CallOptions soon = {.timeout = absl::Milliseconds(50)};
+  const CallOptions soon = {.timeout = absl::Milliseconds(500)};
   stub().Say(MakeBlob("x"), ended[0].callback(), soon);
   began.WaitFor(1);
   stub().Say(MakeBlob("x"), ended[1].callback(), soon);
