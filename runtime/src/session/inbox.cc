@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/thread_sanitizer.h"
 
 namespace nearcall::session {
 
@@ -33,6 +34,7 @@ Inbox::Event Inbox::Next(wire::Message& message) {
   const absl::StatusOr<wire::Reassembler::Result> result = reassembler_.Receive(header, message, copy);
   if (!result.ok()) return Break(result.status());
   transport_.Pop();
+  base::Acquired(peer_id_);
   ++frames_received_;
   switch (*result) {
     case wire::Reassembler::Result::kMessage:

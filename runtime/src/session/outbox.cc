@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/thread_sanitizer.h"
+
 namespace nearcall::session {
 
 bool Outbox::TrySend(const wire::FrameHeader& header, size_t payload_size, Write write, HandOver when) {
@@ -19,14 +21,19 @@ bool Outbox::TrySend(const wire::FrameHeader& header, size_t payload_size, Write
   complete.sequence = sequence_.Next(static_cast<int>(lane));
   wire::EncodeHeader(complete, frame);
   write(frame.subspan(wire::kHeaderSize));
-  transport_.Commit();
-  ++frames_sent_;
+  CommitFrame();
   unannounced_ = true;
   if (when == HandOver::kNow) HandOverAll();
   return true;
 }
 
-// After Commit(). What the transport could not hand over waits as a message does: somebody must flush it.
+void Outbox::CommitFrame() {
+  base::Released(source_id_);
+  transport_.Commit();
+  ++frames_sent_;
+}
+
+// After CommitFrame(). What the transport could not hand over waits as a message does: somebody must flush it.
 void Outbox::HandOverAll() {
   unannounced_ = false;
   flushed_ = transport_.Flush();
@@ -184,8 +191,7 @@ bool Outbox::SendFrame(Outgoing& message) {
           ? message.piece.first(header.payload_size)
           : std::as_const(message.kept).bytes().subspan(offset - message.kept_from, header.payload_size);
   transport_.Fill(frame.subspan(wire::kHeaderSize), payload);
-  transport_.Commit();
-  ++frames_sent_;
+  CommitFrame();
   message.fragmenter = next;
   message.started = true;
   if (!message.whole) lane.partial = message.given_up || next.done() ? nullptr : &message;

@@ -127,6 +127,7 @@ class Outbox {
   bool SendNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SendFrame(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CommitFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HandOverAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UpdateHasWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
