@@ -91,6 +91,13 @@ class PollerTest : public ::testing::Test {
     poller_.Clear();
   }
 
+  template <class Condition>
+  static void WaitUntil(Condition holds) {
+    const base::SteadyNs until = session::testing::Patience();
+    while (!holds() && base::NowNs() < until) ::poll(nullptr, 0, 1);
+    EXPECT_TRUE(holds());
+  }
+
   // Serves a client that never stops sending, until the handler has run `runs` times.
   void ServeUntil(size_t runs) {
     core_.on_slot_given = [this] { poller_.OnSlotGiven(); };
@@ -106,9 +113,7 @@ class PollerTest : public ::testing::Test {
     connection.peer_id = session::testing::kClientId;
     connection.peer_terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16};
     poller_.Add(*session::ServerSession::Start(std::move(connection), 1 << 20, core_.logger, {}));
-    const base::SteadyNs until = session::testing::Patience();
-    while (runs_ < runs && base::NowNs() < until) ::poll(nullptr, 0, 1);
-    EXPECT_GE(runs_, runs);
+    WaitUntil([&] { return runs_ >= runs; });
     endless_->End();
   }
 
@@ -169,8 +174,7 @@ TEST_F(PollerTest, AConnectionThatIsJustEndingWhenItIsAddedIsToldOf) {
     session->HangUp();
     other = session;
   }
-  const base::SteadyNs until = session::testing::Patience();
-  while (!other.expired() && base::NowNs() < until) ::poll(nullptr, 0, 1);
+  WaitUntil([&] { return other.expired(); });
   EXPECT_EQ(gone[1], 1);
   EXPECT_EQ(gone[0], 0);
   may_end.count_down();
