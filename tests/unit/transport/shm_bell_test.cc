@@ -8,11 +8,14 @@
 
 #include <atomic>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "transport/doorbell.h"
 #include "transport/shm/event_bell.h"
@@ -46,18 +49,28 @@ TEST_F(SemaphoreBellTest, AFullCounterIsARungBell) {
   EXPECT_TRUE(bell_.Wait(base::kNever));
 }
 
-// Until somebody sleeps there, as glibc's semaphore counts it.
-void AwaitWaiter(const std::byte* semaphore) {
+// Until thread `tid` sleeps in the semaphore: it is counted there (as glibc does) before it falls asleep, which is the
+// state behind its name in proc_pid_stat(5).
+void AwaitSleeper(const std::byte* semaphore, const std::atomic<pid_t>& tid) {
   const auto& waiters = *reinterpret_cast<const std::atomic<uint32_t>*>(semaphore + 4);
   while (waiters.load() == 0) std::this_thread::yield();
+  const std::string path = absl::StrCat("/proc/self/task/", tid.load(), "/stat");
+  for (std::string stat; stat.find(") S ") == std::string::npos;) {
+    std::ifstream file(path);
+    std::getline(file, stat);
+  }
 }
 
 TEST_F(SemaphoreBellTest, InterruptWakesAlthoughThePeerHidThatSomebodyWaits) {
   for (int i = 0; i < 20; ++i) {
     // In glibc's semaphore: whether others use it. The peer says that nobody does.
     if (i % 2 == 1) reinterpret_cast<std::atomic<uint32_t>*>(page_ + 8)->store(0);
-    std::thread waiter([&] { EXPECT_TRUE(bell_.Wait(base::kNever)); });
-    AwaitWaiter(page_);
+    std::atomic<pid_t> tid{0};
+    std::thread waiter([&] {
+      tid = ::gettid();
+      EXPECT_TRUE(bell_.Wait(base::kNever));
+    });
+    AwaitSleeper(page_, tid);
     reinterpret_cast<std::atomic<uint32_t>*>(page_ + 4)->store(0);
     bell_.Interrupt();
     waiter.join();
