@@ -111,34 +111,27 @@ TEST(ListenerTest, ModeDoesNotDependOnTheUmask) {
   }
 }
 
-// The umask of this process allows everything; a directory that an administrator made may, too.
+constexpr nearcall::testing::SystemCalls kListen{.number = SYS_listen, .argument = 0, .mask = 0, .value = 0};
+
+// Until it listens nobody can connect. The umask of this process allows everything; a directory that an administrator
+// made may, too.
 TEST(ListenerTest, NobodyElseCanConnectBeforeItHasItsMode) {
   const NameDirectory names;
   const ScopedUmask umask(0);
-  std::atomic<bool> stop{false};
-  std::atomic<int> seen{0};
-  mode_t modes = 0;
-  std::thread watcher([&] {
-    struct stat status;
-    while (!stop) {
-      if (::lstat((names / ".echo.new").c_str(), &status) != 0) continue;
-      modes |= status.st_mode & 0777;
-      ++seen;
-    }
+  Child server([] {
+    nearcall::testing::DieAtSystemCalls(kListen);
+    Listener::Bind(Parse("echo")).IgnoreError();
+    return 0;
   });
-  const base::SteadyNs end = Soon();
-  while (seen < 50 && base::NowNs() < end) EXPECT_TRUE(BindError("echo").ok());
-  stop = true;
-  watcher.join();
-  EXPECT_GE(seen, 50);
-  EXPECT_EQ(modes, 0600u);
+  EXPECT_EQ(server.Wait(), 128 + SIGSYS);
+  EXPECT_EQ(StatusOf(names / ".echo.new").st_mode & 0777, 0600u);
 }
 
 // A server that cannot listen (here for want of a right to) never has a name; the other order would leave it one.
 TEST(ListenerTest, WhereNobodyCanListenThereIsNoName) {
   const NameDirectory names;
   Child server([] {
-    nearcall::testing::RefuseSystemCalls({.number = SYS_listen, .argument = 0, .mask = 0, .value = 0}, EACCES);
+    nearcall::testing::RefuseSystemCalls(kListen, EACCES);
     return Listener::Bind(Parse("echo")).ok() ? 1 : 0;
   });
   EXPECT_EQ(server.Wait(), 0);

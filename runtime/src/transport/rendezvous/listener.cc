@@ -128,15 +128,11 @@ absl::Status CheckFree(const Place& place) {
   return absl::AlreadyExistsError(absl::StrCat(path, " exists and is not a server's socket; remove it"));
 }
 
-// A socket that listens under the name `temporary`. Nobody else can connect before it has its mode: until then it is
-// 0600.
+// A socket that listens under the name `temporary`. It has its mode before it listens, so before anybody can connect.
 absl::StatusOr<base::Fd> ListenAs(const Place& place, const std::string& temporary) {
   const std::string path = place.directory.PathOf(temporary);
   base::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return base::ErrnoStatus("create a socket");
-  // The socket's mode is that of the file that bind(2) makes, less the umask, which is the process's and not ours to
-  // change.
-  if (::fchmod(fd.get(), 0600) != 0) return base::ErrnoStatus("fchmod a socket");
   // What is accepted inherits it: a client may speak before anybody could say so for its own socket.
   if (absl::Status prepared = PrepareToIdentify(fd, /*accept_fds=*/false); !prepared.ok()) return prepared;
   const sockaddr_un address = place.directory.AddressOf(temporary);
@@ -144,10 +140,10 @@ absl::StatusOr<base::Fd> ListenAs(const Place& place, const std::string& tempora
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return base::ErrnoStatus(absl::StrCat("bind ", path, " (through /proc, which must be mounted)"));
   }
-  if (::listen(fd.get(), base::kListenBacklog) != 0) return base::ErrnoStatus(absl::StrCat("listen on ", path));
   if (::fchmodat(place.directory.fd(), temporary.c_str(), place.mode, 0) != 0) {
     return base::ErrnoStatus(absl::StrCat("chmod ", path));
   }
+  if (::listen(fd.get(), base::kListenBacklog) != 0) return base::ErrnoStatus(absl::StrCat("listen on ", path));
   return fd;
 }
 
