@@ -71,7 +71,9 @@ wire::FrameHeader HostileClient::NextHeader(int lane) {
 
 void HostileClient::SendFrame(std::span<const std::byte> frame) {
   Transport& transport = *connection_.transport;
-  if (frame.empty() || frame.size() > transport.max_frame_size() || !transport.Flush()) return;
+  if (frame.empty() || frame.size() > transport.max_frame_size()) return;
+  const Unblocked unblocked(*this);
+  if (!transport.Flush()) return;
   const std::span<std::byte> room = transport.Reserve(frame.size(), 0);
   if (room.empty()) return;
   transport.Fill(room, frame);
@@ -81,6 +83,7 @@ void HostileClient::SendFrame(std::span<const std::byte> frame) {
 }
 
 void HostileClient::SendRaw(std::span<const std::byte> bytes) {
+  const Unblocked unblocked(*this);
   if (connection_.transport->name() == "pipe") {
     static_cast<void>(!::write(offer_.fds[0].get(), bytes.data(), bytes.size()));
   } else if (connection_.transport->name() == "mq") {
@@ -90,6 +93,11 @@ void HostileClient::SendRaw(std::span<const std::byte> bytes) {
 }
 
 void HostileClient::SetBlocking(bool blocking) {
+  blocking_ = blocking;
+  SetFlags(blocking);
+}
+
+void HostileClient::SetFlags(bool blocking) {
   for (const base::Fd& fd : offer_.fds) {
     const int flags = ::fcntl(fd.get(), F_GETFL);
     ::fcntl(fd.get(), F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
@@ -126,6 +134,7 @@ void HostileClient::SendControlWithDescriptor(std::span<const std::byte> bytes) 
 }
 
 void HostileClient::Read(size_t count) {
+  const Unblocked unblocked(*this);
   Transport& transport = *connection_.transport;
   for (size_t i = 0; i < count; ++i) {
     size_t size = 0;

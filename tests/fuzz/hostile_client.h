@@ -40,7 +40,7 @@ class HostileClient {
   // Region C: control page, ring and bell page. Empty but for shm.
   std::span<std::byte> region() { return offer_.region.bytes(); }
 
-  // Changes the flags of every descriptor that the server may have shared.
+  // Changes the flags of every descriptor that the server may have shared; but it never blocks itself.
   void SetBlocking(bool blocking);
 
   void Ring();
@@ -51,6 +51,25 @@ class HostileClient {
   void Read(size_t count);
 
  private:
+  // While it sends: the server may have hung up, and nobody would ever take what it sends.
+  class Unblocked {
+   public:
+    explicit Unblocked(HostileClient& client) : client_(client) {
+      if (client.blocking_) client.SetFlags(false);
+    }
+    ~Unblocked() {
+      if (client_.blocking_) client_.SetFlags(true);
+    }
+    Unblocked(const Unblocked&) = delete;
+    Unblocked& operator=(const Unblocked&) = delete;
+
+   private:
+    HostileClient& client_;
+  };
+
+  void SetFlags(bool blocking);
+
+  bool blocking_ = false;
   TakenOffer offer_;
   transport::Connection connection_;
   std::array<uint64_t, base::kLanes> sequences_{};
