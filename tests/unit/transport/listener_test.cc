@@ -83,6 +83,7 @@ TEST(ListenerTest, NeverBlocksAndIsNotInherited) {
 // The kernel writes the sender's name on a message only if somebody has asked for it before it is sent.
 void ExpectIdentifiesAtOnce(const Listener& listener, const std::string& path) {
   const base::Fd client = ConnectedTo(path);
+  ASSERT_TRUE(client.valid());
   const base::Fd accepted(::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
   const std::byte hello{1};
   ASSERT_EQ(::send(client.get(), &hello, 1, 0), 1);
