@@ -51,7 +51,7 @@ class HostileClient {
   void Read(size_t count);
 
  private:
-  // While it sends: the server may have hung up, and nobody would ever take what it sends.
+  // While it sends or reads: the server may have hung up, and nobody would ever take what it sends, or reply.
   class Unblocked {
    public:
     explicit Unblocked(HostileClient& client) : client_(client) {

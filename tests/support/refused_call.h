@@ -38,6 +38,7 @@ inline void FilterSystemCalls(const SystemCalls& calls, uint32_t action) {
   }
 }
 
+// They fail with `error`.
 inline void RefuseSystemCalls(const SystemCalls& calls, int error) {
   FilterSystemCalls(calls, SECCOMP_RET_ERRNO | static_cast<uint32_t>(error));
 }
