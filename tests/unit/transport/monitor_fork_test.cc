@@ -4,13 +4,8 @@
 #include <thread>
 
 #include "process.h"
+#include "support/sanitizers.h"
 #include "transport/control.h"
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define NEARCALL_TEST_SANITIZED
-#endif
-#endif
 
 namespace nearcall::transport::testing {
 namespace {
@@ -40,11 +35,11 @@ bool MonitorWorks() {
 class MonitorForkTest : public ::testing::Test {
  protected:
   void SetUp() override {
-#ifdef NEARCALL_TEST_SANITIZED
     // ThreadSanitizer lets no forked child start threads; AddressSanitizer's allocator stays locked in a child that was
     // forked while another thread allocated.
-    GTEST_SKIP() << "SKIPPED: the sanitizers' runtimes do not survive the fork of a process with threads";
-#endif
+    if (nearcall::testing::kSanitizers) {
+      GTEST_SKIP() << "SKIPPED: the sanitizers' runtimes do not survive the fork of a process with threads";
+    }
   }
 };
 
