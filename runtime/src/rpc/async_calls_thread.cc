@@ -199,6 +199,7 @@ void AsyncCalls::BeginWaiting() {
         End(*first, begun == Begun::kFull ? NoRoom() : first->failure);
         continue;
       }
+      if (begun == Begun::kGone) queue_.Poke();  // since MoveElsewhere(), which is to have another turn
       if (begun != Begun::kYes) break;
       header = call->request().Header(call->id);
     }

@@ -22,7 +22,9 @@ class SpyTransport final : public transport::Transport {
   // Wait() ends when it is woken, and not at its time.
   std::atomic<bool> sleeps_until_woken{false};
   std::atomic<int> waits{0};
-  std::function<void()> before_peek;  // set before the other threads start
+  // Set before the other threads start.
+  std::function<void()> before_peek;
+  std::function<void()> before_commit;
 
   absl::string_view name() const override { return inner_->name(); }
   size_t max_frame_size() const override { return inner_->max_frame_size(); }
@@ -32,6 +34,7 @@ class SpyTransport final : public transport::Transport {
   }
   void Fill(std::span<std::byte> to, std::span<const std::byte> from) override { inner_->Fill(to, from); }
   void Commit() override {
+    if (before_commit) before_commit();
     if (gate_closed) {
       kept_ = true;
     } else {
