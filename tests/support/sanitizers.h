@@ -16,4 +16,8 @@ inline constexpr bool kSanitizers = kThreadSanitizer || __has_feature(address_sa
 inline constexpr bool kSanitizers = kThreadSanitizer;
 #endif
 
+// Whether a child may be forked of a process with threads, and do more than end. ThreadSanitizer lets it start no
+// thread of its own; in AddressSanitizer's, the allocator stays locked if another thread allocated at that moment.
+inline constexpr bool kForksWithThreads = !kSanitizers;
+
 }  // namespace nearcall::testing

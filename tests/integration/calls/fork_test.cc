@@ -18,6 +18,9 @@ using absl::StatusCode;
 
 class ForkTest : public IntegrationTest {
  protected:
+  void SetUp() override {
+    if (!testing::kForksWithThreads) GTEST_SKIP() << "the sanitizer does not survive it";
+  }
   void Join(Child& child) { EXPECT_EQ(child.Join(), 0); }
 };
 
@@ -37,7 +40,6 @@ TEST_F(ForkTest, InheritedChannelIsRefusedAndTheParentsWorksOn) {
 }
 
 TEST_F(ForkTest, ChildConnectsAChannelOfItsOwn) {
-  if (testing::kThreadSanitizer) GTEST_SKIP() << "it allows no threads in a child of a process with threads";
   const auto server = StartServer();
   const Echo::Stub stub = ConnectStub();
   EXPECT_TRUE(stub.Say(MakeBlob("")).ok());
@@ -51,7 +53,6 @@ TEST_F(ForkTest, ChildConnectsAChannelOfItsOwn) {
 }
 
 TEST_F(ForkTest, ChildStartsAServerOfItsOwn) {
-  if (testing::kThreadSanitizer) GTEST_SKIP() << "it allows no threads in a child of a process with threads";
   const auto server = StartServer();
   const Echo::Stub stub = ConnectStub();
   Child child([&](Link& parent) {

@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "nearcall/exec_state.h"
 #include "nearcall/internal/unary.h"
+#include "support/sanitizers.h"
 #include "unit/rpc/fake_listener.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
@@ -295,6 +296,7 @@ TEST_F(WaitForReadyTest, AStopRequestEndsTheWait) {
 // --- fork ---
 
 TEST_F(ChannelTest, AForkedChildIsToldToConnectForItself) {
+  if (!nearcall::testing::kForksWithThreads) GTEST_SKIP() << "the sanitizer does not survive it";
   const FakeListener listener("echo", &FakeListener::Echo);
   const auto channel = Channel::Connect("echo");
   ASSERT_TRUE(channel.ok()) << channel.status();
