@@ -7,34 +7,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "support/temporary_directory.h"
 
 namespace nearcall::testing {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = fs::temp_directory_path() / "nearcall_golden_XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "mkdtemp " << name;
-    path_ = name;
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  ~TemporaryDirectory() { fs::remove_all(path_); }
-
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 // Runs a program to its end, with standard error into a file. True if it exits with 0.
 bool RunProgram(std::vector<std::string> arguments, const fs::path& errors) {
@@ -79,14 +62,14 @@ ProtocRun RunProtoc(const fs::path& import_dir, const std::vector<std::string>& 
   const TemporaryDirectory out;
   const TemporaryDirectory log;
   std::vector<std::string> arguments = {PROTOC, absl::StrCat("--plugin=protoc-gen-nearcall=", PLUGIN),
-                                        absl::StrCat("--nearcall_out=", out.path().string()),
+                                        absl::StrCat("--nearcall_out=", out.path()),
                                         absl::StrCat("-I", import_dir.string()), absl::StrCat("-I", IDL_DIR)};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   for (const std::string& proto : protos) arguments.push_back(import_dir / proto);
 
   ProtocRun run;
-  run.ok = RunProgram(std::move(arguments), log.path() / "errors");
-  run.errors = ReadFile(log.path() / "errors");
+  run.ok = RunProgram(std::move(arguments), log / "errors");
+  run.errors = ReadFile(log / "errors");
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(out.path())) {
     if (entry.is_regular_file()) run.files[entry.path().lexically_relative(out.path())] = ReadFile(entry.path());
   }

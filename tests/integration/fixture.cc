@@ -1,11 +1,7 @@
 #include "fixture.h"
 
-#include <stdlib.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <system_error>
 
 #include "absl/strings/match.h"
 #include "base/clock.h"
@@ -103,23 +99,10 @@ bool IsAsleep(const Server& server) {
          !absl::StrContains(text, "leader in a handler");
 }
 
-IntegrationTest::IntegrationTest() {
-  std::string path = (std::filesystem::temp_directory_path() / "nearcall-test-XXXXXX").string();
-  if (::mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp " + path);
-  directory_ = path;
-  ::setenv("NEARCALL_DIR", directory_.c_str(), 1);
-  // For addresses that name none: those of descriptors.
-  ::setenv("NEARCALL_TRANSPORT", std::string(TransportName()).c_str(), 1);
-}
-
 IntegrationTest::~IntegrationTest() {
   if (HasFailure()) {
     for (const std::string& line : log.lines()) std::fprintf(stderr, "logged: %s\n", line.c_str());
   }
-  ::unsetenv("NEARCALL_DIR");
-  ::unsetenv("NEARCALL_TRANSPORT");
-  std::error_code ignored;
-  std::filesystem::remove_all(directory_, ignored);
 }
 
 std::unique_ptr<Server> IntegrationTest::StartServer(ServerOptions options, absl::string_view address) {

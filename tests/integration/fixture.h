@@ -21,6 +21,7 @@
 #include "base/mutex.h"
 #include "echo.nearcall.pb.h"
 #include "echo_service.h"
+#include "support/temporary_directory.h"
 #include "transport_under_test.h"
 
 // The small language of the integration tests.
@@ -91,11 +92,10 @@ bool IsAsleep(const Server& server);
 // A file system of its own for each test, as far as servers' names go.
 class IntegrationTest : public ::testing::Test {
  protected:
-  IntegrationTest();
   ~IntegrationTest() override;
 
   // $NEARCALL_DIR.
-  const std::string& directory() const { return directory_; }
+  const std::string& directory() const { return directory_.path(); }
 
   // Serves `echo` over the transport under test. Its log goes to `log`.
   std::unique_ptr<Server> StartServer(ServerOptions options = {}, absl::string_view address = Address());
@@ -109,7 +109,9 @@ class IntegrationTest : public ::testing::Test {
   Log log;
 
  private:
-  std::string directory_;
+  testing::NameDirectory directory_;
+  // For addresses that name none: those of descriptors.
+  const testing::ScopedEnv transport_{"NEARCALL_TRANSPORT", std::string(TransportName()).c_str()};
 };
 
 // A call on a thread of its own.

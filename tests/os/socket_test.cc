@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
 #include "os/child.h"
+#include "support/temporary_directory.h"
 
 // Unix-domain SOCK_SEQPACKET sockets (unix(7)): the rendezvous and the control socket.
 namespace nearcall::testing {
@@ -26,17 +26,12 @@ constexpr int SO_PEERPIDFD = 77;  // Linux 6.5, newer than Debian 12's headers
 
 class SocketTest : public ::testing::Test {
  protected:
-  SocketTest() : directory_(::testing::TempDir() + "nearcall-os-XXXXXX") {
-    EXPECT_NE(::mkdtemp(directory_.data()), nullptr);
+  SocketTest() {
     address_.sun_family = AF_UNIX;
     std::strncpy(address_.sun_path, path().c_str(), sizeof(address_.sun_path) - 1);
   }
-  ~SocketTest() override {
-    ::unlink(path().c_str());
-    ::rmdir(directory_.c_str());
-  }
 
-  std::string path() const { return directory_ + "/socket"; }
+  std::string path() const { return directory_ / "socket"; }
 
   static Fd Socket() { return Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)); }
 
@@ -52,7 +47,7 @@ class SocketTest : public ::testing::Test {
     return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof(address_)) == 0 ? 0 : errno;
   }
 
-  std::string directory_;
+  const TemporaryDirectory directory_;
   sockaddr_un address_ = {};
 };
 

@@ -1,13 +1,11 @@
 #pragma once
 
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,32 +14,14 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "support/temporary_directory.h"
 #include "transport/address.h"
 #include "transport/rendezvous.h"
 #include "unit/session/link.h"
 
 namespace nearcall::rpc::testing {
 
-// A directory for names that is this test's own.
-class NameDirectory {
- public:
-  NameDirectory() {
-    char path[] = "/tmp/nearcall-test-XXXXXX";
-    path_ = ::mkdtemp(path);
-    ::setenv("NEARCALL_DIR", path_.c_str(), 1);
-  }
-  ~NameDirectory() {
-    ::unsetenv("NEARCALL_DIR");
-    std::filesystem::remove_all(path_);
-  }
-  NameDirectory(const NameDirectory&) = delete;
-  NameDirectory& operator=(const NameDirectory&) = delete;
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using nearcall::testing::NameDirectory;
 
 // A server's door without a server behind it: shakes hands with whoever comes, and hands the connection to `serve`,
 // which runs in a thread of its own until it returns.

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -13,7 +12,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,62 +19,19 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/syscall.h"
+#include "support/temporary_directory.h"
 
 // What tests with two processes need. In one header: the test program is made of the *_test.cc files alone.
 namespace nearcall::transport::testing {
+
+using nearcall::testing::NameDirectory;
+using nearcall::testing::ScopedEnv;
+using nearcall::testing::TemporaryDirectory;
 
 // Far away: a test that gets there has failed.
 inline base::SteadyNs Soon() {
   return base::AddNs(base::NowNs(), 20'000'000'000);
 }
-
-// A variable of the environment for a while; nullptr: unset.
-class ScopedEnv {
- public:
-  ScopedEnv(std::string name, const char* value) : name_(std::move(name)) {
-    if (const char* before = ::getenv(name_.c_str())) before_ = before;
-    Set(value);
-  }
-  ~ScopedEnv() { Set(before_ ? before_->c_str() : nullptr); }
-  ScopedEnv(const ScopedEnv&) = delete;
-
- private:
-  void Set(const char* value) {
-    if (value == nullptr) {
-      ::unsetenv(name_.c_str());
-    } else {
-      ::setenv(name_.c_str(), value, 1);
-    }
-  }
-
-  const std::string name_;
-  std::optional<std::string> before_;
-};
-
-// An empty directory that is removed with all that is in it.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() : path_(::mkdtemp(std::string("/tmp/nearcall-test-XXXXXX").data())) {}
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  std::vector<std::string> Entries() const {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path_)) names.push_back(entry.path().filename());
-    return names;
-  }
-
- private:
-  const std::string path_;
-};
-
-// A directory for names, which NEARCALL_DIR points to.
-class NameDirectory : public TemporaryDirectory {
- private:
-  ScopedEnv env_{"NEARCALL_DIR", path().c_str()};
-};
 
 class ScopedUmask {
  public:
