@@ -1,6 +1,7 @@
 #include "fixture.h"
 #include "measured.h"
 #include "support/process.h"
+#include "support/sanitizers.h"
 
 namespace nearcall::integration {
 namespace {
@@ -16,8 +17,9 @@ class LargeMessage : public IntegrationTest, public ::testing::WithParamInterfac
 
   static void Expect(const Measured& latency) {
     latency.Print("ms");
-    EXPECT_LT(latency.Percentile(0.5), 50);
     EXPECT_LT(latency.Percentile(1), Strict() ? 90 : 5000);
+    if (testing::kSanitizers) return;  // they are as slow
+    EXPECT_LT(latency.Percentile(0.5), 90);
   }
 };
 
