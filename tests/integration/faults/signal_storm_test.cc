@@ -11,6 +11,7 @@
 #include "child.h"
 #include "fixture.h"
 #include "measured.h"
+#include "support/sanitizers.h"
 
 namespace nearcall::integration {
 namespace {
@@ -80,6 +81,7 @@ void CallInAllSizes(const Echo::Stub& stub, const Echo::AsyncStub& async) {
 }
 
 TEST_F(IntegrationTest, NoCallFailsInAStormOfSignals) {
+  if (testing::kThreadSanitizer) GTEST_SKIP() << "NOT TESTED: it catches the signals, and delivers them when it likes";
   const size_t rounds = TortureCount("NEARCALL_TORTURE_ROUNDS", 3);
   Child server([this](Link& parent) {
     Storm storm;
