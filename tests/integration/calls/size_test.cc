@@ -7,7 +7,6 @@
 #include "base/limits.h"
 #include "fixture.h"
 #include "raw_peer.h"
-#include "support/sanitizers.h"
 #include "wire/header.h"
 
 namespace nearcall::integration {
@@ -121,8 +120,7 @@ TEST_F(SizeTest, LargeRequestsDoNotWaitLongerThanForRoom) {
   const Blob request = BlobOfSize(100'000, 1);
   const absl::Time before = absl::Now();
   for (int i = 0; i < 50; ++i) ASSERT_TRUE(stub.Say(request, {.timeout = kLong}).ok());
-  if (testing::kSanitizers) return;  // they are as slow
-  EXPECT_LT(absl::Now() - before, 50 * absl::Milliseconds(90));
+  EXPECT_LT(absl::Now() - before, 50 * absl::Milliseconds(50));
 }
 
 TEST_F(SizeTest, LargeOnesGoBothWaysAtOnce) {
