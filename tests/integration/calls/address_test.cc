@@ -87,10 +87,9 @@ TEST_F(AddressTest, NobodyListens) {
 }
 
 TEST_F(AddressTest, EachDirectoryLookedAtIsNamed) {
-  ::unsetenv("NEARCALL_DIR");
-  ::setenv("XDG_RUNTIME_DIR", directory().c_str(), 1);
+  const testing::ScopedEnv no_choice("NEARCALL_DIR", nullptr);
+  const testing::ScopedEnv runtime("XDG_RUNTIME_DIR", directory().c_str());
   const absl::Status status = ConnectStatus(Address("nobody-has-this-name"));
-  ::unsetenv("XDG_RUNTIME_DIR");
   for (const std::string& place :
        {directory() + "/nearcall", std::string("/run/nearcall"), absl::StrCat("/tmp/nearcall-", ::geteuid())}) {
     EXPECT_THAT(status, FailsWith(StatusCode::kUnavailable, place));

@@ -20,6 +20,7 @@
 #include "nearcall/exec_state.h"
 #include "nearcall/internal/unary.h"
 #include "support/sanitizers.h"
+#include "support/scoped_env.h"
 #include "unit/rpc/fake_listener.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
@@ -40,8 +41,6 @@ constexpr internal::MethodInfo kMethod =
 
 class ChannelTest : public ::testing::Test {
  protected:
-  ~ChannelTest() override { ::unsetenv("NEARCALL_TRANSPORT"); }
-
   static absl::Status ConnectStatus(const std::string& address, const ChannelOptions& options = {}) {
     return Channel::Connect(address, options).status();
   }
@@ -54,6 +53,7 @@ class ChannelTest : public ::testing::Test {
   }
 
   testing::NameDirectory directory_;
+  const nearcall::testing::ScopedEnv transport_{"NEARCALL_TRANSPORT", nullptr};  // as it was, after a test has set it
 };
 
 // --- connecting ---
