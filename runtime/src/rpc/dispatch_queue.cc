@@ -1,5 +1,7 @@
 #include "rpc/dispatch_queue.h"
 
+#include <algorithm>
+
 namespace nearcall::rpc {
 
 namespace {
@@ -32,32 +34,39 @@ void DispatchQueue::Account(ClientQueue& client, const ServerCallImpl& call, boo
 
 // Of the lanes that are not empty; past the last one if all are.
 size_t DispatchQueue::BestLane(base::SteadyNs now) {
-  size_t best = lanes_.size();
-  int64_t best_rank = -1;
-  for (size_t i = 0; i < lanes_.size(); ++i) {
+  size_t highest = lanes_.size();
+  while (highest != 0 && lanes_[highest - 1].empty()) --highest;
+  if (highest == 0) return lanes_.size();
+  size_t best = --highest;
+  if (highest == kUrgentLane) return best;
+  // Where handlers take longer than kAgeingNs, lanes take turns.
+  int64_t longest = Waited(highest, now);
+  for (size_t i = highest; i-- > 0;) {
     if (lanes_[i].empty()) continue;
-    const int64_t age = now - lanes_[i].front()->calls.front()->arrived();
-    const int64_t rank = static_cast<int64_t>(i) + age / base::kAgeingNs;
-    if (rank >= best_rank) {
-      best_rank = rank;
-      best = i;
-    }
+    const int64_t waited = Waited(i, now);
+    if (waited < base::kAgeingNs || waited <= longest) continue;
+    longest = waited;
+    best = i;
   }
   return best;
 }
 
-ServerCallImpl* DispatchQueue::Pop(base::SteadyNs now, HandlerSlots& slots) {
-  const size_t best = BestLane(now);
-  if (best == lanes_.size()) return nullptr;
-  if (slots.TryTake(best == kUrgentLane)) return Take(best);
-  if (best != kUrgentLane && !lanes_[kUrgentLane].empty() && slots.TryTake(true)) return Take(kUrgentLane);
-  return nullptr;
+// How long the lane has waited for a turn.
+int64_t DispatchQueue::Waited(size_t lane, base::SteadyNs now) {
+  return now - std::max(lanes_[lane].front()->calls.front()->arrived(), last_turns_[lane]);
 }
 
-ServerCallImpl* DispatchQueue::Take(size_t lane) {
+ServerCallImpl* DispatchQueue::Pop(base::SteadyNs now, HandlerSlots& slots) {
+  const size_t best = BestLane(now);
+  if (best == lanes_.size() || !slots.TryTake(best == kUrgentLane)) return nullptr;
+  return Take(best, now);
+}
+
+ServerCallImpl* DispatchQueue::Take(size_t lane, base::SteadyNs now) {
   ClientQueue::Lane* turn = lanes_[lane].PopFront();
   ServerCallImpl* call = turn->calls.PopFront();
   if (!turn->calls.empty()) lanes_[lane].PushBack(*turn);
+  last_turns_[lane] = now;
   Account(*turn->client, *call, false);
   return call;
 }

@@ -34,7 +34,8 @@ class ClientQueue {
 };
 
 // What a poller has read and not yet run: the highest lane first, clients of one lane in turn, each client's calls in
-// order. A lane whose first call has waited for kAgeingNs counts as one lane higher, and so on, so that none starves.
+// order. A lane that has had no turn for kAgeingNs has one before those above it, so that none starves; never more than
+// one, so that no backlog holds up a higher lane. Nothing goes before the urgent lane.
 //
 // Used by one thread at a time, but for calls(lane). Owns nothing.
 class DispatchQueue {
@@ -57,11 +58,13 @@ class DispatchQueue {
 
  private:
   size_t BestLane(base::SteadyNs now);
-  ServerCallImpl* Take(size_t lane);
+  int64_t Waited(size_t lane, base::SteadyNs now);
+  ServerCallImpl* Take(size_t lane, base::SteadyNs now);
   void Account(ClientQueue& client, const ServerCallImpl& call, bool in);
 
   // Clients that have something in the lane, in turn.
   std::array<base::List<ClientQueue::Lane>, base::kLanes> lanes_;
+  std::array<base::SteadyNs, base::kLanes> last_turns_{};
   std::array<std::atomic<size_t>, base::kLanes> lane_calls_{};  // written by the one thread
   size_t calls_ = 0;
 };

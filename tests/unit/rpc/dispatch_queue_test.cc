@@ -121,29 +121,51 @@ TEST_F(DispatchQueueTest, CallsOfAClientThatIsHeldCanBeRemoved) {
 
 // --- ageing ---
 
-TEST_F(DispatchQueueTest, ACallRisesOneLaneForEachAge) {
+TEST_F(DispatchQueueTest, ALaneThatHasWaitedLongHasATurnBeforeAHigherOne) {
   Push(0, 1, Priority::kLow, 0);
   const base::SteadyNs just_before = base::kAgeingNs - 1;
-  Push(1, 2, Priority::kNormal, just_before);
+  Push(1, 2, Priority::kHigh, just_before);
   HandlerSlots slots(kManyPlaces);
   EXPECT_EQ(Pop(just_before, slots), 2u);
 
-  Push(1, 3, Priority::kNormal, 2 * base::kAgeingNs);
-  EXPECT_EQ(Pop(2 * base::kAgeingNs, slots), 1u) << "low, but two ages old: as high as kHigh";
+  Push(1, 3, Priority::kHigh, base::kAgeingNs);
+  EXPECT_EQ(Pop(base::kAgeingNs, slots), 1u);
 }
 
-TEST_F(DispatchQueueTest, OfEqualRanksTheHigherLaneGoesFirst) {
-  Push(0, 1, Priority::kLow, 0);
-  Push(1, 2, Priority::kNormal, base::kAgeingNs);
-  EXPECT_THAT(PopAll(base::kAgeingNs), ElementsAre(2, 1));
-}
-
-TEST_F(DispatchQueueTest, UrgentCallsDoNotStarveTheLowestLane) {
+TEST_F(DispatchQueueTest, AnAgedLaneHasOneTurnAndNoMore) {
+  for (uint64_t id = 1; id <= 3; ++id) Push(0, id, Priority::kLow, 0);
+  const base::SteadyNs late = 100 * base::kAgeingNs;
+  for (uint64_t id = 11; id <= 14; ++id) Push(1, id, Priority::kNormal, late);
   HandlerSlots slots(kManyPlaces);
-  Push(0, 1, Priority::kLow, 0);
-  const base::SteadyNs later = 4 * base::kAgeingNs;
-  Push(1, 2, Priority::kUrgent, later);
-  EXPECT_EQ(Pop(later, slots), 1u);
+  EXPECT_EQ(Pop(late, slots), 1u);
+  EXPECT_EQ(Pop(late, slots), 11u);
+  EXPECT_EQ(Pop(late + base::kAgeingNs - 1, slots), 12u);
+  EXPECT_EQ(Pop(late + base::kAgeingNs, slots), 2u);
+  EXPECT_EQ(Pop(late + base::kAgeingNs, slots), 13u);
+}
+
+TEST_F(DispatchQueueTest, NothingGoesBeforeTheUrgentLane) {
+  HandlerSlots slots(kManyPlaces);
+  for (uint64_t id = 1; id <= 2; ++id) {
+    Push(0, id, Priority::kLow, 0);
+    Push(0, 10 + id, Priority::kHigh, 0);
+  }
+  const base::SteadyNs late = 100 * base::kAgeingNs;
+  for (uint64_t id = 21; id <= 23; ++id) Push(1, id, Priority::kUrgent, late);
+  for (uint64_t id = 21; id <= 23; ++id) EXPECT_EQ(Pop(late, slots), id);
+}
+
+// Each turn takes longer than a lane has to wait: all lanes are aged, all the time.
+TEST_F(DispatchQueueTest, LanesTakeTurnsWhereHandlersTakeLong) {
+  HandlerSlots slots(kManyPlaces);
+  for (uint64_t id = 1; id <= 2; ++id) {
+    Push(0, id, Priority::kLow, 0);
+    Push(0, 10 + id, Priority::kNormal, 0);
+    Push(0, 20 + id, Priority::kHigh, 0);
+  }
+  std::vector<uint64_t> ids;
+  for (int turn = 1; turn <= 6; ++turn) ids.push_back(Pop(turn * 2 * base::kAgeingNs, slots));
+  EXPECT_THAT(ids, ElementsAre(21, 11, 1, 22, 12, 2));
 }
 
 // --- places ---
