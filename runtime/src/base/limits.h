@@ -65,8 +65,8 @@ inline constexpr size_t kMaxConnections = 300'000;
 // default.
 inline constexpr size_t kMaxEarlyCancels = 1024;
 
-// A lane that had no turn for so long has one before higher ones. Long against a handler (nothing is reordered in normal
-// operation), short against a person (the lowest lane advances several times a second).
+// A lane that had no turn for so long has one before higher ones. Long against a handler (nothing is reordered in
+// normal operation), short against a person (the lowest lane advances several times a second).
 inline constexpr int64_t kAgeingNs = 50'000'000;
 
 // Above this many bytes of replies that a client does not take, no further request of that client is read, and none of
