@@ -53,6 +53,7 @@ Victim::Victim() {
 Victim::~Victim() {
   bystander_.reset();
   server_->Shutdown();
+  server_->Wait();
 }
 
 absl::Status Victim::Handle(ServerContext& context, const Bytes& request, Bytes& reply) {

@@ -6,10 +6,12 @@
 
    The processes: `user` starts all calls but the last, which a callback starts, if one runs after that; `thread` is
    AsyncCalls' own; `other` makes blocking calls, which take one of the PLACES; `server` answers what has been sent, and
-   may at any time tell the connection to take no more calls, or hang up. What the code does with the locks of AsyncCalls
+   may at any time tell the connection to take no more calls, or hang up; `stopper` asks for the end of a call that has not been
+   sent, be it in the queue or on its way to another connection. What the code does with the locks of AsyncCalls
    and of the session is one step here. No wait has an end but that of a thread with nothing to do.
 
-   It must hold: each call is answered, fails with the connection, or goes elsewhere (no invalid end state).
+   It must hold: each call is answered, fails with the connection, or goes elsewhere (no invalid end state); and the one that
+   was asked to end has ended so.
 
    Mutants: see #ifdef. In turn: without a connection at first; too few places.
    Run: -DCALLS=3 -DPLACES=2 -DCONNECTED=false
@@ -17,9 +19,10 @@
 
 /* AsyncCalls, guarded by its mutex. */
 byte waiting, in_flight, started;
+byte leaving; /* taken out, and not started elsewhere yet */
 bool connected = CONNECTED, idle, running;
 /* CompletionQueue. */
-byte completed;
+byte completed, ended_unsent;
 bool news;
 /* ClientSession. */
 byte in_use;
@@ -29,6 +32,7 @@ bool retired, gone, failed_all;
 byte sent, replies;
 
 byte ended;
+bool asked, stopped;
 
 #define usable (connected && !retired && !gone)
 
@@ -87,17 +91,22 @@ inline RunCallbacks() {
        calls_back = (started == CALLS - 1)
      };
      if :: calls_back -> Start(true) :: else fi
-  :: completed == 0 -> break
+  :: atomic { ended_unsent > 0 -> ended_unsent--; ended++ }
+  :: completed == 0 && ended_unsent == 0 -> break
   od
 }
 
 inline MoveElsewhere() {
   atomic {
     if
-    :: connected && !usable -> ended = ended + waiting; waiting = 0
+    :: connected && !usable -> leaving = waiting; waiting = 0
     :: else
     fi
-  }
+  };
+  do
+  :: atomic { leaving > 0 -> leaving--; ended++ }
+  :: leaving == 0 -> break
+  od
 }
 
 inline BeginWaiting() {
@@ -173,7 +182,22 @@ active proctype user() {
   :: started < CALLS - 1 -> Start(false)
   :: else -> break
   od;
-  ended == started
+  ended == started;
+  assert(!asked || stopped)
+}
+
+/* AsyncCalls::Cancel of a call that is not in flight. */
+active proctype stopper() {
+  if
+  :: atomic { waiting > 0 -> asked = true; stopped = true; waiting--; ended_unsent++; Poke() }
+  :: atomic {
+       leaving > 0 -> asked = true;
+#ifndef MUTANT_STOP_LOST_ON_THE_WAY /* as it was: it passed for one that has ended */
+       stopped = true
+#endif
+     }
+  :: true /* none, or too late */
+  fi
 }
 
 active proctype other() {

@@ -53,6 +53,10 @@ struct ChannelOptions {
   Executor executor = {};
 
   LogSink log_sink = {};
+
+  // The stack of the thread that runs callbacks, in bytes, 64 KiB to 1 GiB. Zero: what the process gives any thread
+  // (RLIMIT_STACK), at most 8 MiB. What is not used costs nothing, unless the program calls mlockall(2).
+  size_t callback_stack_size = 0;
 };
 
 // A connection to a server, by address:

@@ -50,33 +50,48 @@ struct ServerOptions {
   // Zero: never spins.
   absl::Duration max_spin = absl::Microseconds(50);
 
-  // true: SIGINT and SIGTERM end Wait() with a Shutdown of `signal_grace`. At most one server of a process.
+  // true: the first SIGINT or SIGTERM is a Shutdown with `signal_grace`, a second one a Shutdown without. They are
+  // caught until the server is destroyed. At most one server of a process. (The threads of the runtime block all
+  // signals that come from outside: some thread of the program must not.)
   bool handle_signals = false;
   absl::Duration signal_grace = absl::Seconds(5);
 
   LogSink log_sink = {};
+
+  // The stack of each thread that runs handlers, in bytes, 64 KiB to 1 GiB. Zero: what the process gives any thread
+  // (RLIMIT_STACK), at most 8 MiB. What is not used costs nothing, unless the program calls mlockall(2): then each such
+  // thread takes all of it, and RLIMIT_MEMLOCK bounds their number.
+  size_t handler_stack_size = 0;
 };
 
 // A running server. Made by ServerBuilder. Thread-safe.
+//
+// Handlers run on threads of the server, which block all signals but those that their own instructions raise, and
+// SIGPROF. A child process begins with the mask of the thread that made it: a handler that starts one empties the mask
+// first (posix_spawnattr_setsigmask(3)). A handler may end its thread by pthread_exit(3); its call ends with INTERNAL.
+// pthread_cancel(3) does not take effect while a thread is in a call of this interface.
 class Server {
  public:
   Server() = default;
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Shutdown(ZeroDuration()), if it has not been called. Never called from a handler.
+  // Shutdown(ZeroDuration()) and Wait(). Not called from a handler: where exit(3) does so, the server hangs up, is left
+  // in memory, and the log says so.
   virtual ~Server() = default;
 
   // Serves one connected SOCK_SEQPACKET socket, such as one end of a socketpair(2) whose other end a child process
   // inherits. Takes ownership of `fd`. INVALID_ARGUMENT if it is no such socket; UNAVAILABLE after Shutdown.
   virtual absl::Status ServeFd(int fd) = 0;
 
-  // Until the server has shut down.
+  // Until the server has shut down: nothing of it runs any more. In a handler, and in a child of fork(2) or daemon(3)
+  // that was made after Start(), it returns at once, and the log says why.
   virtual void Wait() = 0;
 
-  // Gives up the server's names at once (a successor can start), tells the clients to send no further calls, lets what
-  // runs finish for at most `grace`, cancels the rest, and hangs up. Idempotent; may be called from a handler, in which
-  // case it returns at once and the rest happens when the handlers have returned.
+  // Begins the end, and does not wait for it (see Wait): gives up the names at once (a successor can start), tells the
+  // clients to begin no further calls, and lets what they have begun finish for at most `grace`, until the last of them
+  // has hung up; then cancels the rest, and hangs up. From any thread, a handler's too. A later one with a grace that
+  // ends earlier shortens the first; else it changes nothing.
   virtual void Shutdown(absl::Duration grace = absl::ZeroDuration()) = 0;
 
   // Connections, lanes, calls, bytes held back, violations: for people. The format may change.

@@ -28,6 +28,8 @@ struct Beginning {
 void* Main(void* argument) {
   const std::unique_ptr<Beginning> beginning(static_cast<Beginning*>(argument));
   ::pthread_setname_np(::pthread_self(), beginning->name);
+  // The user's code on it may end it by pthread_exit(3); nobody else ends it in the middle of something.
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
   beginning->main();
   return nullptr;
 }

@@ -56,4 +56,17 @@ class Thread {
   bool joinable_ = false;
 };
 
+// As long as it lives pthread_cancel(3) does not end this thread, but waits: whoever unwinds the runtime in the middle
+// of something leaves what others wait for. For whatever the user calls that may block.
+class CancelDisabled {
+ public:
+  CancelDisabled() { ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+  ~CancelDisabled() { ::pthread_setcancelstate(before_, nullptr); }
+  CancelDisabled(const CancelDisabled&) = delete;
+  CancelDisabled& operator=(const CancelDisabled&) = delete;
+
+ private:
+  int before_ = PTHREAD_CANCEL_ENABLE;
+};
+
 }  // namespace nearcall::base

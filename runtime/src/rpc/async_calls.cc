@@ -1,7 +1,6 @@
 #include "rpc/async_calls.h"
 
 #include <algorithm>
-#include <exception>
 #include <new>
 
 #include "absl/strings/str_cat.h"
@@ -26,7 +25,8 @@ AsyncCalls::AsyncCalls(Owner& owner, const ChannelOptions& options, std::shared_
 
 AsyncCalls::~AsyncCalls() {
   base::MutexLock lock(mutex_);
-  if (thread_.joinable()) thread_.join();
+  if (thread_.IsCurrent()) thread_.Detach();
+  if (thread_.joinable()) thread_.Join();
 }
 
 AsyncCalls::Started AsyncCalls::Start(const std::shared_ptr<AsyncCall>& call) {
@@ -211,18 +211,14 @@ bool AsyncCalls::finished() {
 
 bool AsyncCalls::EnsureThread() {
   if (running_) return true;
-  if (thread_.joinable()) thread_.join();
-  try {
-    thread_ = std::thread([self = shared_from_this()] { self->Run(); });
-  } catch (const std::exception&) {  // no thread, or no memory for one
-    return false;
-  }
-  running_ = true;
-  return true;
+  if (thread_.joinable()) thread_.Join();
+  const size_t stack = base::Thread::StackFor(options_.callback_stack_size);
+  running_ = thread_.Start("nearcall-calls", stack, [self = shared_from_this()] { self->ThreadMain(); }).ok();
+  return running_;
 }
 
 bool AsyncCalls::OnItsThread() {
-  return std::this_thread::get_id() == thread_.get_id();
+  return thread_.IsCurrent();
 }
 
 void AsyncCalls::Wake() {
@@ -234,7 +230,6 @@ void AsyncCalls::Wake() {
 }
 
 void AsyncCalls::Stop() {
-  std::thread thread;
   {
     base::MutexLock lock(mutex_);
     owner_ = nullptr;
@@ -244,14 +239,17 @@ void AsyncCalls::Stop() {
       return false;
     });
     Wake();
-    thread = std::move(thread_);
   }
-  if (!thread.joinable()) return;
-  if (thread.get_id() == std::this_thread::get_id()) {
-    thread.detach();
-  } else {
-    thread.join();
+  // A callback may end the thread; then there is another.
+  for (base::Thread thread = TakeThread(); thread.joinable(); thread = TakeThread()) {
+    if (thread.IsCurrent()) return thread.Detach();
+    thread.Join();
   }
+}
+
+base::Thread AsyncCalls::TakeThread() {
+  base::MutexLock lock(mutex_);
+  return std::move(thread_);
 }
 
 }  // namespace nearcall::rpc

@@ -5,7 +5,6 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "nearcall/channel.h"
 #include "rpc/async_call.h"
 #include "session/client_session.h"
@@ -89,12 +89,14 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   AsyncCall* FirstWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool RetiredLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool EnsureThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  base::Thread TakeThread();
   bool OnItsThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Wake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   size_t BytesWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status NoRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // --- the thread ---
+  void ThreadMain();
   void Run();
   void RunCallbacks();
   bool StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session);
@@ -124,7 +126,7 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   bool idle_ ABSL_GUARDED_BY(mutex_) = false;            // the thread waits, and does not read
   base::SteadyNs wakes_at_ ABSL_GUARDED_BY(mutex_) = 0;  // the thread waits until then
   bool running_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread thread_ ABSL_GUARDED_BY(mutex_);
+  base::Thread thread_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace nearcall::rpc

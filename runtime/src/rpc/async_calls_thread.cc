@@ -1,8 +1,11 @@
+#include <cxxabi.h>
+
 #include <algorithm>
 #include <new>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/no_memory.h"
 #include "base/status.h"
 #include "rpc/async_calls.h"
@@ -26,6 +29,24 @@ absl::Status Destroyed() {
 }
 
 }  // namespace
+
+void AsyncCalls::ThreadMain() {
+  try {
+    Run();
+  } catch (abi::__forced_unwind&) {
+    // A callback has called pthread_exit(3). The other calls need another thread, and cannot do without.
+    for (bool replaced = false; !replaced;) {
+      {
+        base::MutexLock lock(mutex_);
+        running_ = false;
+        if (thread_.IsCurrent()) thread_.Detach();
+        replaced = EnsureThread();
+      }
+      if (!replaced) absl::SleepFor(absl::Milliseconds(1));
+    }
+    throw;
+  }
+}
 
 void AsyncCalls::Run() {
   do {
@@ -81,6 +102,10 @@ void AsyncCalls::RunCallback(const std::shared_ptr<AsyncCall>& call) {
   const auto run = [call, logger = logger_](base::Buffer& spare) {
     try {
       call->RunCallback(spare);
+    } catch (abi::__forced_unwind&) {
+      logger->Log(LogSeverity::kError, absl::StrCat("the callback of ", call->request().method().full_name,
+                                                    " has ended its thread (pthread_exit)"));
+      throw;
     } catch (...) {
       logger->Log(LogSeverity::kError,
                   absl::StrCat("the callback of ", call->request().method().full_name, " threw an exception"));
@@ -169,6 +194,7 @@ void AsyncCalls::MoveElsewhere() {
     if (owner == nullptr || !RetiredLocked()) return;
     while (AsyncCall* call = FirstWaiting()) {
       TakeOut(*call);
+      call->started = false;  // a stop request that comes from now on ends it where it goes
       leaving.push_back(std::move(call->self));
     }
   }

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <exception>
 #include <iterator>
 #include <new>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +11,7 @@
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "base/waiter.h"
 #include "rpc/blocking_call.h"
 #include "rpc/unary_request.h"
@@ -32,6 +31,11 @@ absl::Status CheckOptions(const ChannelOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::max_calls_in_flight is ",
                                                    options.max_calls_in_flight, ", allowed are 1 to ",
                                                    base::kMaxCallsInFlight));
+  }
+  const size_t stack = options.callback_stack_size;
+  if (stack != 0 && (stack < base::kMinStack || stack > base::kMaxStack)) {
+    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::callback_stack_size is ", stack,
+                                                   ", allowed are 0 and ", base::kMinStack, " to ", base::kMaxStack));
   }
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("ChannelOptions::handshake_timeout must be more than zero");
@@ -64,6 +68,7 @@ bool SleepUntil(base::SteadyNs until, const std::stop_token& stop) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Channel>> Channel::Connect(absl::string_view address, ChannelOptions options) {
+  const base::CancelDisabled uncancelled;
   return base::OrNoMemory([&]() -> absl::StatusOr<std::shared_ptr<Channel>> {
     if (absl::Status status = CheckOptions(options); !status.ok()) return status;
     absl::StatusOr<transport::Address> resolved = ResolveAddress(address);
@@ -94,6 +99,7 @@ ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
       logger_(std::make_shared<base::Logger>(options_.log_sink)) {}
 
 ChannelImpl::~ChannelImpl() {
+  const base::CancelDisabled uncancelled;
   std::vector<std::shared_ptr<AsyncCalls>> async;
   if (fork_guard_.InChild()) {
     // Their threads, and whatever locks these held, are the parent's.
@@ -138,6 +144,7 @@ absl::Status ChannelImpl::CheckNotForked() const {
 
 absl::Status ChannelImpl::BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                        google::protobuf::MessageLite& reply, const CallOptions& options) {
+  const base::CancelDisabled uncancelled;
   absl::Status status = base::OrNoMemory([&] { return TryCall(method, request, reply, options); });
   if (!status.ok()) reply.Clear();
   return status;
@@ -161,6 +168,7 @@ absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const goog
 
 void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                             const CallOptions& options, internal::OnOutcome done) {
+  const base::CancelDisabled uncancelled;
   std::shared_ptr<AsyncCall> call;
   try {
     call = std::make_shared<AsyncCall>(method, options, options_.max_message_size, std::move(done));
@@ -183,9 +191,10 @@ void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::pr
     call->TakeAnswer(spare);
     call->RunCallback(spare);
   };
-  try {
-    std::thread(run).detach();
-  } catch (const std::exception&) {  // no thread, or no memory for one
+  base::Thread thread;
+  if (thread.Start("nearcall-calls", base::Thread::StackFor(options_.callback_stack_size), run).ok()) {
+    thread.Detach();
+  } else {
     run();
   }
 }

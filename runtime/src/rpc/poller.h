@@ -99,6 +99,9 @@ class Poller {
 
   // --- any serving thread (poller_threads.cc) ---
   void Serve();
+  void ServeAs(ThreadId me);
+  void Leave(ThreadId me);
+  void ReplaceThisThread();
   void StartThread();
   bool SomebodyStandsBy() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WaitForEvents(ThreadId me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -128,7 +131,9 @@ class Poller {
   bool GoesCold(Connection& connection);
   Ran RunNext(ThreadId me);
   Ran RunInline(ThreadId me, std::unique_ptr<ServerCallImpl> call, base::SteadyNs now);
+  bool HandlerEnded(ThreadId me, std::unique_ptr<ServerCallImpl> call);
   void RunOnWorker(std::unique_ptr<ServerCallImpl> call);
+  void WorkerEnded(std::unique_ptr<ServerCallImpl> call);
   bool SomethingToDo();
   bool LookForAWhile();
   bool GoToSleep();

@@ -1,3 +1,4 @@
+#include <cxxabi.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,20 +67,34 @@ absl::Status Poller::Start() {
   }
   free_calls_.reserve(kMaxFreeCalls);
   for (size_t i = 0; i < ServerCore::kThreadsPerPoller; ++i) {
-    if (!core_.threads.TryRun([this] { Serve(); })) {
+    if (absl::Status started = core_.threads.TryRun([this] { Serve(); }); !started.ok()) {
       Stop();
-      return absl::ResourceExhaustedError(
-          "cannot start a server: no thread can be made; look at RLIMIT_NPROC (ulimit -u) and the control group's "
-          "pids.max");
+      return started;
     }
   }
   return absl::OkStatus();
 }
 
 void Poller::Serve() {
+  ThreadId me;
+  {
+    base::MutexLock lock(mutex_);
+    me = ++last_thread_;
+    ++serving_;
+  }
+  try {
+    ServeAs(me);
+  } catch (abi::__forced_unwind&) {
+    // A handler has called pthread_exit(3).
+    Leave(me);
+    ReplaceThisThread();
+    throw;
+  }
+  Leave(me);
+}
+
+void Poller::ServeAs(ThreadId me) {
   mutex_.Lock();
-  const ThreadId me = ++last_thread_;
-  ++serving_;
   while (!stopping_.load(std::memory_order_relaxed)) {
     if (leader_ == 0) TakeTheLead(me);
     if (leader_ == me && state_ == State::kWorking) {
@@ -92,10 +107,29 @@ void Poller::Serve() {
       WaitForEvents(me);
     }
   }
-  if (leader_ == me) leader_ = 0;
-  --serving_;
   mutex_.Unlock();
-  if (stopping_.load(std::memory_order_relaxed)) Wake();  // the next one
+}
+
+void Poller::Leave(ThreadId me) {
+  bool led;
+  {
+    base::MutexLock lock(mutex_);
+    led = leader_ == me;
+    if (led) leader_ = 0;
+    --serving_;
+  }
+  if (led || stopping_.load(std::memory_order_relaxed)) Wake();  // the next one
+}
+
+// Without the last one nothing would ever be read again: it is tried until it succeeds.
+void Poller::ReplaceThisThread() {
+  while (!stopping_.load(std::memory_order_relaxed) && !core_.threads.TryRunInstead([this] { Serve(); }).ok()) {
+    {
+      base::MutexLock lock(mutex_);
+      if (serving_ != 0) return;
+    }
+    SleepUntil(base::AfterNow(absl::Milliseconds(1)));
+  }
 }
 
 bool Poller::SomebodyStandsBy() const {
@@ -173,7 +207,7 @@ void Poller::TakeTheLead(ThreadId me) {
 
 void Poller::StartThread() {
   // If none can be had, the next leader that gets stuck is not replaced; all else works.
-  core_.threads.TryRun([this] { Serve(); });
+  core_.threads.TryRun([this] { Serve(); }).IgnoreError();
 }
 
 void Poller::Wake() {

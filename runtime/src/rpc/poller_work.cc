@@ -1,3 +1,4 @@
+#include <cxxabi.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -100,7 +101,6 @@ void Poller::Drop(uint32_t connection_id) {
     base::MutexLock lock(mutex_);
     if (auto node = sessions_.extract(connection_id)) last = std::move(node.mapped());
   }
-  // What was held back for it is nobody's now.
   if (core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
 }
 
@@ -125,9 +125,7 @@ bool Poller::Harvest() {
 
 bool Poller::PumpHeldBack(Connection& connection) {
   session::Outbox& outbox = connection.session->outbox();
-  if (!outbox.has_waiting() || !outbox.PumpSome()) return false;
-  if (!outbox.has_waiting() && core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
-  return true;
+  return outbox.has_waiting() && outbox.PumpSome();
 }
 
 bool Poller::MayRead(Connection& connection) const {
@@ -222,7 +220,7 @@ Poller::Ran Poller::RunNext(ThreadId me) {
   ++calls_since_harvest_;
   if (!call->may_block()) return RunInline(me, std::move(call), now);
   ServerCallImpl* raw = call.get();
-  if (!core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); })) {
+  if (!core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); }).ok()) {
     return RunInline(me, std::move(call), now);
   }
   static_cast<void>(call.release());  // the worker owns it
@@ -241,7 +239,17 @@ Poller::Ran Poller::RunInline(ThreadId me, std::unique_ptr<ServerCallImpl> call,
   // Whoever brought the mail left it to the leader, who was at work. Now somebody has to see whether this handler gets
   // stuck.
   if (unread_mail) Wake();
-  call->Run();
+  try {
+    call->Run();
+  } catch (abi::__forced_unwind&) {
+    HandlerEnded(me, std::move(call));
+    throw;
+  }
+  return HandlerEnded(me, std::move(call)) ? Ran::kCall : Ran::kLostTheLead;
+}
+
+// Whether this thread still leads.
+bool Poller::HandlerEnded(ThreadId me, std::unique_ptr<ServerCallImpl> call) {
   core_.slots.Give();
   bool leads;
   {
@@ -258,11 +266,20 @@ Poller::Ran Poller::RunInline(ThreadId me, std::unique_ptr<ServerCallImpl> call,
     call->Reset();
   }
   core_.on_slot_given();
-  return leads ? Ran::kCall : Ran::kLostTheLead;
+  return leads;
 }
 
 void Poller::RunOnWorker(std::unique_ptr<ServerCallImpl> call) {
-  call->Run();
+  try {
+    call->Run();
+  } catch (abi::__forced_unwind&) {
+    WorkerEnded(std::move(call));
+    throw;
+  }
+  WorkerEnded(std::move(call));
+}
+
+void Poller::WorkerEnded(std::unique_ptr<ServerCallImpl> call) {
   LookAgainAt(call->session());
   if (call->Drop()) {
     call->Reset();

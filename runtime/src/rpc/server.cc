@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/no_memory.h"
-#include "rpc/in_handler.h"
+#include "base/thread.h"
 
 namespace nearcall::rpc {
 
@@ -19,6 +19,16 @@ size_t PollerCount() {
 }
 
 constexpr uint32_t kSignalWatch = 0;  // the acceptor counts from 1
+
+constexpr char kWaitInChild[] =
+    "Server::Wait in a forked child: the server was started before fork(), and runs in the parent only; a program that "
+    "calls daemon(3) or fork(2) does so before ServerBuilder::Start";
+constexpr char kWaitInHandler[] =
+    "Server::Wait in a handler of the same server would never end; it returns at once. Call Shutdown there, and Wait "
+    "elsewhere";
+constexpr char kDestroyedInHandler[] =
+    "a server is destroyed by one of its own handlers (exit(3) in a handler?): it hangs up on its clients, and is left "
+    "in memory. Call Shutdown there, and let main() end";
 
 }  // namespace
 
@@ -40,7 +50,7 @@ absl::Status ServerImpl::Start(std::vector<Door> doors) {
     absl::StatusOr<std::unique_ptr<Signals>> signals = Signals::Catch();
     if (!signals.ok()) return signals.status();
     signals_ = *std::move(signals);
-    const auto on_signal = [this] { BeginShutdown(core_.options.signal_grace); };
+    const auto on_signal = [this] { OnSignal(); };
     if (absl::Status status = pollers_.front()->Watch(signals_->fd(), kSignalWatch, on_signal); !status.ok())
       return status;
   }
@@ -76,8 +86,14 @@ void ServerImpl::OnConnection(transport::Connection connection) {
   // Shutdown() may have looked at the connections just before. (Or a moment after, and calls of this one may run.)
   if (core_.draining.load(std::memory_order_seq_cst)) {
     (*session)->SendGoAway();
+    if (HungUp()) (*session)->HangUp();
     OnDrained();
   }
+}
+
+// Who sends a second one does not want to wait.
+void ServerImpl::OnSignal() {
+  BeginShutdown(signals_->Count() == 1 ? core_.options.signal_grace : absl::ZeroDuration());
 }
 
 absl::Status ServerImpl::ServeFd(int fd) {
@@ -90,49 +106,63 @@ absl::Status ServerImpl::ServeFd(int fd) {
 }
 
 void ServerImpl::Wait() {
-  if (fork_guard_.InChild()) return;
+  const base::CancelDisabled uncancelled;
+  if (fork_guard_.InChild()) {
+    // The parent's logger may have been in use at the fork.
+    base::Logger(core_.options.log_sink).Log(LogSeverity::kError, kWaitInChild);
+    return;
+  }
+  if (OnItsThread()) return core_.logger->Log(LogSeverity::kError, kWaitInHandler);
   base::MutexLock lock(mutex_);
   while (stage_ != Stage::kClosed) stage_changed_.Wait(mutex_);
 }
 
 void ServerImpl::Shutdown(absl::Duration grace) {
-  if (fork_guard_.InChild()) return;
-  BeginShutdown(grace);
-  // The handler that asks for it cannot be waited for by itself.
-  if (!InHandler::Of(core_)) Wait();
+  const base::CancelDisabled uncancelled;
+  if (!fork_guard_.InChild()) BeginShutdown(grace);
 }
 
 void ServerImpl::BeginShutdown(absl::Duration grace) {
+  const base::SteadyNs until = base::AfterNow(std::max(grace, absl::ZeroDuration()));
+  bool first;
   {
     base::MutexLock lock(mutex_);
-    if (stage_ != Stage::kServing) return;
-    stage_ = Stage::kDraining;
+    if (stage_ > Stage::kDraining || until >= grace_ends_) return;
+    first = std::exchange(stage_, Stage::kDraining) == Stage::kServing;
+    grace_ends_ = until;
   }
+  if (first) TellEverybody();
+  auto timer = base::OrNoMemory([&] { return transport::StartTimer(until, [this] { HangUpAll(); }); });
+  if (!timer.ok()) return HangUpAll();
+  std::unique_ptr<transport::Timer> other = *std::move(timer);
+  {
+    base::MutexLock lock(mutex_);
+    // The one that is too late goes without the lock: its call may be running.
+    if (grace_ends_ == until) std::swap(grace_timer_, other);
+  }
+  OnDrained();
+}
+
+void ServerImpl::TellEverybody() {
   core_.draining.store(true, std::memory_order_seq_cst);
   acceptor_->Close();
   for (const auto& poller : pollers_) {
     for (const auto& session : poller->Sessions()) session->SendGoAway();
   }
-  auto timer = base::OrNoMemory([&] {
-    return transport::StartTimer(base::AfterNow(std::max(grace, absl::ZeroDuration())), [this] { HangUpAll(); });
-  });
-  if (!timer.ok()) return HangUpAll();
-  {
-    base::MutexLock lock(mutex_);
-    grace_timer_ = *std::move(timer);
-  }
-  OnDrained();
 }
 
-// Called when the last call ends, and when a client has taken all that was held back for it.
+bool ServerImpl::HungUp() {
+  base::MutexLock lock(mutex_);
+  return stage_ >= Stage::kHungUp;
+}
+
+// Called when the last call ends, and when a client has hung up: which it does when it has heard of the end, and all
+// that it had begun before has been answered. Whoever hung up on it earlier would lose what lies unread between the
+// two.
 void ServerImpl::OnDrained() {
   if (core_.active_calls.load(std::memory_order_seq_cst) != 0) return;
-  for (const auto& poller : pollers_) {
-    for (const auto& session : poller->Sessions()) {
-      if (session->outbox().has_waiting()) return;
-    }
-  }
-  HangUpAll();
+  const auto empty = [](const auto& poller) { return poller->connection_count() == 0; };
+  if (HungUp() || std::all_of(pollers_.begin(), pollers_.end(), empty)) HangUpAll();
 }
 
 void ServerImpl::HangUpAll() {
@@ -150,7 +180,13 @@ void ServerImpl::HangUpAll() {
   }
 }
 
+void ServerImpl::Abandon() {
+  core_.logger->Log(LogSeverity::kError, kDestroyedInHandler);
+  BeginShutdown(absl::ZeroDuration());
+}
+
 ServerImpl::~ServerImpl() {
+  const base::CancelDisabled uncancelled;
   // In a forked child the threads are the parent's, and so is all that they do; only descriptors are closed.
   if (!fork_guard_.InChild()) Destroy();
 }

@@ -29,6 +29,13 @@ class ServerImpl final : public Server {
   explicit ServerImpl(ServerOptions options);
   ~ServerImpl() override;
 
+  // Whether the caller is a thread of this server: one that runs its handlers.
+  bool OnItsThread() const { return core_.threads.OnItsThread(); }
+
+  // The end of a server that cannot wait for its threads, since the caller is one of them: it hangs up. Nothing of it
+  // may be destroyed.
+  void Abandon();
+
   // Before Start().
   absl::Status Register(Service* service) { return core_.services.Add(service); }
 
@@ -47,21 +54,25 @@ class ServerImpl final : public Server {
   enum class Stage { kServing, kDraining, kHungUp, kClosed };
 
   void OnConnection(transport::Connection connection);
+  void OnSignal();
   void BeginShutdown(absl::Duration grace);
+  void TellEverybody();
+  bool HungUp();
   void HangUpAll();
   void OnDrained();
   void Destroy();
 
   const base::ForkGuard fork_guard_;
+  std::unique_ptr<Signals> signals_;  // the last to go: what comes while all else ends is still caught
   ServerCore core_;
   std::vector<std::unique_ptr<Poller>> pollers_;
   std::unique_ptr<Acceptor> acceptor_;
-  std::unique_ptr<Signals> signals_;
 
   base::Mutex mutex_;
   base::CondVar stage_changed_;
   Stage stage_ ABSL_GUARDED_BY(mutex_) = Stage::kServing;
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  base::SteadyNs grace_ends_ ABSL_GUARDED_BY(mutex_) = base::kNever;
   std::unique_ptr<transport::Timer> grace_timer_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
+#include "base/thread.h"
 #include "nearcall/server.h"
 #include "rpc/server.h"
 #include "transport/address.h"
@@ -37,6 +38,9 @@ absl::Status CheckOptions(const ServerOptions& options) {
   status.Update(CheckRange("max_connections_per_uid", options.max_connections_per_uid, 1, base::kMaxConnections));
   status.Update(CheckRange("expected_clients", options.expected_clients, 1, base::kMaxConnections));
   status.Update(CheckRange("max_priority", static_cast<size_t>(options.max_priority), 0, base::kLanes - 1));
+  if (options.handler_stack_size != 0) {
+    status.Update(CheckRange("handler_stack_size", options.handler_stack_size, base::kMinStack, base::kMaxStack));
+  }
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("ServerOptions::handshake_timeout must be more than zero"));
   }
@@ -87,6 +91,26 @@ absl::Status AdoptFds(std::vector<base::Fd>& fds, std::vector<rpc::ServerImpl::D
   return absl::OkStatus();
 }
 
+// What the program owns. A server that is destroyed by one of its own threads (exit(3) in a handler destroys a global
+// one) cannot wait for that thread, and so stays.
+class ServerHandle final : public Server {
+ public:
+  explicit ServerHandle(std::unique_ptr<rpc::ServerImpl> server) : server_(std::move(server)) {}
+  ~ServerHandle() override {
+    if (!server_->OnItsThread()) return;
+    server_->Abandon();
+    static_cast<void>(server_.release());
+  }
+
+  absl::Status ServeFd(int fd) override { return server_->ServeFd(fd); }
+  void Wait() override { server_->Wait(); }
+  void Shutdown(absl::Duration grace) override { server_->Shutdown(grace); }
+  std::string DebugString() const override { return server_->DebugString(); }
+
+ private:
+  std::unique_ptr<rpc::ServerImpl> server_;
+};
+
 }  // namespace
 
 ServerBuilder::ServerBuilder(ServerOptions options) : state_(std::make_unique<State>()) {
@@ -120,13 +144,14 @@ absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state)
   if (!doors.ok()) return doors.status();
   if (absl::Status status = AdoptFds(state.fds, *doors); !status.ok()) return status;
   if (absl::Status status = server->Start(*std::move(doors)); !status.ok()) return status;
-  return server;
+  return std::make_unique<ServerHandle>(std::move(server));
 }
 
 absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::Start() {
   if (std::exchange(state_->started, true)) {
     return absl::FailedPreconditionError("ServerBuilder::Start was called before; make a new builder");
   }
+  const base::CancelDisabled uncancelled;
   return base::OrNoMemory([this] { return StartServer(*state_); });
 }
 

@@ -1,5 +1,7 @@
 #include "rpc/server_call.h"
 
+#include <cxxabi.h>
+
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -8,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "rpc/in_handler.h"
+#include "base/no_memory.h"
 #include "rpc/reply_writer.h"
 #include "wire/envelope.h"
 
@@ -136,13 +138,26 @@ bool ServerCallImpl::DecodeMetadata() {
 void ServerCallImpl::RunHandler() {
   core_.calls_started.fetch_add(1, std::memory_order_relaxed);
   const char* name = method_->method->info.full_name;
-  const InHandler in_handler(core_);
   try {
     method_->method->run(*method_->service, *this);
+  } catch (abi::__forced_unwind&) {
+    OnThreadExit();
+    throw;
   } catch (...) {
     core_.logger->Log(LogSeverity::kError, absl::StrCat("the handler of ", name, " threw an exception"));
     if (!deferred_ && !answered_) Answer(HandlerFailed(name), ExecState::kExecuted, nullptr);
   }
+}
+
+// The handler has called pthread_exit(3). The thread goes on unwinding; its caller must not wait for ever.
+void ServerCallImpl::OnThreadExit() {
+  const absl::Status status = base::OrNoMemory([this] {
+    const std::string text =
+        absl::StrCat("the handler of ", method_->method->info.full_name, " has ended its thread (pthread_exit)");
+    core_.logger->Log(LogSeverity::kError, text);
+    return absl::InternalError(text);
+  });
+  if (!deferred_ && !answered_) Answer(status, ExecState::kExecuted, nullptr);
 }
 
 bool ServerCallImpl::ParseRequest(google::protobuf::MessageLite& request) {

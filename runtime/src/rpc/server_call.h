@@ -85,6 +85,7 @@ class ServerCallImpl final : public internal::ServerCall,
 
   bool Expired() const { return deadline_ != base::kNever && base::NowNs() >= deadline_; }
   void RunHandler();
+  void OnThreadExit();
   void FinishWith(const absl::Status& status, const google::protobuf::MessageLite* reply);
   bool DecodeMetadata();
   void Answer(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply);

@@ -25,7 +25,8 @@ struct ServerCore {
       : options(std::move(server_options)),
         logger(std::make_shared<base::Logger>(options.log_sink)),
         slots(options.max_handler_threads),
-        threads(options.max_handler_threads + kThreadsPerPoller * pollers) {}
+        threads(options.max_handler_threads + kThreadsPerPoller * pollers,
+                base::Thread::StackFor(options.handler_stack_size)) {}
 
   // A request has been accepted / its answer has been given.
   void CallBegins() { active_calls.fetch_add(1, std::memory_order_seq_cst); }
@@ -43,7 +44,8 @@ struct ServerCore {
   ServiceTable services;
   HandlerSlots slots;
   ThreadPool threads;
-  std::function<void()> on_drained;     // no call is active while draining; set before the first call
+  std::function<void()>
+      on_drained;  // no call is active, or a client has gone, while draining; set before the first call
   std::function<void()> on_slot_given;  // a handler has ended; set before the first call
 
   std::atomic<bool> draining{false};  // no new calls

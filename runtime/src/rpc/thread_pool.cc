@@ -1,11 +1,10 @@
 #include "rpc/thread_pool.h"
 
-#include <exception>
-#include <thread>
 #include <utility>
 
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/no_memory.h"
 
 namespace nearcall::rpc {
 
@@ -20,23 +19,50 @@ ThreadPool::~ThreadPool() {
   Join();
 }
 
-bool ThreadPool::TryRun(Task task) try {
-  base::MutexLock lock(mutex_);
-  if (idle_ <= tasks_.size()) {
-    if (threads_ == max_threads_) return false;
-    // Detached, but counted: Join() waits until each has said its last word.
-    std::thread([this] { ThreadMain(); }).detach();
-    ++threads_;
-    ++idle_;
+// A thread, from its first to its last word, however it ends.
+class ThreadPool::Presence {
+ public:
+  explicit Presence(ThreadPool& pool) : pool_(pool) { current = &pool; }
+  ~Presence() {
+    base::MutexLock lock(pool_.mutex_);
+    if (--pool_.threads_ == 0) pool_.gone_.NotifyAll();
   }
-  tasks_.push_back(std::move(task));
-  something_.NotifyOne();
-  return true;
-} catch (const std::exception&) {  // no thread, or no memory for one
-  return false;
+  Presence(const Presence&) = delete;
+  Presence& operator=(const Presence&) = delete;
+
+ private:
+  ThreadPool& pool_;
+};
+
+absl::Status ThreadPool::TryRun(Task task) {
+  return TryRunAmong(max_threads_, std::move(task));
+}
+
+absl::Status ThreadPool::TryRunInstead(Task task) {
+  return TryRunAmong(max_threads_ + 1, std::move(task));
+}
+
+absl::Status ThreadPool::TryRunAmong(size_t max_threads, Task task) {
+  return base::OrNoMemory([&] {
+    base::MutexLock lock(mutex_);
+    if (idle_ <= tasks_.size()) {
+      if (threads_ >= max_threads) return absl::ResourceExhaustedError("all threads are busy");
+      base::Thread thread;
+      absl::Status started = thread.Start("nearcall-serve", stack_size_, [this] { ThreadMain(); });
+      if (!started.ok()) return started;
+      // Detached, but counted: Join() waits until each has said its last word.
+      thread.Detach();
+      ++threads_;
+      ++idle_;
+    }
+    tasks_.push_back(std::move(task));
+    something_.NotifyOne();
+    return absl::OkStatus();
+  });
 }
 
 void ThreadPool::ThreadMain() {
+  const Presence presence(*this);
   for (Task task; NextTask(task);) {
     task();
     task = nullptr;
@@ -50,10 +76,7 @@ bool ThreadPool::NextTask(Task& task) {
   const base::SteadyNs until = base::AfterNow(kLinger);
   while (tasks_.empty() && !joining_ && base::NowNs() < until) something_.WaitUntil(mutex_, until);
   --idle_;
-  if (tasks_.empty()) {
-    if (--threads_ == 0) gone_.NotifyAll();
-    return false;
-  }
+  if (tasks_.empty()) return false;
   task = std::move(tasks_.front());
   tasks_.pop_front();
   return true;

@@ -42,8 +42,8 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
   if (!watched.ok()) return watched.status();
   base::MutexLock lock(session->mutex_);
   session->control_ = *std::move(watched);
-  // A violation may have come in before there was anything to hang up.
-  if (session->broken_.load(std::memory_order_acquire)) session->control_->HangUp();
+  // A violation, or a go-away, may have come in before there was anything to hang up.
+  if (session->dead()) session->control_->HangUp();
   return session;
 }
 
@@ -86,7 +86,7 @@ std::optional<absl::Status> ClientSession::TryBegin(ClientCall& call, bool fail_
   base::MutexLock lock(mutex_);
   if (!call.failure.ok()) {
     // Cancelled before it began.
-  } else if (dead()) {
+  } else if (!usable()) {
     call.failure = WithExecState(GoneStatus(), ExecState::kNotSent);
   } else if (IsNext(call)) {
     calls_.Insert(call);
@@ -104,7 +104,7 @@ std::optional<absl::Status> ClientSession::TryBegin(ClientCall& call, bool fail_
 
 bool ClientSession::BeginsOrFails(const ClientCall& call) {
   base::MutexLock lock(mutex_);
-  return !call.failure.ok() || dead() || IsNext(call);
+  return !call.failure.ok() || !usable() || IsNext(call);
 }
 
 // First come, first served: a newcomer does not overtake those who wait.
@@ -223,6 +223,7 @@ void ClientSession::End(ClientCall& call) {
   base::MutexLock lock(mutex_);
   calls_.Release(call);
   PokeNextForSlot();
+  HangUpIfOver();
 }
 
 void ClientSession::Cancel(ClientCall& call) {
@@ -495,6 +496,24 @@ absl::Status ClientSession::GoneStatus() {
 
 absl::Status ClientSession::GoneStatusOrNoMemory() try { return GoneStatus(); } catch (const std::bad_alloc&) {
   return base::NoMemory();
+}
+
+void ClientSession::Retire() {
+  base::MutexLock lock(mutex_);
+  // SUBTLE: under the lock. Whoever has a place in the table began before, and nobody gets one afterwards.
+  going_away_.store(true, std::memory_order_release);
+  slot_queue_.ForEachUntil([this](ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    PokeCall(call);
+    return false;
+  });
+  HangUpIfOver();
+}
+
+// The server does not know what this side has begun to send; this side knows when nothing is under way any more.
+void ClientSession::HangUpIfOver() {
+  if (!going_away_.load(std::memory_order_relaxed) || calls_.in_use() != 0 || dead()) return;
+  peer_gone_.store(true, std::memory_order_release);
+  if (control_ != nullptr) control_->HangUp();
 }
 
 void ClientSession::FailAll() {

@@ -112,8 +112,9 @@ class ClientSession final : public transport::ControlSink {
   // Whether new calls may start here: not broken, not hung up, not told to go away.
   bool usable() const { return !going_away_.load(std::memory_order_acquire) && !dead(); }
 
-  // No further calls start here: the server refuses them.
-  void Retire() { going_away_.store(true, std::memory_order_release); }
+  // No further calls start here: the server refuses them. Who waits for a place goes elsewhere. When the last call has
+  // ended the connection is hung up, which the server waits for.
+  void Retire();
 
   size_t max_frame_size() const { return transport_->max_frame_size(); }
   size_t bytes_waiting() const { return outbox_.bytes_waiting(); }
@@ -160,6 +161,7 @@ class ClientSession final : public transport::ControlSink {
   bool IsNext(const ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StandInLine(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LeaveLine(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void HangUpIfOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PokeNextForSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PokeCall(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -183,11 +183,23 @@ TEST_F(AsyncServiceTest, ShutdownWaitsForTheAnswer) {
       AnswerWithRequest(Take());
     });
     server->Shutdown(kLong);
+    server->Wait();
     // The thread that has answered may still be in the runtime.
     server.reset();
     answering.join();
     caller.join();
   }
+}
+
+TEST_F(AsyncServiceTest, WhoWillAnswerMayShutTheServerDownBefore) {
+  Keep();
+  Start();
+  std::thread caller([&] { EXPECT_TRUE(stub().Say(MakeBlob(""), {.timeout = kLong}).ok()); });
+  began.WaitFor(1);
+  server->Shutdown(kLong);
+  AnswerWithRequest(Take());
+  server->Wait();
+  caller.join();
 }
 
 TEST_F(AsyncServiceTest, WhatIsNotOverriddenIsUnimplemented) {

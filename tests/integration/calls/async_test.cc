@@ -177,10 +177,10 @@ TEST_F(AsyncTest, TheDeathOfTheServerEndsAllCalls) {
   std::array<Result, 10> results;
   for (Result& result : results) stub().Say(MakeBlob(""), result.callback());
   began.WaitFor(1);
-  std::thread shutdown([&] { server->Shutdown(absl::ZeroDuration()); });
+  server->Shutdown(absl::ZeroDuration());
   for (Result& result : results) EXPECT_EQ(result.WaitForCode(), absl::StatusCode::kUnavailable);
   may_end.Set();
-  shutdown.join();
+  server->Wait();
 }
 
 TEST_F(AsyncTest, TheEndOfTheChannelEndsItsCalls) {
@@ -223,7 +223,7 @@ TEST_F(AsyncTest, WhatAClosingServerRefusedGoesToItsSuccessor) {
   Result before, after;
   stub().Say(MakeBlob("before"), before.callback());
   began.WaitFor(1);
-  std::thread shutdown([&] { server->Shutdown(kLong); });
+  server->Shutdown(kLong);
   EXPECT_TRUE(Eventually([&] { return absl::StrContains(channel->DebugString(), "going away"); }))
       << channel->DebugString() << "\n"
       << server->DebugString();
@@ -233,7 +233,7 @@ TEST_F(AsyncTest, WhatAClosingServerRefusedGoesToItsSuccessor) {
   EXPECT_EQ(Must(after.Wait()).data(), "after");
   EXPECT_FALSE(before.is_there()) << before.Wait().status();
   may_end.Set();
-  shutdown.join();
+  server->Wait();
   EXPECT_EQ(Must(before.Wait()).data(), "before");
 }
 

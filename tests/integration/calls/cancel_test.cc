@@ -60,6 +60,7 @@ TEST_F(CancelTest, WhileTheHandlerRuns) {
   ExpectCancelled(call.get().status(), ExecState::kMaybeExecuted);
   saw_token.Wait();
   server->Shutdown(kLong);
+  server->Wait();
   EXPECT_TRUE(saw_flag);
 }
 

@@ -72,6 +72,7 @@ TEST_F(DeadlineTest, PassesWhileTheHandlerRuns) {
                  ExecState::kMaybeExecuted);
   may_end.Set();
   server->Shutdown();
+  server->Wait();
   EXPECT_TRUE(cancelled);
 }
 

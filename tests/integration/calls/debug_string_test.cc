@@ -63,7 +63,7 @@ TEST_F(DebugStringTest, OfAServerThatEnds) {
   BlockSay();
   const auto server = StartServer();
   Pending blocked = Block(ConnectStub());
-  auto shutdown = std::async(std::launch::async, [&] { server->Shutdown(kLong); });
+  server->Shutdown(kLong);
   EXPECT_TRUE(Eventually([&] { return absl::StrContains(server->DebugString(), "draining"); }));
   EXPECT_TRUE(Eventually([&] { return !absl::StrContains(server->DebugString(), "listening"); }));
   may_end.Set();

@@ -65,16 +65,55 @@ TEST_F(ShutdownTest, IsIdempotent) {
   server->Wait();
 }
 
+// It only begins: the program may have to do something else before the calls can end.
+TEST_F(ShutdownTest, NobodyWaitsInIt) {
+  BlockSay();
+  const auto server = StartServer();
+  Pending call = SayAsync(ConnectStub(), "block");
+  began.Wait();
+  server->Shutdown(kLong);
+  may_end.Set();
+  server->Wait();
+  EXPECT_EQ(Must(call.get()).data(), "done");
+}
+
+TEST_F(ShutdownTest, ALaterOneWithLessGraceShortensIt) {
+  BlockSay();
+  const auto server = StartServer();
+  Pending call = SayAsync(ConnectStub(), "block");
+  began.Wait();
+  const absl::Time before = absl::Now();
+  server->Shutdown(absl::Hours(1));
+  server->Shutdown(absl::Hours(2));
+  server->Shutdown(absl::Milliseconds(10));
+  server->Shutdown(absl::Hours(1));
+  server->Wait();
+  EXPECT_LT(absl::Now() - before, absl::Seconds(20));
+  EXPECT_TRUE(cancelled.is_set());
+  EXPECT_THAT(call.get().status(), FailsWith(StatusCode::kUnavailable, Address()));
+}
+
+TEST_F(ShutdownTest, AHandlerThatWaitsForItGoesOnAndTheLogSaysWhy) {
+  std::unique_ptr<Server> server;
+  echo.say = [&](ServerContext& context, const Blob& request, Blob& reply) {
+    server->Wait();
+    return EchoBack(context, request, reply);
+  };
+  server = StartServer();
+  EXPECT_TRUE(ConnectStub().Say(MakeBlob(""), {.timeout = kLong}).ok());
+  EXPECT_TRUE(log.Has("Server::Wait in a handler"));
+}
+
 TEST_F(ShutdownTest, RunningCallFinishesWithinTheGracePeriod) {
   BlockSay();
   const auto server = StartServer();
   Pending call = SayAsync(ConnectStub(), "block");
   began.Wait();
-  auto shutdown = std::async(std::launch::async, [&] { server->Shutdown(kLong); });
+  server->Shutdown(kLong);
   ASSERT_TRUE(Eventually([&] { return absl::StrContains(server->DebugString(), "draining"); }));
   may_end.Set();
   EXPECT_EQ(Must(call.get()).data(), "done");
-  shutdown.get();
+  server->Wait();
   EXPECT_FALSE(cancelled.is_set());
 }
 
@@ -88,7 +127,7 @@ TEST_F(ShutdownTest, LargeReplyIsDeliveredBeforeTheEnd) {
   const auto server = StartServer();
   Pending call = SayAsync(ConnectStub(), "");
   began.Wait();
-  auto shutdown = std::async(std::launch::async, [&] { server->Shutdown(kLong); });
+  server->Shutdown(kLong);
   may_end.Set();
   EXPECT_EQ(Must(call.get()).data().size(), 5'000'000u);
 }
@@ -99,6 +138,7 @@ TEST_F(ShutdownTest, RunningCallIsCancelledAfterTheGracePeriod) {
   Pending call = SayAsync(ConnectStub(), "block");
   began.Wait();
   server->Shutdown(absl::Milliseconds(10));
+  server->Wait();
   EXPECT_TRUE(cancelled.is_set());
   const absl::Status status = call.get().status();
   EXPECT_THAT(status, FailsWith(StatusCode::kUnavailable, Address()));
@@ -111,7 +151,7 @@ TEST_F(ShutdownTest, NewCallIsRefusedDuringTheGracePeriod) {
   const Echo::Stub stub = ConnectStub();
   Pending call = SayAsync(stub, "block");
   began.Wait();
-  auto shutdown = std::async(std::launch::async, [&] { server->Shutdown(kLong); });
+  server->Shutdown(kLong);
   ASSERT_TRUE(Eventually([&] { return absl::StrContains(server->DebugString(), "draining"); }));
   const absl::Status status = stub.Say(MakeBlob(""), {.timeout = kLong}).status();
   EXPECT_EQ(status.code(), StatusCode::kUnavailable) << status;
@@ -132,7 +172,7 @@ TEST_F(ShutdownTest, WhoGoesOnCallingAfterGoAwayIsRefused) {
   EXPECT_EQ(deaf.Receive().status, 0) << "its handshake is over";
   Pending call = SayAsync(stub, "block");
   began.Wait();
-  auto shutdown = std::async(std::launch::async, [&] { server->Shutdown(kLong); });
+  server->Shutdown(kLong);
   ASSERT_TRUE(Eventually([&] { return absl::StrContains(server->DebugString(), "draining"); }));
   request.sequence = request.call_id = 2;
   deaf.Send(request);
@@ -147,7 +187,7 @@ TEST_F(ShutdownTest, SuccessorStartsDuringTheGracePeriodAndTheSameChannelReaches
   const Echo::Stub stub = ConnectStub();
   Pending call = SayAsync(stub, "block");
   began.Wait();
-  auto shutdown = std::async(std::launch::async, [&] { server->Shutdown(kLong); });
+  server->Shutdown(kLong);
   SecondService second;
   std::unique_ptr<Server> successor;
   ASSERT_TRUE(Eventually([&] {
@@ -158,7 +198,7 @@ TEST_F(ShutdownTest, SuccessorStartsDuringTheGracePeriodAndTheSameChannelReaches
   EXPECT_EQ(Must(stub.Say(MakeBlob("next"), {.timeout = kLong, .wait_for_ready = true})).data(), "next");
   may_end.Set();
   EXPECT_EQ(Must(call.get()).data(), "done");
-  shutdown.get();
+  server->Wait();
   EXPECT_TRUE(stub.Say(MakeBlob("")).ok());
 }
 
@@ -208,7 +248,13 @@ class SignalTest : public ShutdownTest {
  protected:
   // Of a child process.
   void ServeUntilSignal(Link& parent) {
-    BlockSay();
+    echo.say = [&](ServerContext& context, const Blob& request, Blob& reply) {
+      if (request.data() == "hold") {
+        parent.Tell("running");
+        EXPECT_TRUE(Eventually([&] { return context.IsCancelled(); }));
+      }
+      return EchoBack(context, request, reply);
+    };
     const auto server = StartServer({.handle_signals = true, .signal_grace = kLong});
     parent.Tell();
     server->Wait();
@@ -249,6 +295,23 @@ TEST_F(SignalTest, GivesTheRunningCallItsGrace) {
   child.link().Tell();
   EXPECT_EQ(Must(call.get()).data(), "graceful");
   EXPECT_EQ(child.Join(), 0);
+}
+
+TEST_F(SignalTest, ASecondOneEndsTheGrace) {
+  for (int i = 0; i < 5; ++i) {
+    Child child([this](Link& parent) { ServeUntilSignal(parent); });
+    child.link().Await();
+    Pending call = SayAsync(ConnectStub(), "hold");
+    EXPECT_EQ(child.link().Await(), "running");
+    const absl::Time before = absl::Now();
+    ::kill(child.pid(), SIGTERM);
+    EXPECT_TRUE(Eventually([] { return Channel::Connect(Address()).status().code() == StatusCode::kUnavailable; }));
+    ::kill(child.pid(), i % 2 == 0 ? SIGTERM : SIGINT);
+    EXPECT_EQ(child.link().Await(), "ended");
+    EXPECT_EQ(child.Join(), 0);
+    EXPECT_LT(absl::Now() - before, kLong / 2);
+    EXPECT_EQ(call.get().status().code(), StatusCode::kUnavailable);
+  }
 }
 
 TEST_F(SignalTest, SecondServerThatWantsSignalsIsRefused) {

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
+#include <stop_token>
 #include <utility>
 
 #include "unit/rpc/fake_service.h"
@@ -21,11 +23,15 @@ constexpr internal::MethodInfo kMethod =
 // A channel that has a connection as soon as the test lets it have one, and is told of calls that go elsewhere.
 class FakeOwner final : public AsyncCalls::Owner {
  public:
-  std::promise<AsyncCalls::SessionPtr> connection;
+  std::promise<absl::StatusOr<AsyncCalls::SessionPtr>> connection;
   std::promise<std::shared_ptr<AsyncCall>> elsewhere;
+  std::shared_ptr<AsyncCalls> next;  // where calls go, if the test has such a place
+  std::function<void()> on_the_way = [] {};
 
   absl::StatusOr<AsyncCalls::SessionPtr> Connect(base::SteadyNs) override { return connection.get_future().get(); }
   bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override {
+    on_the_way();
+    if (next != nullptr) return next->Start(call) == AsyncCalls::Started::kQueued;
     elsewhere.set_value(call);
     return true;
   }
@@ -36,8 +42,9 @@ class AsyncCallsTest : public ::testing::Test {
   AsyncCallsTest() : link_(session::testing::MakeLink({.max_frame_size = 1024})) {}
   ~AsyncCallsTest() override { calls_->Stop(); }
 
-  std::shared_ptr<AsyncCall> StartCall() {
-    auto call = std::make_shared<AsyncCall>(kMethod, CallOptions(), 1024, [](internal::Outcome&) {});
+  std::shared_ptr<AsyncCall> StartCall(
+      const CallOptions& options = {}, internal::OnOutcome done = [](internal::Outcome&) {}) {
+    auto call = std::make_shared<AsyncCall>(kMethod, options, 1024, std::move(done));
     EXPECT_TRUE(call->Prepare(MakeBytes("hi")).ok());
     EXPECT_EQ(calls_->Start(call), AsyncCalls::Started::kQueued);
     return call;
@@ -67,6 +74,30 @@ TEST_F(AsyncCallsTest, WhatTheConnectionTakesNoMoreGoesElsewhere) {
   auto elsewhere = owner_.elsewhere.get_future();
   ASSERT_EQ(elsewhere.wait_for(std::chrono::seconds(30)), std::future_status::ready);
   EXPECT_EQ(elsewhere.get(), second);
+}
+
+// The call belongs to neither connection then.
+TEST_F(AsyncCallsTest, AStopRequestOnTheWayElsewhereEndsTheCallUnsent) {
+  FakeOwner nobody;
+  owner_.next = std::make_shared<AsyncCalls>(nobody, ChannelOptions(), logger_, nullptr);
+  std::stop_source stop;
+  owner_.on_the_way = [&] { stop.request_stop(); };
+  std::promise<absl::Status> ended;
+  StartCall();
+  StartCall({.stop_token = stop.get_token()}, [&](internal::Outcome& outcome) {
+    testing::Bytes reply;
+    ended.set_value(outcome.Take(reply));
+  });
+  link_.client_spy->before_commit = [this] { session_->Retire(); };
+  Connect();
+  auto end = ended.get_future();
+  const bool has_ended = end.wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+  EXPECT_TRUE(has_ended) << "the stop request is lost";
+  if (has_ended) {
+    EXPECT_EQ(end.get().code(), absl::StatusCode::kCancelled);
+  }
+  nobody.connection.set_value(absl::UnavailableError("nobody"));
+  owner_.next->Stop();
 }
 
 }  // namespace

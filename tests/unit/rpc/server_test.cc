@@ -196,6 +196,7 @@ TEST_F(ServerTest, ShutdownEndsWhenWhatWasHeldBackIsTaken) {
     EXPECT_TRUE(ServerSays("started: 1"));
     const base::SteadyNs start = base::NowNs();
     server_->Shutdown(absl::Seconds(10));
+    server_->Wait();
     EXPECT_LT(base::NowNs() - start, 8'000'000'000) << "it waited for the whole grace";
     caller.join();
     EXPECT_TRUE(status.ok()) << status;
@@ -234,7 +235,7 @@ TEST_F(ServerTest, ShutdownFromManyThreadsIsOne) {
   EXPECT_EQ(server_->ServeFd(-1).code(), absl::StatusCode::kUnavailable);
 }
 
-// The grace of the first one counts.
+// The grace that ends first counts.
 TEST_F(ServerTest, ALaterShutdownDoesNotProlongTheGrace) {
   StartWithHandlerThatWaitsForCancel([this] { server_->Shutdown(absl::Milliseconds(500)); });
   const auto channel = Connect();
@@ -242,6 +243,7 @@ TEST_F(ServerTest, ALaterShutdownDoesNotProlongTheGrace) {
   std::thread caller([&] { Call(*channel).IgnoreError(); });
   EXPECT_TRUE(Becomes([&] { return running_.load(); }));
   server_->Shutdown(absl::Seconds(20));
+  server_->Wait();
   EXPECT_LT(base::NowNs() - start, 15'000'000'000);
   caller.join();
 }

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -43,6 +45,32 @@ TEST_F(SignalsTest, EachSignalMakesTheDescriptorReadable) {
     EXPECT_TRUE(IsReadable((*signals)->fd()));
   }
   EXPECT_EQ(old_handler_ran, 0);
+}
+
+TEST_F(SignalsTest, CountsThem) {
+  const auto signals = Signals::Catch();
+  ASSERT_TRUE(signals.ok());
+  EXPECT_EQ((*signals)->Count(), 0u);
+  ::raise(SIGTERM);
+  EXPECT_EQ((*signals)->Count(), 1u);
+  EXPECT_FALSE(IsReadable((*signals)->fd()));
+  ::raise(SIGTERM);
+  ::raise(SIGINT);
+  EXPECT_EQ((*signals)->Count(), 3u);
+}
+
+TEST_F(SignalsTest, AForkedChildDiesOfItsOwnSignalsAndItsParentHearsNothing) {
+  const auto signals = Signals::Catch();
+  ASSERT_TRUE(signals.ok());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::raise(SIGTERM);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
+  EXPECT_FALSE(IsReadable((*signals)->fd()));
 }
 
 TEST_F(SignalsTest, TheFormerDispositionsComeBack) {

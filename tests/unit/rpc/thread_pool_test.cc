@@ -50,7 +50,7 @@ TEST(ThreadPoolTest, HasNoThreadAtFirst) {
 TEST(ThreadPoolTest, RunsTasksAtOnceAndSideBySide) {
   Gate gate;
   ThreadPool pool(3);
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(pool.TryRun([&] { gate.Pass(); }));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(pool.TryRun([&] { gate.Pass(); }).ok());
   gate.WaitFor(3);
   EXPECT_EQ(pool.threads(), 3u);
   gate.Open();
@@ -59,9 +59,9 @@ TEST(ThreadPoolTest, RunsTasksAtOnceAndSideBySide) {
 TEST(ThreadPoolTest, RefusesATaskWhenAllThreadsAreBusy) {
   Gate gate;
   ThreadPool pool(1);
-  EXPECT_TRUE(pool.TryRun([&] { gate.Pass(); }));
+  EXPECT_TRUE(pool.TryRun([&] { gate.Pass(); }).ok());
   bool ran = false;
-  EXPECT_FALSE(pool.TryRun([&] { ran = true; }));
+  EXPECT_FALSE(pool.TryRun([&] { ran = true; }).ok());
   gate.Open();
   pool.Join();
   EXPECT_FALSE(ran);
@@ -71,7 +71,7 @@ TEST(ThreadPoolTest, AnIdleThreadTakesTheNextTask) {
   ThreadPool pool(1);
   std::atomic<int> ran{0};
   for (int i = 0; i < 100; ++i) {
-    while (!pool.TryRun([&] { ++ran; })) std::this_thread::yield();
+    while (!pool.TryRun([&] { ++ran; }).ok()) std::this_thread::yield();
   }
   pool.Join();
   EXPECT_EQ(ran.load(), 100);
@@ -82,7 +82,7 @@ TEST(ThreadPoolTest, JoinWaitsForEveryTask) {
     std::atomic<int> ran{0};
     ThreadPool pool(4);
     int accepted = 0;
-    for (int j = 0; j < 8; ++j) accepted += pool.TryRun([&] { ++ran; });
+    for (int j = 0; j < 8; ++j) accepted += pool.TryRun([&] { ++ran; }).ok();
     pool.Join();
     EXPECT_EQ(ran.load(), accepted);
     EXPECT_EQ(pool.threads(), 0u);
@@ -92,7 +92,7 @@ TEST(ThreadPoolTest, JoinWaitsForEveryTask) {
 TEST(ThreadPoolTest, ATasksCaptureIsDestroyedBeforeJoinReturns) {
   ThreadPool pool(1);
   const auto held = std::make_shared<int>(1);
-  ASSERT_TRUE(pool.TryRun([held] {}));
+  ASSERT_TRUE(pool.TryRun([held] {}).ok());
   pool.Join();
   EXPECT_EQ(held.use_count(), 1);
 }
@@ -100,7 +100,7 @@ TEST(ThreadPoolTest, ATasksCaptureIsDestroyedBeforeJoinReturns) {
 TEST(ThreadPoolTest, ATaskMayStartATask) {
   Gate gate;
   ThreadPool pool(2);
-  ASSERT_TRUE(pool.TryRun([&] { EXPECT_TRUE(pool.TryRun([&] { gate.Pass(); })); }));
+  ASSERT_TRUE(pool.TryRun([&] { EXPECT_TRUE(pool.TryRun([&] { gate.Pass(); }).ok()); }).ok());
   gate.WaitFor(1);
   gate.Open();
 }
@@ -117,10 +117,10 @@ TEST(ThreadPoolTest, WithoutAThreadToBeHadATaskIsRefusedAndLaterOnesAreNot) {
     if (::getuid() == 0 && ::setuid(65534) != 0) ::_exit(2);
     ThreadPool pool(2);
     if (::setrlimit(RLIMIT_NPROC, &none) != 0) ::_exit(2);
-    const bool refused = !pool.TryRun([] {}) && pool.threads() == 0;
+    const bool refused = !pool.TryRun([] {}).ok() && pool.threads() == 0;
     ::setrlimit(RLIMIT_NPROC, &before);
     std::atomic<bool> ran{false};
-    const bool accepted = pool.TryRun([&] { ran = true; });
+    const bool accepted = pool.TryRun([&] { ran = true; }).ok();
     pool.Join();
     ::_exit(refused && accepted && ran ? 0 : 1);
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "nearcall/exec_state.h"
 #include "session/client_session.h"
@@ -185,6 +186,57 @@ TEST_F(ClientSessionTest, AfterGoAwayRunningCallsEndInPeace) {
   EXPECT_FALSE(session_->usable());
   server_->Reply(request, "in peace");
   EXPECT_EQ(*thread->outcome(), "in peace");
+}
+
+// The server waits for that: it cannot know what else has been begun.
+TEST_F(ClientSessionTest, AfterGoAwayTheLastCallsEndHangsUp) {
+  auto [thread, request] = StartCall();
+  auto [other, other_request] = StartCall();
+  server_->SendControl({.kind = Kind::kGoAway});
+  const base::SteadyNs until = testing::Patience();
+  while (session_->usable() && base::NowNs() < until) std::this_thread::yield();
+  server_->Reply(request, "one");
+  EXPECT_EQ(*thread->outcome(), "one");
+  EXPECT_FALSE(server_->IsHungUpOn(0)) << "a call is in flight";
+  server_->Reply(other_request, "two");
+  EXPECT_EQ(*other->outcome(), "two");
+  EXPECT_TRUE(server_->IsHungUpOn());
+}
+
+TEST_F(ClientSessionTest, AfterGoAwayWhoHasNoCallHangsUpAtOnce) {
+  server_->SendControl({.kind = Kind::kGoAway});
+  EXPECT_TRUE(server_->IsHungUpOn());
+  ClientCall call;
+  const absl::Status status = testing::MakeCall(*session_, call, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ExecStateOf(status), ExecState::kNotSent);
+}
+
+// Between the look at the connection and the call, the go-away comes.
+TEST_F(ClientSessionTest, AfterGoAwayNoCallBegins) {
+  auto [thread, request] = StartCall();
+  session_->Retire();
+  ClientCall late;
+  const absl::Status status = testing::MakeCall(*session_, late, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ExecStateOf(status), ExecState::kNotSent);
+  EXPECT_FALSE(server_->Receive(testing::InMs(1)));
+  server_->Reply(request, "");
+  EXPECT_TRUE(thread->outcome().ok());
+}
+
+TEST_F(ClientSessionTest, WhoWaitsForAPlaceDoesSoNoMoreAfterGoAway) {
+  std::vector<std::unique_ptr<CallThread>> in_flight;
+  std::vector<testing::Received> requests;
+  for (int i = 0; i < 16; ++i) {
+    auto [thread, request] = StartCall();
+    in_flight.push_back(std::move(thread));
+    requests.push_back(request);
+  }
+  CallThread waiting(session_, {.request = "late"});
+  session_->Retire();
+  EXPECT_EQ(ExecStateOf(waiting.outcome().status()), ExecState::kNotSent);
+  for (const testing::Received& request : requests) server_->Reply(request, "");
 }
 
 TEST_F(ClientSessionTest, ASessionIsDestroyedWhileTheServerTalks) {

@@ -157,12 +157,11 @@ class ScriptedPeer {
   }
 
   // Whether the other side hangs up.
-  bool IsHungUpOn() {
-    const base::SteadyNs until = Patience();
-    while (base::NowNs() < until) {
+  bool IsHungUpOn(base::SteadyNs until = Patience()) {
+    do {
       pollfd socket = {.fd = connection_.control.get(), .events = POLLRDHUP, .revents = 0};
-      if (::poll(&socket, 1, 100) == 1) return true;
-    }
+      if (::poll(&socket, 1, until == 0 ? 0 : 100) == 1) return true;
+    } while (base::NowNs() < until);
     return false;
   }
 

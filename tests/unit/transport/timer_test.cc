@@ -170,7 +170,7 @@ TEST(TimerTest, TheUsersSignalsAreNotTakenOnTheMonitorsThread) {
     done.Set();
   });
   done.Wait();
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGPROF}) EXPECT_EQ(::sigismember(&blocked, signal), 1);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) EXPECT_EQ(::sigismember(&blocked, signal), 1);
 }
 
 TEST(TimerTest, WithoutDescriptorsNamesTheLimit) {

@@ -1,6 +1,5 @@
 #include "transport/rendezvous/monitor.h"
 
-#include <signal.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -29,17 +28,6 @@ uint64_t TagOf(Monitor::Id target, uint32_t slot) {
 // Which monitor the calling thread belongs to.
 thread_local const Monitor* current_monitor = nullptr;
 
-// The user's signal handlers do not run on our thread.
-int CreateThread(pthread_t* thread, void* (*main)(void*), void* argument) {
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int error = ::pthread_create(thread, nullptr, main, argument);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return error;
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Monitor>> Monitor::Start() {
@@ -52,20 +40,15 @@ absl::StatusOr<std::shared_ptr<Monitor>> Monitor::Start() {
   if (::epoll_ctl(monitor->epoll_.get(), EPOLL_CTL_ADD, monitor->timer_.get(), &event) != 0) {
     return base::ErrnoStatus("start the monitor: epoll_ctl");
   }
-  auto for_thread = std::make_unique<std::shared_ptr<Monitor>>(monitor);
-  const int error = CreateThread(&monitor->thread_, &ThreadMain, for_thread.get());
-  if (error != 0) return base::ErrnoStatus(error, "start the monitor's thread (see RLIMIT_NPROC and pids.max)");
-  static_cast<void>(for_thread.release());  // the thread's now
-  return monitor;
-}
-
-void* Monitor::ThreadMain(void* self) {
-  ::pthread_setname_np(::pthread_self(), "nearcall-watch");
   // Owned by the thread too: it may be the one that gives up the last use.
-  const std::unique_ptr<std::shared_ptr<Monitor>> monitor(static_cast<std::shared_ptr<Monitor>*>(self));
-  current_monitor = monitor->get();
-  (*monitor)->Run();
-  return nullptr;
+  const auto run = [self = monitor] {
+    current_monitor = self.get();
+    self->Run();
+  };
+  if (absl::Status started = monitor->thread_.Start("nearcall-watch", base::kOwnStack, run); !started.ok()) {
+    return started;
+  }
+  return monitor;
 }
 
 void Monitor::Stop() {
@@ -75,9 +58,9 @@ void Monitor::Stop() {
     WakeAt(0);
   }
   if (current_monitor == this) {
-    ::pthread_detach(thread_);
+    thread_.Detach();
   } else {
-    ::pthread_join(thread_, nullptr);
+    thread_.Join();
   }
 }
 

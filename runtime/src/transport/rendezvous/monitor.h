@@ -1,6 +1,5 @@
 #pragma once
 
-#include <pthread.h>
 #include <sys/epoll.h>
 
 #include <cstdint>
@@ -14,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mutex.h"
+#include "base/thread.h"
 
 namespace nearcall::transport {
 
@@ -54,7 +54,6 @@ class Monitor {
  private:
   using TimerQueue = std::map<std::pair<base::SteadyNs, Id>, std::function<void()>>;
 
-  static void* ThreadMain(void* self);
   void Run();
   void Dispatch(const epoll_event& event);
   void RunDueTimers();
@@ -65,7 +64,7 @@ class Monitor {
 
   const base::Fd epoll_;
   const base::Fd timer_;
-  pthread_t thread_{};  // set before anybody else knows this object
+  base::Thread thread_;  // set before anybody else knows this object
 
   base::Mutex mutex_;
   base::CondVar call_ended_;
