@@ -121,9 +121,11 @@ wire::FrameHeader RawPeer::Receive() {
   return header;
 }
 
-RawClient::RawClient(absl::string_view address, transport::SessionTerms terms)
+RawClient::RawClient(absl::string_view address, transport::SessionTerms terms,
+                     std::span<const transport::TransportRow> transports)
     : RawPeer(Must(transport::Connect(Must(transport::ParseAddress(address)),
-                                      {.deadline = base::AfterNow(kLong), .terms = terms}))) {}
+                                      {.deadline = base::AfterNow(kLong), .terms = terms, .transports = transports}))) {
+}
 
 RawDoor::RawDoor(absl::string_view address)
     : listener_(Must(transport::Listener::Bind(Must(transport::ParseAddress(address))))) {}
@@ -133,10 +135,10 @@ base::Fd RawDoor::Accept() {
   return base::Fd(::accept4(listener_->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
-transport::Connection RawDoor::Serve() {
+transport::Connection RawDoor::Serve(const transport::TransportRow& row) {
   using Progress = transport::ServerHandshake::Progress;
   const auto handshake =
-      transport::ServerHandshake::Start(Accept(), {.transports = {&TransportUnderTest()},
+      transport::ServerHandshake::Start(Accept(), {.transports = {&row},
                                                    .config = {.ring_size_bytes = base::kDefaultRingSize},
                                                    .terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16},
                                                    .server_id = 7,

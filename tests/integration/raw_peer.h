@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "base/fd.h"
 #include "transport/rendezvous.h"
+#include "transport_under_test.h"
 #include "wire/header.h"
 
 // Peers that shake hands as they should and then do as they like.
@@ -54,7 +55,8 @@ class RawPeer {
 class RawClient : public RawPeer {
  public:
   explicit RawClient(absl::string_view address,
-                     transport::SessionTerms terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16});
+                     transport::SessionTerms terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16},
+                     std::span<const transport::TransportRow> transports = transport::Transports());
 };
 
 // A server's name, and the handshake with one client at a time.
@@ -65,8 +67,8 @@ class RawDoor {
   // A client's socket, before any handshake.
   base::Fd Accept();
 
-  // A client that has shaken hands.
-  transport::Connection Serve();
+  // A client that has shaken hands, over the transport under test or another row of that name.
+  transport::Connection Serve(const transport::TransportRow& row = TransportUnderTest());
 
  private:
   std::unique_ptr<transport::Listener> listener_;
@@ -74,7 +76,8 @@ class RawDoor {
 
 class RawServer : public RawPeer {
  public:
-  explicit RawServer(RawDoor& door) : RawPeer(door.Serve()) {}
+  explicit RawServer(RawDoor& door, const transport::TransportRow& row = TransportUnderTest())
+      : RawPeer(door.Serve(row)) {}
 };
 
 }  // namespace nearcall::integration

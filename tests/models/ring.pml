@@ -68,7 +68,7 @@ inline Ring(bell) {
   d_step { if :: bell < 3 -> bell++ :: else fi }
 }
 
-/* SemaphoreBell::Wait and the drain; the interrupt mark before and after. */
+/* SemaphoreBell::Wait, which takes all there is; the interrupt mark before and after. */
 inline Wait(bell, interrupted) {
   if
   :: atomic { interrupted -> interrupted = false }

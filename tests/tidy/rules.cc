@@ -94,6 +94,15 @@ const std::vector<BannedWord>& BannedCalls() {
   return calls;
 }
 
+// Where memory that a peer can write may be near.
+const std::vector<BannedWord>& BannedInTheRuntime() {
+  static const std::vector<BannedWord> calls = {
+      {std::regex(R"(\b(sem_t|sem_(init|post|wait|trywait|clockwait))\b)"),
+       "it lets its memory choose the operation of the kernel; base/semaphore.h"},
+  };
+  return calls;
+}
+
 void FindBanned(const SourceFile& file, absl::string_view text, const std::vector<BannedWord>& words,
                 Problems& problems) {
   size_t number = 0;
@@ -178,7 +187,10 @@ Problems WordsAreAllowed(const SourceFile& file) {
   Problems problems;
   if (file.IsUnder(kOwnFolder)) return problems;
   FindBanned(file, file.text, BannedNotes(), problems);
-  if (file.IsCpp()) FindBanned(file, CodeOnly(file.text), BannedCalls(), problems);
+  if (!file.IsCpp()) return problems;
+  const std::string code = CodeOnly(file.text);
+  FindBanned(file, code, BannedCalls(), problems);
+  if (file.IsUnder("runtime/")) FindBanned(file, code, BannedInTheRuntime(), problems);
   return problems;
 }
 

@@ -115,6 +115,11 @@ TEST(WordsAreAllowedTest, ReportsCallsThatTheDesignRulesOut) {
   }
 }
 
+TEST(WordsAreAllowedTest, ReportsLibcsSemaphoresInTheRuntime) {
+  EXPECT_THAT(WordsAreAllowed({"runtime/src/base/a.cc", "sem_t s;\n::sem_post(&s);\n"}), SizeIs(2));
+  EXPECT_THAT(WordsAreAllowed({"tests/bench/a.cc", "sem_t s;\n::sem_post(&s);\n"}), IsEmpty());
+}
+
 TEST(WordsAreAllowedTest, LetsCommentsAndDocumentsSpeakOfThem) {
   EXPECT_THAT(WordsAreAllowed({"a.cc", "f();  // not sem_timedwait, which counts on CLOCK_REALTIME\n/* shm_open\n */"}),
               IsEmpty());

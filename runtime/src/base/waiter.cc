@@ -1,34 +1,15 @@
 #include "base/waiter.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "base/futex.h"
 
 namespace nearcall::base {
-
-namespace {
-
-static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t), "a futex is a plain word");
-
-// futex(2); FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time.
-void FutexWait(std::atomic<uint32_t>* word, uint32_t expected, SteadyNs until) {
-  const timespec deadline = ToTimespec(until);
-  ::syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, until == kNever ? nullptr : &deadline, nullptr,
-            FUTEX_BITSET_MATCH_ANY);
-}
-
-void FutexWakeOne(std::atomic<uint32_t>* word) {
-  ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-}
-
-}  // namespace
 
 void Waiter::Tell(uint32_t news) {
   // Release: what the teller wrote before is seen by the owner, whose load in Wait() or finished() acquires.
   const uint32_t before = state_.fetch_or(news, std::memory_order_acq_rel);
   // SUBTLE: the waiter may be gone by now. The address is only a key to the kernel; waking nobody, or a later waiter at
   // the same address without reason, does no harm.
-  if ((before & kAsleep) != 0) FutexWakeOne(&state_);
+  if ((before & kAsleep) != 0) FutexWake(state_, 1, FutexScope::kProcess);
 }
 
 void Waiter::Wait(SteadyNs until) {
@@ -39,7 +20,7 @@ void Waiter::Wait(SteadyNs until) {
         !state_.compare_exchange_weak(state, state | kAsleep, std::memory_order_acq_rel, std::memory_order_acquire)) {
       continue;
     }
-    FutexWait(&state_, kAsleep, until);
+    FutexWait(state_, kAsleep, until, FutexScope::kProcess);
     state = state_.fetch_and(~kAsleep, std::memory_order_acq_rel) & ~kAsleep;
   }
   if ((state & kPoked) != 0) state_.fetch_and(~kPoked, std::memory_order_acq_rel);

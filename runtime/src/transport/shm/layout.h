@@ -46,7 +46,7 @@ constexpr bool IsRingSize(uint64_t size) {
   return size >= base::kMinRingSize && size <= base::kMaxRingSize && (size & (size - 1)) == 0;
 }
 
-// The bell page holds a process-shared sem_t at its start.
+// The bell page holds the word of a base::Semaphore at its start.
 inline size_t RingOffset() {
   return base::PageSize();
 }

@@ -1,30 +1,28 @@
 #pragma once
 
-#include <semaphore.h>
+#include <atomic>
+#include <cstdint>
 
+#include "base/semaphore.h"
 #include "transport/shm/bell.h"
 
 namespace nearcall::transport::shm {
 
-// A process-shared POSIX semaphore in a page that both sides can write: where one thread waits for one peer. Its value
-// is never looked at for anything. Not destroyed at the end: the other side may still post, and there is nothing to
-// free.
+// A semaphore in a page that both sides can write: where one thread waits for one peer. A page of zeros is one that has
+// not been rung. What stands there decides when this side wakes, and nothing else.
 class SemaphoreBell final : public Bell {
  public:
-  // Makes a semaphore in `page`; once, before it is shared.
-  static void Create(void* page);
+  // The one at the start of `page`, which outlives the bell.
+  explicit SemaphoreBell(void* page) : semaphore_(*static_cast<std::atomic<uint32_t>*>(page)) {}
 
-  // The one that stands in `page`, which outlives the bell.
-  explicit SemaphoreBell(void* page) : semaphore_(static_cast<sem_t*>(page)) {}
-
-  void Ring() override;
-  bool Wait(base::SteadyNs until) override;
+  void Ring() override { semaphore_.Post(); }
+  bool Wait(base::SteadyNs until) override { return semaphore_.Wait(until); }
   int fd() const override { return -1; }
-  void Interrupt() override;
+  void Interrupt() override { semaphore_.PostToAll(); }
   void Unblock() override {}
 
  private:
-  sem_t* const semaphore_;
+  base::Semaphore semaphore_;
 };
 
 }  // namespace nearcall::transport::shm

@@ -83,7 +83,6 @@ absl::Status ShmOffer::CreateClientRegion() {
   if (!bell.ok()) return bell.status();
   peer_ = *std::move(peer);
   client_bell_ = *std::move(bell);
-  SemaphoreBell::Create(client_bell_->bytes().data());
   return absl::OkStatus();
 }
 

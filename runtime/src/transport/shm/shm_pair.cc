@@ -50,7 +50,6 @@ absl::StatusOr<TransportPair> MakeShmPairOnOneMapping(size_t ring_size) {
   const std::span<std::byte> client_region = memory->bytes().first(BellOffset(ring_size));
   const std::span<std::byte> server_region = memory->bytes().last(server_size);
   void* const bell_page = memory->bytes().data() + BellOffset(ring_size);
-  SemaphoreBell::Create(bell_page);
   return TransportPair{
       .client = MakeEnd(client_region, server_region, std::make_unique<SemaphoreBell>(bell_page),
                         std::make_unique<EventBell>(std::move(bell_copy)), memory),

@@ -19,6 +19,10 @@ namespace {
 constexpr int kMaxVainWakes = 1000;
 constexpr int64_t kNapNs = 1'000'000;
 
+// After a nap at whose end nobody had rung the bell is heard again, but not a thousand times: the peer may have taken
+// its count away just then. Only a wait that was not in vain, or had its time, makes him honest again.
+constexpr int kVainWakesAfterNap = kMaxVainWakes - 10;
+
 ControlPage& ControlOf(std::span<std::byte> region) {
   return *reinterpret_cast<ControlPage*>(region.data());
 }
@@ -110,8 +114,7 @@ void ShmTransport::Wait(base::SteadyNs until) {
 void ShmTransport::Nap(base::SteadyNs until) {
   const timespec end = base::ToTimespec(std::min(until, base::NowNs() + kNapNs));
   ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, nullptr);
-  // Until the tokens are used up.
-  if (!end_.own_bell->Wait(/*until=*/0)) vain_wakes_ = 0;
+  if (!end_.own_bell->Wait(/*until=*/0)) vain_wakes_ = kVainWakesAfterNap;
 }
 
 void ShmTransport::Interrupt() {
