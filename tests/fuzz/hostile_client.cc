@@ -5,11 +5,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <random>
 #include <span>
 #include <utility>
 
@@ -93,6 +95,31 @@ void HostileClient::SendRaw(std::span<const std::byte> bytes) {
   } else if (connection_.transport->name() == "mq") {
     const unsigned priority = bytes.empty() ? 0 : static_cast<unsigned>(bytes[0]);
     ::mq_send(offer_.fds[0].get(), reinterpret_cast<const char*>(bytes.data()), bytes.size(), priority);
+  }
+}
+
+void HostileClient::FallAsleep() {
+  if (!region().empty()) connection_.transport->Arm(Transport::kFrames, 0);
+}
+
+std::span<std::byte> HostileClient::bell_page() {
+  return region().last(region().empty() ? 0 : base::PageSize());
+}
+
+void HostileClient::WriteBell(size_t at, std::span<const std::byte> bytes) {
+  const std::span<std::byte> page = bell_page();
+  if (page.empty()) return;
+  at %= page.size();
+  std::copy_n(bytes.begin(), std::min(bytes.size(), page.size() - at), page.begin() + static_cast<ptrdiff_t>(at));
+}
+
+void HostileClient::WriteBellOften(uint32_t seed, size_t times) {
+  std::minstd_rand random(seed);
+  for (size_t i = 0; i < times; ++i) {
+    const std::array<uint32_t, 2> bytes = {static_cast<uint32_t>(random() * 2), static_cast<uint32_t>(random())};
+    // Half of them where the semaphore is.
+    const size_t at = random() % (i % 2 == 0 ? 16 : 4096);
+    WriteBell(at, std::as_bytes(std::span(bytes)).first(1 + random() % sizeof(bytes)));
   }
 }
 

@@ -40,6 +40,15 @@ class HostileClient {
   // Region C: control page, ring and bell page. Empty but for shm.
   std::span<std::byte> region() { return offer_.region.bytes(); }
 
+  // Says on its control page that it sleeps: the server rings for the next reply. Nothing but for shm.
+  void FallAsleep();
+
+  // Writes over the bell, where the server rings; nothing but for shm.
+  void WriteBell(size_t at, std::span<const std::byte> bytes);
+
+  // The same `times` over, with random bytes at random places.
+  void WriteBellOften(uint32_t seed, size_t times);
+
   // Changes the flags of every descriptor that the server may have shared; but it never blocks itself.
   void SetBlocking(bool blocking);
 
@@ -68,6 +77,7 @@ class HostileClient {
   };
 
   void SetFlags(bool blocking);
+  std::span<std::byte> bell_page();
 
   bool blocking_ = false;
   TakenOffer offer_;

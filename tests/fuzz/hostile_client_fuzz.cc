@@ -30,7 +30,9 @@ class Attack {
 
   // False: hangs up.
   bool Step() {
-    switch (Byte() % 12) {
+    // Scripts that were found before a step was added keep their meaning: it gets one of the last values.
+    const uint8_t step = Byte();
+    switch (step < 240 ? step % 12 : step - 240 + 12) {
       case 0:
       case 1:
         SendRequest();
@@ -62,6 +64,17 @@ class Attack {
       case 10:
         client_.SetBlocking(Byte() % 2 == 0);
         break;
+      case 12:
+        client_.FallAsleep();
+        break;
+      case 13:
+        WriteBell();
+        break;
+      case 14: {
+        const auto seed = script_.Take<uint32_t>();
+        client_.WriteBellOften(seed, script_.Take<uint16_t>());
+        break;
+      }
       default:
         return false;
     }
@@ -128,6 +141,11 @@ class Attack {
     size_t at = script_.Take<uint32_t>() % (region.size() - sizeof(word));
     if (at % 2 == 0) at = at % 4 == 0 ? at % sizeof(transport::shm::ControlPage) : region.size() - 64 - at % 4096;
     std::memcpy(region.data() + at, &word, sizeof(word));
+  }
+
+  void WriteBell() {
+    const auto at = script_.Take<uint16_t>();
+    client_.WriteBell(at, script_.TakeBytes(Byte() % 64));
   }
 
   void MoveTail() {
