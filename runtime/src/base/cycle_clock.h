@@ -15,21 +15,29 @@ namespace nearcall::base {
 // it is NowNs().
 class CycleClock {
  public:
-  // The first call in a process measures the counter against CLOCK_MONOTONIC for kCalibrationNs.
+  // The first call in a process measures the counter against CLOCK_MONOTONIC.
   static int64_t NowNs() {
 #if defined(__x86_64__)
-    static const double ns_per_cycle = Calibrate();
-    // A counter that stands still or runs backwards while it is measured is of no use.
+    static const double ns_per_cycle = Calibrate(&base::NowNs, &Cycles);
     if (ns_per_cycle > 0) return static_cast<int64_t>(static_cast<double>(::__rdtsc()) * ns_per_cycle);
 #endif
     return base::NowNs();
   }
 
-  // Long against the 50 ns that reading both clocks may be apart (0.3 %), short against making a connection.
+  // Long against the 50 ns that reading both clocks takes (0.3 %), short against making a connection.
   static constexpr int64_t kCalibrationNs = 20'000;
 
+  // Nanoseconds per cycle, to 1 %, or 0 for a counter that is of no use: it stands still, runs backwards, or is no such
+  // counter, or this thread lost its CPU too often. Where it loses it meanwhile, or reading the clocks is slow, it
+  // measures up to 32 times as long. Public for its test.
+  static double Calibrate(SteadyNs (*now)(), uint64_t (*cycles)());
+
  private:
-  static double Calibrate();
+#if defined(__x86_64__)
+  static uint64_t Cycles() {
+    return ::__rdtsc();
+  }
+#endif
 };
 
 }  // namespace nearcall::base

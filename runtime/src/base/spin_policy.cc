@@ -4,11 +4,20 @@
 
 namespace nearcall::base {
 
+namespace {
+
+// Whether `now` is less than `duration_ns` after `from`, and not before it.
+bool Between(int64_t from, int64_t now, int64_t duration_ns) {
+  return now >= from && now - from < duration_ns;
+}
+
+}  // namespace
+
 bool SpinPolicy::Begin() {
   if (max_spin_ns_ <= 0) return false;
   if (success_ < kSeldom && ++waits_since_probe_ < kProbeInterval) return false;
   start_ns_ = last_tick_ns_ = clock_();
-  if (paused_ && start_ns_ < paused_until_ns_) return false;
+  if (paused_ && Between(paused_at_ns_, start_ns_, kOverloadPauseNs)) return false;
   paused_ = false;
   waits_since_probe_ = 0;
   return true;
@@ -16,9 +25,11 @@ bool SpinPolicy::Begin() {
 
 bool SpinPolicy::Continue() {
   const int64_t now = clock_();
-  if (now - last_tick_ns_ > kDescheduledNs) {
-    paused_ = true;
-    paused_until_ns_ = now + kOverloadPauseNs;
+  // Also if it has stepped back, as the counter does of a virtual machine that goes on elsewhere: how long this spin
+  // has lasted is not known.
+  if (!Between(last_tick_ns_, now, kDescheduledNs)) {
+    paused_ = now >= last_tick_ns_;
+    paused_at_ns_ = now;
     return false;
   }
   last_tick_ns_ = now;

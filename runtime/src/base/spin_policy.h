@@ -20,7 +20,7 @@ namespace nearcall::base {
 // One for each side that waits; used by one thread at a time.
 class SpinPolicy {
  public:
-  using Clock = int64_t (*)();  // nanoseconds, steady
+  using Clock = int64_t (*)();  // nanoseconds; one that steps back ends a spin, or a pause
 
   // `max_spin_ns` 0: never spins.
   explicit SpinPolicy(int64_t max_spin_ns, Clock clock = &CycleClock::NowNs)
@@ -74,7 +74,7 @@ class SpinPolicy {
   int64_t max_spin_ns_;
   int64_t start_ns_ = 0;
   int64_t last_tick_ns_ = 0;
-  int64_t paused_until_ns_ = 0;
+  int64_t paused_at_ns_ = 0;
   bool paused_ = false;
   uint32_t success_ = kAlways;
   uint32_t waits_since_probe_ = 0;
