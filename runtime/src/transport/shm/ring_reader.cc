@@ -1,10 +1,10 @@
 #include "transport/shm/ring_reader.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "transport/shm/shared_bytes.h"
 
 namespace nearcall::transport::shm {
 
@@ -66,7 +66,7 @@ bool RingReader::TakeRecord() {
 
 void RingReader::CopyOut(size_t offset, std::span<std::byte> to) const {
   NEARCALL_CHECK(offset <= size_ && to.size() <= size_ - offset);
-  if (!to.empty()) std::memcpy(to.data(), ring_.data() + OffsetOf(head_) + kPrefixSize + offset, to.size());
+  CopyOutOfShared(to, ring_.data() + OffsetOf(head_) + kPrefixSize + offset);
 }
 
 void RingReader::Pop() {
