@@ -47,6 +47,9 @@ TEST(ProjectTest, LinesAreShort) {
 TEST(ProjectTest, WordsAreAllowed) {
   ExpectInEachFile(WordsAreAllowed);
 }
+TEST(ProjectTest, DescriptorsAreOwned) {
+  ExpectInEachFile(DescriptorsAreOwned);
+}
 TEST(ProjectTest, PathsAreOfTheProject) {
   ExpectInEachFile(PathsAreOfTheProject);
 }

@@ -194,6 +194,19 @@ Problems WordsAreAllowed(const SourceFile& file) {
   return problems;
 }
 
+Problems DescriptorsAreOwned(const SourceFile& file) {
+  Problems problems;
+  if (!file.IsUnder("runtime/src/") || !file.IsCpp()) return problems;
+  const std::vector<BannedWord> calls = {
+      {std::regex(R"(\bint \w+ = (base::Retry\(.*)?::(socket|accept4?|epoll_create1|eventfd|timerfd_create|open(at)?|)"
+                  R"(inotify_init1|signalfd|mq_open|dup[23]?)\()"),
+       "base::Fd"},
+      {std::regex(R"(\b([io]?fstream|fopen|opendir)\b)"), "base::Fd and read(2)"},
+  };
+  FindBanned(file, CodeOnly(file.text), calls, problems);
+  return problems;
+}
+
 Problems PathsAreOfTheProject(const SourceFile& file) {
   Problems problems;
   if (file.IsUnder(kOwnFolder)) return problems;

@@ -26,6 +26,9 @@ Problems LinesAreShort(const SourceFile& file);
 // Left-over notes, and calls that the design rules out, each with what to do instead.
 Problems WordsAreAllowed(const SourceFile& file);
 
+// In the runtime a descriptor belongs to base::Fd from its birth on, which keeps it off the standard numbers.
+Problems DescriptorsAreOwned(const SourceFile& file);
+
 // No path of the machine on which the file was written.
 Problems PathsAreOfTheProject(const SourceFile& file);
 

@@ -127,6 +127,17 @@ TEST(WordsAreAllowedTest, LetsCommentsAndDocumentsSpeakOfThem) {
   EXPECT_THAT(WordsAreAllowed({"README.md", "It needs no shm_open.\n"}), IsEmpty());
 }
 
+TEST(DescriptorsAreOwnedTest, ReportsBareOnes) {
+  for (const char* line :
+       {"const int fd = ::socket(1, 2, 3);", "int fd = base::Retry([&] { return ::open(\"x\", 0); });",
+        "std::ifstream file(path);", "DIR* d = opendir(\".\");"}) {
+    EXPECT_THAT(DescriptorsAreOwned({"runtime/src/base/a.cc", line}), SizeIs(1)) << line;
+    EXPECT_THAT(DescriptorsAreOwned({"tests/unit/base/a_test.cc", line}), IsEmpty()) << line;
+  }
+  EXPECT_THAT(DescriptorsAreOwned({"runtime/src/base/a.cc", "Fd fd(::socket(1, 2, 3)); int flags = ::fcntl(fd, 1);"}),
+              IsEmpty());
+}
+
 TEST(PathsAreOfTheProjectTest, ReportsPathsOfOneMachine) {
   for (const char* text : {"see /home/ann/notes", "cd /work/main/", "\"/root/x\"", "/Users/ann/x"}) {
     EXPECT_THAT(PathsAreOfTheProject({"a.md", text}), ElementsAre(HasSubstr("a path of one machine"))) << text;

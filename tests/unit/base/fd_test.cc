@@ -3,9 +3,13 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #include <cerrno>
+#include <initializer_list>
 #include <utility>
+
+#include "os/child.h"
 
 namespace nearcall::base {
 namespace {
@@ -83,6 +87,39 @@ TEST(FdTest, ResetClosesAtOnce) {
   fd.Reset();
   EXPECT_FALSE(fd.valid());
   EXPECT_FALSE(IsOpen(number));
+}
+
+// --- the numbers of standard input, output and error ---
+
+bool StandardOnesAreClosed() {
+  return !IsOpen(0) && !IsOpen(1) && !IsOpen(2);
+}
+
+TEST(FdTest, NeverHasTheNumberOfAStandardOne) {
+  testing::Child child([] {
+    for (const int number : {0, 1, 2}) ::close(number);
+    const Fd made = Open();
+    Fd reset;
+    reset.Reset(::eventfd(0, EFD_CLOEXEC));
+    const Fd duplicate = Duplicate(made.get());
+    if (!StandardOnesAreClosed()) return 1;
+    for (const Fd* fd : std::initializer_list<const Fd*>{&made, &reset, &duplicate}) {
+      if (fd->get() <= 2 || ::fcntl(fd->get(), F_GETFD) != FD_CLOEXEC) return 2;
+    }
+    return 0;
+  });
+  EXPECT_EQ(child.Wait(), 0);
+}
+
+TEST(FdTest, WithoutRoomForAnotherNumberThereIsNone) {
+  testing::Child child([] {
+    for (const int number : {0, 1, 2}) ::close(number);
+    const rlimit limit{.rlim_cur = 3, .rlim_max = 3};
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    const Fd fd = Open();
+    return !fd.valid() && errno == EMFILE && StandardOnesAreClosed() ? 0 : 1;
+  });
+  EXPECT_EQ(child.Wait(), 0);
 }
 
 }  // namespace

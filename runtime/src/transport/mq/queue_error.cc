@@ -4,7 +4,7 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <fstream>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -27,9 +27,8 @@ std::string ChargeLimitText() {
 }
 
 std::string QueuesMaxText() {
-  std::string value;
-  std::ifstream("/proc/sys/fs/mqueue/queues_max") >> value;
-  return value.empty() ? "fs.mqueue.queues_max is reached" : absl::StrCat("fs.mqueue.queues_max is ", value);
+  const std::optional<size_t> value = ReadSysctl("queues_max");
+  return value ? absl::StrCat("fs.mqueue.queues_max is ", *value) : "fs.mqueue.queues_max is reached";
 }
 
 absl::Status LimitReached(absl::string_view what, absl::string_view limit, absl::string_view remedy) {

@@ -1,13 +1,19 @@
 #include "transport/mq/queue_size.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <array>
+#include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/fd.h"
 #include "base/limits.h"
+#include "base/syscall.h"
 
 namespace nearcall::transport::mq {
 
@@ -18,17 +24,21 @@ constexpr size_t kChargePerMessage = 96;
 
 constexpr size_t kEnoughMessages = 4;
 
-// Without /proc: what Linux starts with.
-size_t ReadSysctl(const char* path, size_t otherwise) {
-  size_t value = 0;
-  return std::ifstream(path) >> value ? value : otherwise;
-}
-
 size_t MessagesThatFit(uint64_t charge, size_t message_size) {
   return static_cast<size_t>(std::min<uint64_t>(charge / (message_size + kChargePerMessage), base::kMaxQueueMessages));
 }
 
 }  // namespace
+
+std::optional<size_t> ReadSysctl(absl::string_view name) {
+  const std::string path = absl::StrCat("/proc/sys/fs/mqueue/", name);
+  const base::Fd file(base::Retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
+  std::array<char, 32> text;
+  const ssize_t size = base::Retry([&] { return ::read(file.get(), text.data(), text.size()); });
+  size_t value = 0;
+  if (size <= 0 || !absl::SimpleAtoi(absl::string_view(text.data(), static_cast<size_t>(size)), &value)) return {};
+  return value;
+}
 
 size_t ChargeOf(const QueueSize& size) {
   return size.max_messages * (size.message_size + kChargePerMessage);
@@ -37,10 +47,11 @@ size_t ChargeOf(const QueueSize& size) {
 QueueLimits QueueLimits::Now() {
   rlimit limit{};
   const bool limited = ::getrlimit(RLIMIT_MSGQUEUE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  // Without /proc: what Linux starts with.
   return {
       .charge = limited ? limit.rlim_cur : kUnlimited,
-      .max_messages = ReadSysctl("/proc/sys/fs/mqueue/msg_max", base::kMaxQueueMessages),
-      .message_size = ReadSysctl("/proc/sys/fs/mqueue/msgsize_max", base::kMaxQueueMessageSize),
+      .max_messages = ReadSysctl("msg_max").value_or(base::kMaxQueueMessages),
+      .message_size = ReadSysctl("msgsize_max").value_or(base::kMaxQueueMessageSize),
   };
 }
 

@@ -43,7 +43,8 @@ absl::StatusOr<NewPipe> CreatePipe() {
   if (::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) return PipeStatus(errno);
   NewPipe pipe{.read_end = Fd(fds[0]), .write_end = Fd(fds[1]), .own = {}};
   // A client of another user opens it anew as well. Only who holds a descriptor, or may trace somebody who does, can.
-  if (::fchmod(fds[0], 0666) != 0) return base::ErrnoStatus("pipe: cannot set the mode of a pipe");
+  if (!pipe.read_end.valid() || !pipe.write_end.valid()) return PipeStatus(errno);
+  if (::fchmod(pipe.read_end.get(), 0666) != 0) return base::ErrnoStatus("pipe: cannot set the mode of a pipe");
   absl::StatusOr<Fd> own = OpenOwn(pipe.read_end);
   if (!own.ok()) return own.status();
   pipe.own = *std::move(own);

@@ -60,7 +60,12 @@ void TakeControl(msghdr& message, HelloMessage& hello) {
       for (size_t offset = 0; offset + sizeof(int) <= size; offset += sizeof(int)) {
         int fd;
         std::memcpy(&fd, CMSG_DATA(header) + offset, sizeof(fd));
-        hello.fds.emplace_back(fd);
+        base::Fd taken(fd);
+        if (taken.valid()) {
+          hello.fds.push_back(std::move(taken));
+        } else {
+          hello.lost_fds = true;  // it had one of the standard numbers, and there was no room to move it
+        }
       }
     }
   }
@@ -93,7 +98,7 @@ absl::StatusOr<std::optional<HelloMessage>> ReceiveHello(const base::Fd& socket,
   if (size < 0) return base::ErrnoStatus("receive the hello");
   TakeControl(message, hello);
   hello.bytes.resize(static_cast<size_t>(size));
-  hello.lost_fds = (message.msg_flags & MSG_CTRUNC) != 0;
+  if ((message.msg_flags & MSG_CTRUNC) != 0) hello.lost_fds = true;
   if (size == 0) return absl::UnavailableError("the peer hung up during the handshake");
   return hello;
 }
