@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -29,6 +30,15 @@ int CreateMemfd() {
   const int fd = ::memfd_create("nearcall", kFlags | kNoExecSeal);
   // Kernels before 6.3 do not know the flag.
   return fd == -1 && errno == EINVAL ? ::memfd_create("nearcall", kFlags) : fd;
+}
+
+// Beyond that limit ftruncate(2) does not only fail, but raises SIGXFSZ too, which ends the process.
+absl::Status CheckFileSizeLimit(size_t size) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || size <= limit.rlim_cur) {
+    return absl::OkStatus();
+  }
+  return ErrnoStatus(EFBIG, absl::StrCat("cannot create ", size, " B of shared memory"));
 }
 
 }  // namespace
@@ -69,6 +79,7 @@ absl::StatusOr<Fd> CreateSharedMemory(size_t size) {
     return absl::ResourceExhaustedError(
         absl::StrCat("cannot create ", size, " B of shared memory, at most ", kMaxSharedMemorySize, " B"));
   }
+  if (absl::Status status = CheckFileSizeLimit(size); !status.ok()) return status;
   Fd fd(CreateMemfd());
   if (!fd.valid()) return ErrnoStatus("cannot create shared memory (memfd_create)");
   if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {

@@ -33,8 +33,8 @@ class Mapping {
 };
 
 // A new anonymous file (memfd_create(2)), `size` bytes long with its memory reserved, sealed against shrinking and
-// growing, and not executable. RESOURCE_EXHAUSTED if there is no memory, or `size` is more than kMaxSharedMemorySize:
-// never a SIGBUS afterwards.
+// growing, and not executable. RESOURCE_EXHAUSTED if there is no memory, or `size` is more than kMaxSharedMemorySize or
+// RLIMIT_FSIZE: never a SIGBUS afterwards, and no SIGXFSZ.
 absl::StatusOr<Fd> CreateSharedMemory(size_t size);
 
 // Reserves the memory of `fd` (again): a peer that can write may have punched holes.

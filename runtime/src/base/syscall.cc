@@ -20,6 +20,7 @@ absl::StatusCode CodeOf(int error) {
     case EDQUOT:
     case EAGAIN:
     case ENOBUFS:
+    case EFBIG:
     case ETOOMANYREFS:
       return absl::StatusCode::kResourceExhausted;
     case EACCES:
@@ -51,6 +52,8 @@ std::string Remedy(int error) {
       return "; the system's limit of open files is reached (/proc/sys/fs/file-max)";
     case ETOOMANYREFS:
       return absl::StrCat("; too many descriptors in flight; ", LimitText("RLIMIT_NOFILE", RLIMIT_NOFILE));
+    case EFBIG:
+      return absl::StrCat("; ", LimitText("RLIMIT_FSIZE", RLIMIT_FSIZE), " B; raise it (ulimit -f)");
     case ENOMEM:
     case ENOSPC:
       return absl::StrCat("; no memory; ", LimitText("RLIMIT_AS", RLIMIT_AS),

@@ -14,7 +14,10 @@
 #include <cstdio>
 #include <string>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/limits.h"
+#include "os/child.h"
 #include "support/refused_call.h"
 #include "support/sanitizers.h"
 
@@ -81,6 +84,19 @@ TEST(SharedMemoryTest, MoreThanTheLimitIsRefusedBeforeTheKernelIsAsked) {
   const absl::Status status = CreateSharedMemory(kMaxSharedMemorySize + PageSize()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("at most 33554432 B"));
+}
+
+// The kernel would not only refuse, but raise a signal that ends the process (setrlimit(2)).
+TEST(SharedMemoryTest, MoreThanTheLimitOfFileSizesIsRefusedWithoutASignal) {
+  testing::Child child([] {
+    const rlimit limit{.rlim_cur = kSize, .rlim_max = kSize};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    if (!CreateSharedMemory(kSize).ok()) return 1;
+    const absl::Status status = CreateSharedMemory(kSize + PageSize()).status();
+    if (!absl::IsResourceExhausted(status)) return 2;
+    return absl::StrContains(status.message(), absl::StrCat("RLIMIT_FSIZE is ", kSize, " B; raise it")) ? 0 : 3;
+  });
+  EXPECT_EQ(child.Wait(), 0);
 }
 
 TEST(SharedMemoryTest, WithoutDescriptorsTheLimitIsNamed) {

@@ -49,7 +49,7 @@ TEST(SyscallTest, ErrnoIsTakenWhenNoneIsGiven) {
 }
 
 TEST(SyscallTest, EveryErrorHasItsCode) {
-  for (const int error : {EMFILE, ENFILE, ENOMEM, ENOSPC, EAGAIN, ENOBUFS, ETOOMANYREFS, EDQUOT}) {
+  for (const int error : {EMFILE, ENFILE, ENOMEM, ENOSPC, EAGAIN, ENOBUFS, ETOOMANYREFS, EDQUOT, EFBIG}) {
     EXPECT_EQ(ErrnoStatus(error, "").code(), absl::StatusCode::kResourceExhausted) << error;
   }
   for (const int error : {EACCES, EPERM}) {
