@@ -83,6 +83,11 @@ inline constexpr size_t kMaxHalfOpen = 64;
 
 inline constexpr int kListenBacklog = 128;
 
+// How long a client, or a server that wants the name, waits for an answer when the process that listens is dead: some
+// heir of its socket may live. One that serves answers within a few milliseconds; one that does not would else cost
+// every client its whole patience.
+inline constexpr int64_t kHeirAnswerNs = 100'000'000;
+
 // Dead names that a starting server looks for in its directory: a probe is a connect(2), 256 of them take about a
 // millisecond.
 inline constexpr int kMaxNamesProbed = 256;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,7 +39,7 @@ absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& 
 // --- the server's side ---
 
 // A listening socket under a name (or an inherited one). The name goes away with Unlink() or the destructor, if it is
-// still ours; in a fork()ed child neither touches it. Not synchronised.
+// still ours; in a fork()ed child neither touches it. Unlink() by any thread, everything else by one at a time.
 class Listener {
  public:
   // ALREADY_EXISTS if a live server has the name; a stale one is swept. See DESIGN.md section 4 for directories and
@@ -51,6 +52,19 @@ class Listener {
   virtual int fd() const = 0;            // non-blocking; for epoll and accept4
   virtual std::string name() const = 0;  // the socket's path, for people
   virtual void Unlink() = 0;             // gives the name up; connections in the backlog are still accepted
+
+  // Readable when somebody may have done something to the name: LookAfterName() then. -1: nobody will say so (the name
+  // of an inherited socket is not ours, and the kernel has few watches: fs.inotify.max_user_instances).
+  virtual int name_fd() const = 0;
+
+  // That this socket has no name any more.
+  struct NameNews {
+    std::string text;                     // for the log
+    std::unique_ptr<Listener> successor;  // listens under the name again; none: it is somebody else's, or cannot be had
+  };
+  // nullopt: it has its name, or has given it up, or the news were told. Binds the name again if nobody has it; waits
+  // for other servers that are starting, as Bind() does. Connections in the backlog are still accepted.
+  virtual std::optional<NameNews> LookAfterName() = 0;
 };
 
 struct ServeParams {

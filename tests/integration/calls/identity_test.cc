@@ -16,7 +16,7 @@ class IdentityTest : public IntegrationTest {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
     // Where different users meet.
-    ASSERT_EQ(::chmod(directory().c_str(), 0777), 0);
+    ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
     address_ = Address(directory() + "/meeting");
   }
 

@@ -101,7 +101,7 @@ bool UseUpPipePages(std::vector<base::Fd>& pipes) {
 TEST_F(MemoryLimitTest, AUserWhoHasUsedUpHisPipesIsServedBySmallerOnes) {
   if (TransportName() != "pipe") GTEST_SKIP() << "of pipes only";
   if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
-  ASSERT_EQ(::chmod(directory().c_str(), 0777), 0);
+  ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
   const std::string address = Address(directory() + "/poor");
   Child server([&](Link& parent) {
     BecomeStranger();

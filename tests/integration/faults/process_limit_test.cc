@@ -21,7 +21,7 @@ class ProcessLimitTest : public IntegrationTest {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
     if (testing::kSanitizers) GTEST_SKIP() << "NOT TESTED: a sanitizer needs threads of its own";
-    ASSERT_EQ(::chmod(directory().c_str(), 0777), 0);
+    ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
     address_ = Address(directory() + "/meeting");
   }
 

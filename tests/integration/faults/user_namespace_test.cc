@@ -25,7 +25,7 @@ class UserNamespaceTest : public IntegrationTest {
   void SetUp() override {
     Child probe([](Link& parent) { parent.Tell(LeaveUserNamespace() ? "can" : "cannot"); });
     if (probe.link().Await() != "can") GTEST_SKIP() << "NOT TESTED: this system makes no user namespaces";
-    ASSERT_EQ(::chmod(directory().c_str(), 0777), 0);
+    ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
     address_ = Address(directory() + "/meeting");
   }
 

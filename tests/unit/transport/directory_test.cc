@@ -91,8 +91,7 @@ TEST(DirectoryTest, StaysTheSameWhenItsPathIsTakenByAnother) {
   ASSERT_TRUE(directory.ok());
   ASSERT_EQ(::rename((parent / "d").c_str(), (parent / "moved").c_str()), 0);
   const base::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  const sockaddr_un address = directory->AddressOf("name");
-  ASSERT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(directory->Bind(socket, "name"), 0);
   EXPECT_TRUE(std::filesystem::exists(parent / "moved/name"));
 }
 

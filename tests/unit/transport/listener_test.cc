@@ -256,10 +256,8 @@ TEST(ListenerTest, TwoProcessesOfOneNameNeverBothWin) {
   }
 }
 
-TEST(ListenerTest, StartingSweepsDeadNamesOfItsDirectoryOnly) {
+TEST(ListenerTest, StartingSweepsNoNameThatLivesAndNothingElse) {
   const NameDirectory names;
-  LeaveDeadSocket(names / "dead");
-  LeaveDeadSocket(names / ".other.new");
   const base::Fd somebody_elses = BoundSocket(names / "stream", SOCK_STREAM);
   std::ofstream(names / "file") << "text";
   const auto live = Listener::Bind(Parse("live"));

@@ -14,6 +14,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/proc_path.h"
 #include "base/syscall.h"
 #include "transport/mq/queue_error.h"
 
@@ -64,7 +65,7 @@ base::Fd MakeReadEnd(const QueueSize& size) {
 base::Fd OpenWriteEnd(const base::Fd& read_end) {
   // The umask may have taken our own right to write.
   if (::fchmod(read_end.get(), 0600) != 0) return {};
-  const std::string path = absl::StrCat("/proc/self/fd/", read_end.get());
+  const std::string path = base::ProcPath(read_end);
   return base::Fd(base::Retry([&] { return ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC); }));
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/proc_path.h"
 #include "base/syscall.h"
 
 namespace nearcall::transport::pipe {
@@ -26,7 +27,7 @@ absl::Status NoProc(int error) {
 }  // namespace
 
 absl::StatusOr<base::Fd> OpenOwn(const base::Fd& pipe) {
-  const std::string path = absl::StrCat("/proc/self/fd/", pipe.get());
+  const std::string path = base::ProcPath(pipe);
   std::array<char, 64> target;
   const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
   if (size == -1) return NoProc(errno);

@@ -1,17 +1,21 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <ctime>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/connect_socket.h"
 #include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/hello.h"
 #include "transport/rendezvous/hello_socket.h"
+#include "transport/rendezvous/listening_process.h"
 
 namespace nearcall::transport {
 
@@ -22,18 +26,51 @@ absl::Status NoAnswer() {
       "the server took the connection but did not answer the hello in time; is it stopped?");
 }
 
-// Until something can be read or `deadline` has passed.
-absl::Status WaitReadable(const base::Fd& socket, base::SteadyNs deadline) {
-  for (;;) {
-    const base::SteadyNs now = base::NowNs();
-    if (now >= deadline) return NoAnswer();
-    pollfd item{.fd = socket.get(), .events = POLLIN, .revents = 0};
-    const timespec left = base::ToTimespec(deadline - now);
-    const int ready = ::ppoll(&item, 1, deadline == base::kNever ? nullptr : &left, nullptr);
-    if (ready > 0) return absl::OkStatus();
-    if (ready < 0 && errno != EINTR) return base::ErrnoStatus("poll");
-  }
+absl::Status NoHeirAnswers() {
+  return absl::UnavailableError(
+      "no server listens: the process that did is dead, and nobody answers on the socket that it left, which another "
+      "process, a child of it perhaps, still holds open; start the server");
 }
+
+// The server's answer: when it must be here, which depends on whether the process that listens lives.
+class AnswerWait {
+ public:
+  AnswerWait(const base::Fd& socket, bool has_listener, base::SteadyNs deadline)
+      : socket_(socket), deadline_(deadline) {
+    if (!has_listener) return;
+    listener_.emplace(socket);
+    if (listener_->IsDead()) OnListenerDead();
+  }
+
+  // Until something can be read, or it is too late.
+  absl::Status Wait() {
+    for (;;) {
+      const base::SteadyNs now = base::NowNs();
+      if (now >= deadline_) return is_orphan_ ? NoHeirAnswers() : NoAnswer();
+      std::array<pollfd, 2> items{{{.fd = socket_.get(), .events = POLLIN, .revents = 0},
+                                   {.fd = ListenerFd(), .events = POLLIN, .revents = 0}}};
+      const timespec left = base::ToTimespec(deadline_ - now);
+      const int ready = ::ppoll(items.data(), items.size(), deadline_ == base::kNever ? nullptr : &left, nullptr);
+      if (ready < 0 && errno != EINTR) return base::ErrnoStatus("poll");
+      if (ready > 0 && items[0].revents != 0) return absl::OkStatus();
+      if (ready > 0) OnListenerDead();
+    }
+  }
+
+ private:
+  // poll(2) passes over a negative one.
+  int ListenerFd() const { return listener_ && !is_orphan_ ? listener_->fd() : -1; }
+
+  void OnListenerDead() {
+    is_orphan_ = true;
+    deadline_ = std::min(deadline_, base::AddNs(base::NowNs(), base::kHeirAnswerNs));
+  }
+
+  const base::Fd& socket_;
+  base::SteadyNs deadline_;
+  std::optional<ListeningProcess> listener_;
+  bool is_orphan_ = false;
+};
 
 // One handshake, the client's half. Lives on the stack of Connect().
 class ClientHandshake {
@@ -73,11 +110,13 @@ class ClientHandshake {
   }
 
   absl::StatusOr<HelloMessage> AwaitAnswer() {
+    // Whoever made an inherited pair of sockets need not be there any more.
+    AnswerWait wait(socket_, address_.kind != Address::Kind::kFd, params_.deadline);
     for (;;) {
       auto message = ReceiveHello(socket_, AcceptFds::kYes);
       if (!message.ok()) return message.status();
       if (message->has_value()) return **std::move(message);
-      if (absl::Status ready = WaitReadable(socket_, params_.deadline); !ready.ok()) return ready;
+      if (absl::Status ready = wait.Wait(); !ready.ok()) return ready;
     }
   }
 

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/syscall.h"
@@ -29,6 +30,8 @@ std::string Explain(int error, const std::string& path) {
       return absl::StrCat(path, " (nobody listens: left by a server that died)");
     case EPROTOTYPE:
       return absl::StrCat(path, " (not a Nearcall server's socket)");
+    case ENOSYS:
+      return absl::StrCat(path, " (", kNoWayWithoutProc, ")");
     default:
       return absl::StrCat(path, " (", std::generic_category().message(error), ")");
   }
@@ -42,13 +45,19 @@ absl::StatusOr<base::Fd> CreateSocket() {
 
 // 0, or the errno; EAGAIN: the backlog was full until `deadline`. There is nothing to wait on while it is, so we look
 // again.
-int ConnectUntil(const base::Fd& fd, const sockaddr_un& address, base::SteadyNs deadline) {
+int ConnectUntil(absl::FunctionRef<int()> connect, base::SteadyNs deadline) {
   for (;;) {
-    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return 0;
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN || base::NowNs() >= deadline) return errno;
+    const int error = connect();
+    if (error != EAGAIN || base::NowNs() >= deadline) return error;
     ::poll(nullptr, 0, kBacklogPauseMs);
   }
+}
+
+int ConnectToPath(const base::Fd& fd, const std::string& path) {
+  const sockaddr_un address = SocketAddress(path);
+  const int result =
+      base::Retry([&] { return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)); });
+  return result == 0 ? 0 : errno;
 }
 
 absl::Status BacklogFull(const std::string& path) {
@@ -59,7 +68,7 @@ absl::Status BacklogFull(const std::string& path) {
 absl::StatusOr<base::Fd> ConnectPath(const std::string& path, base::SteadyNs deadline) {
   auto fd = CreateSocket();
   if (!fd.ok()) return fd.status();
-  const int error = ConnectUntil(*fd, SocketAddress(path), deadline);
+  const int error = ConnectUntil([&] { return ConnectToPath(*fd, path); }, deadline);
   if (error == 0) return fd;
   if (error == EAGAIN) return BacklogFull(path);
   if (error == ENOENT || error == ECONNREFUSED || error == EPROTOTYPE) {
@@ -83,9 +92,10 @@ absl::StatusOr<base::Fd> ConnectName(const std::string& name, base::SteadyNs dea
     if (!directory.ok()) return directory.status();
     auto fd = CreateSocket();
     if (!fd.ok()) return fd.status();
-    const int error = ConnectUntil(*fd, directory->AddressOf(name), deadline);
+    const int error = ConnectUntil([&] { return directory->Connect(*fd, name); }, deadline);
     if (error == 0) return fd;
     if (error == EAGAIN) return BacklogFull(directory->PathOf(name));
+    if (error == ENOSYS) return absl::FailedPreconditionError(Explain(error, directory->PathOf(name)));
     // With one place to look at, its answer is the answer.
     if (error == EACCES && paths->size() == 1) {
       return base::ErrnoStatus(error, absl::StrCat("connect to ", directory->PathOf(name)));

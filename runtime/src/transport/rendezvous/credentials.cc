@@ -63,6 +63,14 @@ std::string DescribeTrusted(const std::vector<uid_t>& allowed) {
   return absl::StrJoin(Effective(allowed), ", ");
 }
 
+base::Fd MakersPidfd(const base::Fd& socket) {
+  const std::optional<int> pidfd = SocketOption<int>(socket, kSoPeerPidfd);
+  if (!pidfd) return {};
+  base::Fd fd(*pidfd);
+  ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+  return fd;
+}
+
 base::Fd OpenPeerPidfd(const base::Fd& socket, pid_t pid) {
   if (pid <= 0) return base::Fd();
   // The kernel's own reference to the peer cannot be another process that got its number. But it names whoever called
@@ -70,11 +78,8 @@ base::Fd OpenPeerPidfd(const base::Fd& socket, pid_t pid) {
   // socket).
   const std::optional<ucred> connected = SocketOption<ucred>(socket, SO_PEERCRED);
   if (connected && connected->pid == pid) {
-    if (const std::optional<int> pidfd = SocketOption<int>(socket, kSoPeerPidfd)) {
-      base::Fd fd(*pidfd);
-      ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
-      return fd;
-    }
+    base::Fd pidfd = MakersPidfd(socket);
+    if (pidfd.valid()) return pidfd;
     // Linux before 6.16 has none for a peer that is gone: whoever has its number by now is another process.
     if (errno != ENOPROTOOPT) return base::Fd();
   }

@@ -23,6 +23,11 @@ bool IsTrusted(uid_t uid, const std::vector<uid_t>& allowed);
 // "2, 3": the uids that IsTrusted() says yes to, for messages.
 std::string DescribeTrusted(const std::vector<uid_t>& allowed);
 
+// The kernel's own reference to the process that made the socket at the other end: called connect, listen or socketpair
+// (SO_PEERPIDFD). Not valid, and errno says why: ENOPROTOOPT before Linux 6.5; EINVAL or ESRCH, before 6.16, if that
+// process is dead and gone.
+base::Fd MakersPidfd(const base::Fd& socket);
+
 // A descriptor that becomes readable when process `pid`, which has just sent a message over `socket`, dies. Invalid if
 // the kernel has none, or `pid` is 0 (a process of a pid namespace that is not visible here). A process that made the
 // socket itself is never mistaken for one that got its number later; of any other one the caller has to know that it

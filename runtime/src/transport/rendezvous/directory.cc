@@ -14,17 +14,15 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "base/check.h"
+#include "base/proc_path.h"
 #include "base/syscall.h"
+#include "transport/rendezvous/in_directory.h"
 
 namespace nearcall::transport {
 
 namespace {
 
 constexpr mode_t kPrivateMode = 0700;
-
-std::string ProcPath(int fd) {
-  return absl::StrCat("/proc/self/fd/", fd);
-}
 
 // A trailing slash would make open(2) follow a symbolic link in spite of O_NOFOLLOW.
 std::string WithoutTrailingSlashes(absl::string_view path) {
@@ -101,8 +99,8 @@ absl::StatusOr<Directory> Directory::OpenPrivate(absl::string_view given, IfMiss
   if (::fstat(fd.get(), &status) != 0) return base::ErrnoStatus(absl::StrCat("fstat directory ", path));
   if (absl::Status check = CheckPrivate(status, path); !check.ok()) return check;
   // The umask may have taken the owner's own rights from it.
-  if (created && ::chmod(ProcPath(fd.get()).c_str(), kPrivateMode) != 0) {
-    return base::ErrnoStatus(absl::StrCat("chmod directory ", path, " through /proc (it must be mounted)"));
+  if (created && (status.st_mode & 0777) != kPrivateMode && !base::ChangeMode(fd, kPrivateMode)) {
+    return base::ErrnoStatus(absl::StrCat("chmod directory ", path));
   }
   return Directory(std::move(fd), std::move(path));
 }
@@ -118,8 +116,28 @@ std::string Directory::PathOf(absl::string_view name) const {
   return absl::StrCat(path_ == "/" ? "" : path_, "/", name);
 }
 
-sockaddr_un Directory::AddressOf(absl::string_view name) const {
-  return SocketAddress(absl::StrCat(ProcPath(fd_.get()), "/", name));
+int Directory::Call(CallOnAddress* call, const base::Fd& socket, absl::string_view name) const {
+  const auto call_on = [&](const sockaddr_un& address) {
+    const int result =
+        base::Retry([&] { return call(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)); });
+    return result == 0 ? 0 : errno;
+  };
+  const int error = call_on(SocketAddress(absl::StrCat(base::ProcPath(fd_), "/", name)));
+  if ((error != ENOENT && error != EACCES) || base::HasProc()) return error;
+  bool has_run = false;
+  const int result = RunInDirectory(fd_, [&] {
+    has_run = true;
+    return call_on(SocketAddress(name));
+  });
+  return has_run ? result : ENOSYS;
+}
+
+int Directory::Bind(const base::Fd& socket, absl::string_view name) const {
+  return Call(&::bind, socket, name);
+}
+
+int Directory::Connect(const base::Fd& socket, absl::string_view name) const {
+  return Call(&::connect, socket, name);
 }
 
 sockaddr_un SocketAddress(absl::string_view path) {
@@ -142,6 +160,10 @@ absl::StatusOr<Directory> OpenServerDirectory() {
     if (!absl::IsNotFound(directory.status())) return directory;  // there are systems without /run
   }
   return Directory::OpenPrivate(TemporaryDirectory(), Directory::IfMissing::kCreate);
+}
+
+bool DirectoryIsChosen() {
+  return Environment("NEARCALL_DIR").has_value();
 }
 
 absl::StatusOr<std::vector<std::string>> ClientDirectories() {

@@ -30,15 +30,25 @@ class Directory {
   const std::string& path() const { return path_; }
   std::string PathOf(absl::string_view name) const;
 
-  // The address of the socket `name` in this very directory, whatever stands at its path by now.
-  sockaddr_un AddressOf(absl::string_view name) const;
+  // bind(2) to, and connect(2) to, the socket `name` in this very directory, whatever stands at its path by now:
+  // through /proc, or where there is none on a thread with this working directory. 0 or an errno; ENOSYS: neither can
+  // be had.
+  int Bind(const base::Fd& socket, absl::string_view name) const;
+  int Connect(const base::Fd& socket, absl::string_view name) const;
 
  private:
+  using CallOnAddress = int(int, const sockaddr*, socklen_t);
+  int Call(CallOnAddress* call, const base::Fd& socket, absl::string_view name) const;
+
   Directory(base::Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
   base::Fd fd_;
   std::string path_;
 };
+
+// What ENOSYS of Directory::Bind and Connect means, for people.
+inline constexpr absl::string_view kNoWayWithoutProc =
+    "cannot be reached: /proc is not mounted, and unshare(2), which could do without it, is refused; mount it";
 
 // `path` as a socket's address. At most 107 bytes.
 sockaddr_un SocketAddress(absl::string_view path);
@@ -46,6 +56,9 @@ sockaddr_un SocketAddress(absl::string_view path);
 // Where a server puts its names: $NEARCALL_DIR, else $XDG_RUNTIME_DIR/nearcall if that directory is this user's own,
 // else /run/nearcall for root, else /tmp/nearcall-<uid>. Created if missing.
 absl::StatusOr<Directory> OpenServerDirectory();
+
+// Whether the user chose it ($NEARCALL_DIR): then other programs may have sockets there, too.
+bool DirectoryIsChosen();
 
 // Where a client looks for a name, in this order: $NEARCALL_DIR alone if it is set, else the other three.
 absl::StatusOr<std::vector<std::string>> ClientDirectories();

@@ -19,10 +19,24 @@ namespace {
 
 constexpr int kPauseMs = 1;
 
+// Where everybody may make files somebody else may have made this one, and could hold the lock for good. (Whoever owns
+// the directory can do so anyway.)
+absl::Status CheckOwner(const base::Fd& fd, const Directory& directory, const std::string& name) {
+  struct stat file;
+  struct stat parent;
+  if (::fstat(fd.get(), &file) != 0 || ::fstat(directory.fd(), &parent) != 0) {
+    return base::ErrnoStatus(absl::StrCat("fstat lock file ", directory.PathOf(name)));
+  }
+  if (file.st_uid == ::geteuid() || file.st_uid == 0 || file.st_uid == parent.st_uid) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat("lock file ", directory.PathOf(name), " belongs to uid ", file.st_uid,
+                                                  ", who could hold it for good; remove it"));
+}
+
 absl::StatusOr<base::Fd> OpenLockFile(const Directory& directory, const std::string& name) {
   base::Fd fd(base::Retry(
       [&] { return ::openat(directory.fd(), name.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600); }));
   if (!fd.valid()) return base::ErrnoStatus(absl::StrCat("open lock file ", directory.PathOf(name)));
+  if (absl::Status check = CheckOwner(fd, directory, name); !check.ok()) return check;
   return fd;
 }
 

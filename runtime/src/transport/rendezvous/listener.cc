@@ -1,69 +1,76 @@
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/fork.h"
-#include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/credentials.h"
-#include "transport/rendezvous/directory.h"
-#include "transport/rendezvous/directory_lock.h"
+#include "transport/rendezvous/name_watch.h"
+#include "transport/rendezvous/named_socket.h"
+#include "transport/rendezvous/place.h"
 #include "transport/rendezvous/socket_kind.h"
-#include "transport/rendezvous/socket_name.h"
 
 namespace nearcall::transport {
 
 namespace {
 
-// Where a name is put, and how.
-struct Place {
-  Directory directory;
-  std::string name;
-  std::string lock_name;
-  mode_t mode;
-  bool is_own;  // a directory of Nearcall's own, in which dead names may be swept
-};
-
-// Which file a name was when it was made.
-struct FileId {
-  dev_t device;
-  ino_t inode;
-};
-
-std::optional<FileId> FileIdOf(const Directory& directory, const std::string& name) {
-  struct stat status;
-  if (::fstatat(directory.fd(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
-  return FileId{.device = status.st_dev, .inode = status.st_ino};
-}
-
 class BoundListener final : public Listener {
  public:
-  BoundListener(base::Fd fd, Place place, FileId id) : fd_(std::move(fd)), place_(std::move(place)), id_(id) {}
+  BoundListener(const Address& address, NamedSocket socket, Place place)
+      : address_(address),
+        socket_(std::move(socket)),
+        place_(std::move(place)),
+        hold_(HoldAgainstCleaners(place_.directory)) {}
   ~BoundListener() override { Unlink(); }
 
-  int fd() const override { return fd_.get(); }
+  int fd() const override { return socket_.fd.get(); }
+  int name_fd() const override { return socket_.watch.get(); }
   std::string name() const override { return place_.directory.PathOf(place_.name); }
 
   void Unlink() override {
     // While our socket listens nobody takes the name over, so it cannot change hands between the look and the unlink.
-    if (std::exchange(unlinked_, true) || fork_guard_.InChild()) return;
-    const std::optional<FileId> now = FileIdOf(place_.directory, place_.name);
-    if (!now || now->device != id_.device || now->inode != id_.inode) return;
+    if (given_up_.exchange(true) || fork_guard_.InChild()) return;
+    if (FileIdOf(place_.directory, place_.name) != socket_.id) return;
     ::unlinkat(place_.directory.fd(), place_.name.c_str(), 0);
   }
 
+  std::optional<NameNews> LookAfterName() override {
+    DrainWatch(socket_.watch);
+    if (given_up_ || fork_guard_.InChild()) return std::nullopt;
+    const std::optional<FileId> now = FileIdOf(place_.directory, place_.name);
+    if (now == socket_.id || given_up_.exchange(true)) return std::nullopt;
+    return now ? Taken() : BindAgain();
+  }
+
  private:
-  const base::Fd fd_;
+  NameNews Taken() const {
+    return {.text = absl::StrCat("the name of this server, ", name(),
+                                 ", is somebody else's now, and is left alone: no new client finds this server"),
+            .successor = nullptr};
+  }
+
+  NameNews BindAgain() const {
+    auto successor = Bind(address_);
+    const std::string what = absl::StrCat("the name of this server, ", name(),
+                                          ", was removed by somebody else (a cleaner of temporary files?)");
+    if (successor.ok()) return {.text = absl::StrCat(what, "; it is bound again"), .successor = *std::move(successor)};
+    return {.text = absl::StrCat(
+                what, " and cannot be bound again, so no new client finds this server: ", successor.status().message()),
+            .successor = nullptr};
+  }
+
+  const Address address_;
+  const NamedSocket socket_;
   const Place place_;
-  const FileId id_;
+  const base::Fd hold_;
   const base::ForkGuard fork_guard_;
-  bool unlinked_ = false;
+  std::atomic<bool> given_up_{false};
 };
 
 class AdoptedListener final : public Listener {
@@ -71,8 +78,10 @@ class AdoptedListener final : public Listener {
   explicit AdoptedListener(base::Fd fd) : fd_(std::move(fd)) {}
 
   int fd() const override { return fd_.get(); }
+  int name_fd() const override { return -1; }
   std::string name() const override { return absl::StrCat("fd:", fd_.get()); }
   void Unlink() override {}
+  std::optional<NameNews> LookAfterName() override { return std::nullopt; }
 
  private:
   const base::Fd fd_;
@@ -92,92 +101,6 @@ absl::Status WithAddress(const Address& address, const absl::Status& status) {
   return absl::Status(code, absl::StrCat(address.text, ": cannot listen: ", status.message()));
 }
 
-absl::StatusOr<Place> PlaceOfName(const Address& address) {
-  auto directory = OpenServerDirectory();
-  if (!directory.ok()) return directory.status();
-  // Other users have nothing to do in this directory; other uids and containers meet at a path.
-  return Place{*std::move(directory), address.name, ".lock", 0600, true};
-}
-
-absl::StatusOr<Place> PlaceOfPath(const Address& address) {
-  const size_t slash = address.name.rfind('/');
-  auto directory = Directory::OpenAny(slash == 0 ? "/" : address.name.substr(0, slash));
-  if (!directory.ok()) return directory.status();
-  std::string name = address.name.substr(slash + 1);
-  std::string lock_name = absl::StrCat(".", name, ".lock");
-  // Anybody may connect; the kernel's credentials decide.
-  return Place{*std::move(directory), std::move(name), std::move(lock_name), 0666, false};
-}
-
-absl::Status CheckFree(const Place& place) {
-  const std::string path = place.directory.PathOf(place.name);
-  const auto state = ProbeName(place.directory, place.name);
-  if (!state.ok()) return state.status();
-  switch (*state) {
-    case NameState::kAbsent:
-      return absl::OkStatus();
-    case NameState::kDead:
-      if (::unlinkat(place.directory.fd(), place.name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
-      return base::ErrnoStatus(absl::StrCat("remove the dead socket ", path));
-    case NameState::kLive:
-      return absl::AlreadyExistsError(
-          absl::StrCat("a live server has the name (", path, "); stop it or choose another name"));
-    case NameState::kForeign:
-      break;
-  }
-  return absl::AlreadyExistsError(absl::StrCat(path, " exists and is not a server's socket; remove it"));
-}
-
-// A socket that listens under the name `temporary`. It has its mode before it listens, so before anybody can connect.
-absl::StatusOr<base::Fd> ListenAs(const Place& place, const std::string& temporary) {
-  const std::string path = place.directory.PathOf(temporary);
-  base::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return base::ErrnoStatus("create a socket");
-  // What is accepted inherits it: a client may speak before anybody could say so for its own socket.
-  if (absl::Status prepared = PrepareToIdentify(fd, /*accept_fds=*/false); !prepared.ok()) return prepared;
-  const sockaddr_un address = place.directory.AddressOf(temporary);
-  ::unlinkat(place.directory.fd(), temporary.c_str(), 0);  // left by a process that was killed just here
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return base::ErrnoStatus(absl::StrCat("bind ", path, " (through /proc, which must be mounted)"));
-  }
-  if (::fchmodat(place.directory.fd(), temporary.c_str(), place.mode, 0) != 0) {
-    return base::ErrnoStatus(absl::StrCat("chmod ", path));
-  }
-  if (::listen(fd.get(), base::kListenBacklog) != 0) return base::ErrnoStatus(absl::StrCat("listen on ", path));
-  return fd;
-}
-
-struct NamedSocket {
-  base::Fd fd;
-  FileId id;
-};
-
-absl::StatusOr<NamedSocket> ListenUnderLock(const Place& place) {
-  const auto lock = DirectoryLock::Acquire(place.directory, place.lock_name);
-  if (!lock.ok()) return lock.status();
-  if (absl::Status free = CheckFree(place); !free.ok()) return free;
-  if (place.is_own) SweepDeadNames(place.directory);
-
-  // Listens before it has its name, so that nobody who finds the name can take it for a dead one.
-  const std::string temporary = absl::StrCat(".", place.name, ".new");
-  absl::StatusOr<base::Fd> fd = ListenAs(place, temporary);
-  const std::optional<FileId> id = FileIdOf(place.directory, temporary);
-  const int directory = place.directory.fd();
-  if (fd.ok() && id && ::renameat(directory, temporary.c_str(), directory, place.name.c_str()) == 0) {
-    return NamedSocket{*std::move(fd), *id};
-  }
-  const int error = errno;
-  ::unlinkat(directory, temporary.c_str(), 0);
-  if (!fd.ok()) return fd.status();
-  return base::ErrnoStatus(error, absl::StrCat("rename a socket to ", place.directory.PathOf(place.name)));
-}
-
-absl::StatusOr<std::unique_ptr<Listener>> BindAt(Place place) {
-  auto socket = ListenUnderLock(place);
-  if (!socket.ok()) return socket.status();
-  return std::make_unique<BoundListener>(std::move(socket->fd), std::move(place), socket->id);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const Address& address) {
@@ -185,11 +108,11 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const Address& address)
     if (!IsListener(address.fd)) return NoListener(address.fd);  // somebody else's: not ours to close
     return Adopt(base::Fd(address.fd));
   }
-  auto place = address.kind == Address::Kind::kName ? PlaceOfName(address) : PlaceOfPath(address);
+  auto place = PlaceOf(address);
   if (!place.ok()) return WithAddress(address, place.status());
-  auto listener = BindAt(*std::move(place));
-  if (!listener.ok()) return WithAddress(address, listener.status());
-  return listener;
+  auto socket = ListenAt(*place);
+  if (!socket.ok()) return WithAddress(address, socket.status());
+  return std::make_unique<BoundListener>(address, *std::move(socket), *std::move(place));
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(base::Fd fd) {

@@ -6,43 +6,93 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/syscall.h"
+#include "transport/rendezvous/listening_process.h"
 
 namespace nearcall::transport {
 
-absl::StatusOr<NameState> ProbeName(const Directory& directory, const std::string& name) {
+namespace {
+
+constexpr int kTriesWithOrphan = 3;
+
+struct Probe {
+  NameState state;
+  base::Fd socket;  // connected, if there is somebody to be connected to
+};
+
+absl::StatusOr<Probe> ConnectTo(const Directory& directory, const std::string& name) {
   struct stat status;
   if (::fstatat(directory.fd(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    return errno == ENOENT ? NameState::kAbsent : NameState::kForeign;
+    return Probe{errno == ENOENT ? NameState::kAbsent : NameState::kForeign, {}};
   }
   // connect(2) would follow a symbolic link, and refuses a plain file as it refuses a dead socket.
-  if (!S_ISSOCK(status.st_mode)) return NameState::kForeign;
-  const base::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!S_ISSOCK(status.st_mode)) return Probe{NameState::kForeign, {}};
+  base::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return base::ErrnoStatus("create a socket");
-  const sockaddr_un address = directory.AddressOf(name);
-  const int result =
-      base::Retry([&] { return ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)); });
-  if (result == 0 || errno == EAGAIN) return NameState::kLive;  // EAGAIN: its backlog is full
-  if (errno == ECONNREFUSED) return NameState::kDead;
-  return errno == ENOENT ? NameState::kAbsent : NameState::kForeign;
+  switch (directory.Connect(fd, name)) {
+    case 0:
+      return Probe{ListeningProcess(fd).IsDead() ? NameState::kOrphan : NameState::kLive, std::move(fd)};
+    case EAGAIN:  // its backlog is full
+      return Probe{NameState::kLive, {}};
+    case ECONNREFUSED:
+      return Probe{NameState::kDead, {}};
+    case ENOENT:
+      return Probe{NameState::kAbsent, {}};
+    case ENOSYS:
+      return absl::FailedPreconditionError(absl::StrCat(directory.PathOf(name), " ", kNoWayWithoutProc));
+    default:
+      return Probe{NameState::kForeign, {}};
+  }
 }
 
-void SweepDeadNames(const Directory& directory) {
-  const int fd = ::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  DIR* const entries = ::fdopendir(fd);
-  if (entries == nullptr) {
-    ::close(fd);
-    return;
+}  // namespace
+
+absl::StatusOr<NameState> ProbeName(const Directory& directory, const std::string& name) {
+  const auto probe = ConnectTo(directory, name);
+  if (!probe.ok()) return probe.status();
+  return probe->state;
+}
+
+absl::StatusOr<NameState> AskOrphan(const Directory& directory, const std::string& name) {
+  for (int i = 0; i < kTriesWithOrphan; ++i) {
+    const auto probe = ConnectTo(directory, name);
+    if (!probe.ok()) return probe.status();
+    if (probe->state != NameState::kOrphan) return probe->state;
+    const HeirAnswer answer = AskHeir(probe->socket);
+    if (answer == HeirAnswer::kAnswers) return NameState::kLive;
+    if (answer == HeirAnswer::kSilent) return NameState::kDead;
+    // It hung up: the last holder of the socket has ended just now, or an heir wants nothing of us.
   }
+  return NameState::kLive;
+}
+
+namespace {
+
+bool HasMark(const Directory& directory, const char* name, mode_t mark) {
+  struct stat status;
+  return ::fstatat(directory.fd(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & mark) == mark &&
+         status.st_uid == ::geteuid();
+}
+
+}  // namespace
+
+void SweepDeadNames(const Directory& directory, mode_t mark) {
+  base::Fd fd(::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  DIR* const entries = ::fdopendir(fd.get());
+  if (entries == nullptr) return;
+  fd.Release();  // closedir(3) closes it
   int probed = 0;
   while (const dirent* entry = ::readdir(entries)) {
     if (entry->d_type != DT_SOCK && entry->d_type != DT_UNKNOWN) continue;
     if (std::strlen(entry->d_name) > kMaxFileNameSize) continue;  // none of ours
+    if (mark != 0 && !HasMark(directory, entry->d_name, mark)) continue;
     if (++probed > base::kMaxNamesProbed) break;
     const auto state = ProbeName(directory, entry->d_name);
     if (state.ok() && *state == NameState::kDead) ::unlinkat(directory.fd(), entry->d_name, 0);

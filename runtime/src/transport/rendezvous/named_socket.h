@@ -1,0 +1,21 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "base/fd.h"
+#include "transport/rendezvous/name_watch.h"
+#include "transport/rendezvous/place.h"
+
+namespace nearcall::transport {
+
+// A socket that listens under a name.
+struct NamedSocket {
+  base::Fd fd = {};
+  FileId id = {};       // of the name
+  base::Fd watch = {};  // see WatchFile()
+};
+
+// Makes one, under the lock of its directory. ALREADY_EXISTS if a live server, or something else, has the name; a dead
+// server's is taken over. Its mode does not depend on the umask, and it has no name before it listens.
+absl::StatusOr<NamedSocket> ListenAt(const Place& place);
+
+}  // namespace nearcall::transport

@@ -1,0 +1,60 @@
+#include "transport/rendezvous/place.h"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/syscall.h"
+
+namespace nearcall::transport {
+
+namespace {
+
+// With a sticky bit only who owns a name may take it away, or rename it.
+absl::Status CheckNamesAreSafe(const Directory& directory) {
+  struct stat status;
+  if (::fstat(directory.fd(), &status) != 0) {
+    return base::ErrnoStatus(absl::StrCat("fstat directory ", directory.path()));
+  }
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (status.st_mode & S_ISVTX) != 0) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrFormat(
+      "directory %s can be written by group or others and has no sticky bit (mode %04o): they could put "
+      "something else in the socket's place; chmod go-w it, or chmod +t",
+      directory.path(), status.st_mode & 07777));
+}
+
+absl::StatusOr<Place> PlaceOfName(const Address& address) {
+  auto directory = OpenServerDirectory();
+  if (!directory.ok()) return directory.status();
+  // Other users have nothing to do in this directory; other uids and containers meet at a path.
+  return Place{.directory = *std::move(directory),
+               .name = address.name,
+               .lock_name = ".lock",
+               .mode = kSocketMark | 0600,
+               .sweep = DirectoryIsChosen() ? Place::Sweep::kMarked : Place::Sweep::kAll};
+}
+
+absl::StatusOr<Place> PlaceOfPath(const Address& address) {
+  const size_t slash = address.name.rfind('/');
+  auto directory = Directory::OpenAny(slash == 0 ? "/" : address.name.substr(0, slash));
+  if (!directory.ok()) return directory.status();
+  if (absl::Status safe = CheckNamesAreSafe(*directory); !safe.ok()) return safe;
+  std::string name = address.name.substr(slash + 1);
+  std::string lock_name = absl::StrCat(".", name, ".lock");
+  // Anybody may connect; the kernel's credentials decide.
+  return Place{.directory = *std::move(directory),
+               .name = std::move(name),
+               .lock_name = std::move(lock_name),
+               .mode = kSocketMark | 0666,
+               .sweep = Place::Sweep::kNone};
+}
+
+}  // namespace
+
+absl::StatusOr<Place> PlaceOf(const Address& address) {
+  return address.kind == Address::Kind::kName ? PlaceOfName(address) : PlaceOfPath(address);
+}
+
+}  // namespace nearcall::transport
