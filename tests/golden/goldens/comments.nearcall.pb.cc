@@ -113,6 +113,28 @@ void Commented::AsyncService::Silent(
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Silent));
 }
 
+::absl::StatusOr<::demo::Word> Commented::Stub::Trojan(
+    const ::demo::Word& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BlockingUnary<::demo::Word, ::demo::Word>(
+      *channel_, Methods::Trojan, request, options);
+}
+
+void Commented::AsyncStub::Trojan(
+    const ::demo::Word& request, ::nearcall::Callback<::demo::Word> callback, const ::nearcall::CallOptions& options) const {
+  ::nearcall::internal::AsyncUnary<::demo::Word, ::demo::Word>(
+      *channel_, Methods::Trojan, request, ::std::move(callback), options);
+}
+
+::absl::Status Commented::Service::Trojan(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
+  return ::nearcall::internal::Unimplemented(Methods::Trojan);
+}
+
+void Commented::AsyncService::Trojan(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/, ::nearcall::Done done) {
+  ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Trojan));
+}
+
 const ::nearcall::internal::ServiceInfo& Commented::Service::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Backslash,
@@ -125,6 +147,8 @@ const ::nearcall::internal::ServiceInfo& Commented::Service::GetServiceInfo() co
        &::nearcall::internal::RunUnary<Service, ::demo::Word, ::demo::Word, &Service::Close>},
       {Methods::Silent,
        &::nearcall::internal::RunUnary<Service, ::demo::Word, ::demo::Word, &Service::Silent>},
+      {Methods::Trojan,
+       &::nearcall::internal::RunUnary<Service, ::demo::Word, ::demo::Word, &Service::Trojan>},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;
@@ -142,6 +166,8 @@ const ::nearcall::internal::ServiceInfo& Commented::AsyncService::GetServiceInfo
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Word, ::demo::Word, &AsyncService::Close>},
       {Methods::Silent,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Word, ::demo::Word, &AsyncService::Silent>},
+      {Methods::Trojan,
+       &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Word, ::demo::Word, &AsyncService::Trojan>},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

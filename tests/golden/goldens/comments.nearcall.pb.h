@@ -68,6 +68,15 @@ class Commented final {
       return channel_->BlockingCall(Methods::Silent, request, *reply, options);
     }
 
+    // Turned <U+202E>routavatni<U+2066>, and <U+0007> rings.
+    ::absl::StatusOr<::demo::Word> Trojan(
+        const ::demo::Word& request, const ::nearcall::CallOptions& options = {}) const;
+    ::absl::Status Trojan(
+        const ::demo::Word& request, ::std::same_as<::demo::Word> auto* reply,
+        const ::nearcall::CallOptions& options = {}) const {
+      return channel_->BlockingCall(Methods::Trojan, request, *reply, options);
+    }
+
    private:
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
@@ -103,6 +112,11 @@ class Commented final {
         const ::demo::Word& request, ::nearcall::Callback<::demo::Word> callback,
         const ::nearcall::CallOptions& options = {}) const;
 
+    // Turned <U+202E>routavatni<U+2066>, and <U+0007> rings.
+    void Trojan(
+        const ::demo::Word& request, ::nearcall::Callback<::demo::Word> callback,
+        const ::nearcall::CallOptions& options = {}) const;
+
    private:
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
@@ -128,6 +142,10 @@ class Commented final {
         ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
 
     virtual ::absl::Status Silent(
+        ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
+
+    // Turned <U+202E>routavatni<U+2066>, and <U+0007> rings.
+    virtual ::absl::Status Trojan(
         ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
@@ -157,6 +175,10 @@ class Commented final {
     virtual void Silent(
         ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply, ::nearcall::Done done);
 
+    // Turned <U+202E>routavatni<U+2066>, and <U+0007> rings.
+    virtual void Trojan(
+        ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply, ::nearcall::Done done);
+
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
 
@@ -177,6 +199,9 @@ class Commented final {
         ::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/false);
     static constexpr ::nearcall::internal::MethodInfo Silent = ::nearcall::internal::MakeMethod(
         "demo.Commented/Silent", ::nearcall::internal::MethodKind::kUnary,
+        ::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/false);
+    static constexpr ::nearcall::internal::MethodInfo Trojan = ::nearcall::internal::MakeMethod(
+        "demo.Commented/Trojan", ::nearcall::internal::MethodKind::kUnary,
         ::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/false);
   };
 };
