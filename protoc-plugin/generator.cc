@@ -1,6 +1,7 @@
 #include "generator.h"
 
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,8 +44,11 @@ bool Generator::Generate(const pb::FileDescriptor* file, const std::string& para
 bool Generator::GenerateAll(const std::vector<const pb::FileDescriptor*>& files, const std::string& parameter,
                             pb::compiler::GeneratorContext* context, std::string* error) const {
   std::vector<std::string> problems = ProblemsOfParameter(parameter);
+  std::set<std::string> said;  // what several files import is said once
   for (const pb::FileDescriptor* file : files) {
-    for (std::string& problem : ProblemsOf(*file)) problems.push_back(std::move(problem));
+    for (const std::string& problem : ProblemsOf(*file)) {
+      if (said.insert(problem).second) problems.push_back(problem);
+    }
   }
   if (!problems.empty()) {
     *error = absl::StrJoin(problems, "\n");

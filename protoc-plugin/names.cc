@@ -2,82 +2,111 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
+#include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "google/protobuf/compiler/cpp/names.h"
+#include "imports.h"
+#include "scope.h"
+#include "words.h"
 
 namespace nearcall::plugin {
 
 namespace cpp = ::google::protobuf::compiler::cpp;
+namespace pb = ::google::protobuf;
 
 namespace {
 
-// All of these are sorted.
+// What a generated class and the classes in it declare themselves; sorted.
 // clang-format off
-constexpr absl::string_view kKeywords[] = {
-    "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char",
-    "char16_t", "char32_t", "char8_t", "class", "co_await", "co_return", "co_yield", "compl", "concept", "const",
-    "const_cast", "consteval", "constexpr", "constinit", "continue", "decltype", "default", "delete", "do", "double",
-    "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if",
-    "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator", "or",
-    "or_eq", "private", "protected", "public", "register", "reinterpret_cast", "requires", "return", "short",
-    "signed", "sizeof", "static", "static_assert", "static_cast", "struct", "switch", "template", "this",
-    "thread_local", "throw", "true", "try", "typedef", "typeid", "typename", "union", "unsigned", "using", "virtual",
-    "void", "volatile", "wchar_t", "while", "xor", "xor_eq"};
-
-// Words that common compilers and headers define.
-constexpr absl::string_view kMacros[] = {
-    "EOF", "NULL", "assert", "errno", "i386", "linux", "stderr", "stdin", "stdout", "typeof", "unix"};
-
-// What a generated class and the classes in it declare themselves.
 constexpr absl::string_view kMembers[] = {
     "AsyncService", "AsyncStub", "CoService", "CoStub", "GetServiceInfo", "Methods", "Service", "Stub", "channel_",
     "kFullName"};
 // clang-format on
 
-static_assert(std::is_sorted(std::begin(kKeywords), std::end(kKeywords)));
-static_assert(std::is_sorted(std::begin(kMacros), std::end(kMacros)));
 static_assert(std::is_sorted(std::begin(kMembers), std::end(kMembers)));
 
-template <size_t kSize>
-bool Contains(const absl::string_view (&sorted)[kSize], absl::string_view name) {
-  return std::binary_search(std::begin(sorted), std::end(sorted), name);
-}
-
 bool IsTaken(absl::string_view name) {
-  return IsKeyword(name) || Contains(kMacros, name) || Contains(kMembers, name);
+  return IsKeyword(name) || IsMacro(name) || std::binary_search(std::begin(kMembers), std::end(kMembers), name);
 }
 
-std::string Escaped(const std::string& name, bool taken) {
-  return taken ? name + "_" : name;
+// Whether a class of the namespace of `file` would be one of the libraries' over again.
+bool IsOfLibrary(const pb::FileDescriptor& file, absl::string_view name) {
+  return IsLibraryType(file.package().empty() ? std::string(name) : absl::StrCat(file.package(), ".", name));
+}
+
+// Names `all`, whose names differ in the `.proto`.
+template <typename Descriptor>
+void NameAll(const std::vector<const Descriptor*>& all, absl::FunctionRef<bool(absl::string_view)> is_taken,
+             std::map<const Descriptor*, std::string>& names) {
+  std::set<std::string> given;
+  std::vector<const Descriptor*> others;
+  for (const Descriptor* one : all) {
+    if (is_taken(one->name())) {
+      others.push_back(one);
+      continue;
+    }
+    given.insert(one->name());
+    names[one] = one->name();
+  }
+  for (const Descriptor* one : others) {
+    std::string name = one->name();
+    while (is_taken(name) || given.contains(name)) name += '_';
+    given.insert(name);
+    names[one] = name;
+  }
+}
+
+std::vector<const pb::ServiceDescriptor*> ServicesOf(const pb::FileDescriptor& file) {
+  std::vector<const pb::ServiceDescriptor*> services;
+  for (int i = 0; i < file.service_count(); ++i) services.push_back(file.service(i));
+  return services;
+}
+
+std::vector<const pb::MethodDescriptor*> MethodsOf(const pb::ServiceDescriptor& service) {
+  std::vector<const pb::MethodDescriptor*> methods;
+  for (int i = 0; i < service.method_count(); ++i) methods.push_back(service.method(i));
+  return methods;
 }
 
 }  // namespace
 
-std::string BaseName(const google::protobuf::FileDescriptor& file) {
+std::string BaseName(const pb::FileDescriptor& file) {
   return cpp::StripProto(file.name());
 }
 
-std::string Namespace(const google::protobuf::FileDescriptor& file) {
+std::string Namespace(const pb::FileDescriptor& file) {
   return absl::StrReplaceAll(file.package(), {{".", "::"}});
 }
 
-std::string MessageName(const google::protobuf::Descriptor& message) {
+std::string MessageName(const pb::Descriptor& message) {
   return cpp::QualifiedClassName(&message);
 }
 
-std::string ServiceName(const google::protobuf::ServiceDescriptor& service) {
-  return Escaped(service.name(), IsTaken(service.name()));
-}
-
-std::string MethodName(const google::protobuf::MethodDescriptor& method) {
+Names::Names(const pb::FileDescriptor& file) {
+  NameServices(file);
   // A method named like its service keeps its name: it is a member of the classes within, and collides with nothing.
-  return Escaped(method.name(), IsTaken(method.name()));
+  for (const pb::ServiceDescriptor* service : ServicesOf(file)) {
+    NameAll<pb::MethodDescriptor>(MethodsOf(*service), IsTaken, methods_);
+  }
 }
 
-bool IsKeyword(absl::string_view identifier) {
-  return Contains(kKeywords, identifier);
+void Names::NameServices(const pb::FileDescriptor& file) {
+  if (!named_.insert(&file).second) return;
+  std::set<std::string> taken = NamesBesideServices(file);
+  // A program may include what is generated for this file and for those that it imports.
+  for (const pb::FileDescriptor* imported : WithImports(file)) {
+    if (imported == &file || imported->package() != file.package()) continue;
+    NameServices(*imported);
+    for (const pb::ServiceDescriptor* service : ServicesOf(*imported)) taken.insert(Of(*service));
+  }
+  const auto is_taken = [&](absl::string_view name) {
+    return IsTaken(name) || IsOfLibrary(file, name) || taken.contains(std::string(name));
+  };
+  NameAll<pb::ServiceDescriptor>(ServicesOf(file), is_taken, services_);
 }
 
 }  // namespace nearcall::plugin

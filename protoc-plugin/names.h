@@ -1,13 +1,12 @@
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 
-#include "absl/strings/string_view.h"
 #include "google/protobuf/descriptor.h"
 
-// The C++ names of what stands in a `.proto`. A name of ours (of a service, of a method) that means something else in
-// C++ or in the generated class gets a `_` behind it; on the wire everything keeps the name of the `.proto`. For
-// messages and namespaces protobuf's own generator decides.
+// The C++ names of what stands in a `.proto`. For messages and namespaces protobuf's own generator decides.
 namespace nearcall::plugin {
 
 // "dir/echo" of "dir/echo.proto".
@@ -19,13 +18,25 @@ std::string Namespace(const google::protobuf::FileDescriptor& file);
 // "::demo::v1::Outer_Inner"
 std::string MessageName(const google::protobuf::Descriptor& message);
 
-// "Echo", "delete_"
-std::string ServiceName(const google::protobuf::ServiceDescriptor& service);
+// The names that are ours, of the services of a file and of their methods: "Echo", "delete_". One that means something
+// else, or that something else has in the same place, gets `_` behind it until it is free; who can keep his name does,
+// whatever the order. On the wire everything keeps the name of the `.proto`. Refers to the file, which outlives it.
+class Names {
+ public:
+  explicit Names(const google::protobuf::FileDescriptor& file);
 
-// "Say", "delete_"; the same in each class of the service.
-std::string MethodName(const google::protobuf::MethodDescriptor& method);
+  const std::string& Of(const google::protobuf::ServiceDescriptor& service) const { return services_.at(&service); }
 
-// Of C++20. protobuf renames a message that has one of the older ones, but no other message and no namespace.
-bool IsKeyword(absl::string_view identifier);
+  // The same in each class of the service.
+  const std::string& Of(const google::protobuf::MethodDescriptor& method) const { return methods_.at(&method); }
+
+ private:
+  // And those of the files of its package that `file` imports.
+  void NameServices(const google::protobuf::FileDescriptor& file);
+
+  std::set<const google::protobuf::FileDescriptor*> named_;
+  std::map<const google::protobuf::ServiceDescriptor*, std::string> services_;
+  std::map<const google::protobuf::MethodDescriptor*, std::string> methods_;
+};
 
 }  // namespace nearcall::plugin

@@ -7,7 +7,8 @@
 
 namespace nearcall::plugin {
 
-// Why nothing can be generated from `file`, one "file:line: message" each, in the order of the file; empty if it can.
+// Why nothing can be generated from `file`, one "file:line: message" each, in the order of the file, then of its
+// imports; empty if it can.
 std::vector<std::string> ProblemsOf(const google::protobuf::FileDescriptor& file);
 
 }  // namespace nearcall::plugin

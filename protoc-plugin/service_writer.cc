@@ -1,11 +1,9 @@
 #include "service_writer.h"
 
-#include <cstdint>
-
 #include "absl/strings/str_cat.h"
 #include "comments.h"
+#include "method_options.h"
 #include "names.h"
-#include "nearcall/options.pb.h"
 #include "template.h"
 
 namespace nearcall::plugin {
@@ -221,87 +219,74 @@ constexpr ClassTemplate kClasses[] = {
     {kServiceClass, "Service", kServiceDoc, kServiceMethod, "RunUnary"},
     {kServiceClass, "AsyncService", kAsyncServiceDoc, kAsyncServiceMethod, "RunAsyncUnary"}};
 
-const char* PriorityName(MethodPriority priority) {
-  switch (priority) {
-    case LOW:
-      return "kLow";
-    case NORMAL:
-      return "kNormal";
-    case HIGH:
-      return "kHigh";
-    case URGENT:
-      return "kUrgent";
-  }
-  return "kNormal";
-}
-
-Values MethodValues(const pb::MethodDescriptor& method) {
-  const pb::MethodOptions& options = method.options();
-  const int64_t timeout_ns = int64_t{options.GetExtension(timeout_ms)} * 1'000'000;
+Values MethodValues(const pb::MethodDescriptor& method, const Names& names) {
+  const MethodOptions options = OptionsOf(method);
   return {{"comment", CommentOf(method)},
-          {"Service", ServiceName(*method.service())},
-          {"Method", MethodName(method)},
+          {"Service", names.Of(*method.service())},
+          {"Method", names.Of(method)},
           {"Request", MessageName(*method.input_type())},
           {"Reply", MessageName(*method.output_type())},
           {"path", absl::StrCat(method.service()->full_name(), "/", method.name())},
-          {"priority", PriorityName(options.GetExtension(priority))},
-          {"timeout_ns", absl::StrCat(timeout_ns)},
-          {"may_block", options.GetExtension(may_block) ? "true" : "false"}};
+          {"priority", options.priority},
+          {"timeout_ns", absl::StrCat(options.timeout_ns)},
+          {"may_block", options.may_block ? "true" : "false"}};
 }
 
 // `text` for each method of `service`, with `between` in between. `more`: values beside those of the method.
-std::string ForEachMethod(const pb::ServiceDescriptor& service, const char* text, const char* between,
-                          const Values& more = {}) {
+std::string ForEachMethod(const pb::ServiceDescriptor& service, const Names& names, const char* text,
+                          const char* between, const Values& more = {}) {
   std::string all;
   for (int i = 0; i < service.method_count(); ++i) {
-    Values values = MethodValues(*service.method(i));
+    Values values = MethodValues(*service.method(i), names);
     values.insert(more.begin(), more.end());
     absl::StrAppend(&all, i == 0 ? "" : between, Fill(text, values));
   }
   return all;
 }
 
-std::string ClassesOf(const pb::ServiceDescriptor& service) {
+std::string ClassesOf(const pb::ServiceDescriptor& service, const Names& names) {
   std::string classes;
   for (const ClassTemplate& one : kClasses) {
-    absl::StrAppend(
-        &classes, classes.empty() ? "" : "\n",
-        Fill(one.text,
-             {{"doc", Fill(one.doc, {})}, {"Class", one.name}, {"methods", ForEachMethod(service, one.method, "\n")}}));
+    absl::StrAppend(&classes, classes.empty() ? "" : "\n",
+                    Fill(one.text, {{"doc", Fill(one.doc, {})},
+                                    {"Class", one.name},
+                                    {"methods", ForEachMethod(service, names, one.method, "\n")}}));
   }
   return classes;
 }
 
-std::string ServiceInHeader(const pb::ServiceDescriptor& service) {
+std::string ServiceInHeader(const pb::ServiceDescriptor& service, const Names& names) {
   return Fill(kService, {{"comment", CommentOf(service)},
-                         {"Service", ServiceName(service)},
+                         {"Service", names.Of(service)},
                          {"full_name", service.full_name()},
-                         {"classes", ClassesOf(service)},
-                         {"method_infos", ForEachMethod(service, kMethodInfo, "")}});
+                         {"classes", ClassesOf(service, names)},
+                         {"method_infos", ForEachMethod(service, names, kMethodInfo, "")}});
 }
 
-std::string ServiceInfoOf(const pb::ServiceDescriptor& service, const ClassTemplate& one) {
+std::string ServiceInfoOf(const pb::ServiceDescriptor& service, const Names& names, const ClassTemplate& one) {
   const bool any = service.method_count() > 0;
-  const std::string rows = ForEachMethod(service, kMethodTableRow, "", {{"Class", one.name}, {"run", one.run}});
-  return Fill(kServiceInfo, {{"Service", ServiceName(service)},
+  const std::string rows = ForEachMethod(service, names, kMethodTableRow, "", {{"Class", one.name}, {"run", one.run}});
+  return Fill(kServiceInfo, {{"Service", names.Of(service)},
                              {"Class", one.name},
                              {"method_table", any ? Fill(kMethodTable, {{"rows", rows}}) : ""},
                              {"table", any ? "kTable" : "{}"}});
 }
 
-std::string ServiceInSource(const pb::ServiceDescriptor& service) {
+std::string ServiceInSource(const pb::ServiceDescriptor& service, const Names& names) {
   std::string infos;
   for (const ClassTemplate& one : kClasses) {
-    if (one.run != nullptr) absl::StrAppend(&infos, infos.empty() ? "" : "\n", ServiceInfoOf(service, one));
+    if (one.run != nullptr) absl::StrAppend(&infos, infos.empty() ? "" : "\n", ServiceInfoOf(service, names, one));
   }
-  return Fill(kServiceSource, {{"methods", ForEachMethod(service, kMethodSource, "\n")}, {"service_infos", infos}});
+  return Fill(kServiceSource,
+              {{"methods", ForEachMethod(service, names, kMethodSource, "\n")}, {"service_infos", infos}});
 }
 
 std::string FileText(const pb::FileDescriptor& file, const char* text,
-                     std::string (*write)(const pb::ServiceDescriptor&)) {
+                     std::string (*write)(const pb::ServiceDescriptor&, const Names&)) {
+  const Names names(file);
   std::string services;
   for (int i = 0; i < file.service_count(); ++i) {
-    absl::StrAppend(&services, i == 0 ? "" : "\n", write(*file.service(i)));
+    absl::StrAppend(&services, i == 0 ? "" : "\n", write(*file.service(i), names));
   }
   const std::string name = Namespace(file);
   const std::string body = name.empty() ? services : Fill(kNamespace, {{"namespace", name}, {"services", services}});

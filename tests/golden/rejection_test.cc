@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "protoc.h"
+#include "support/temporary_directory.h"
 
 namespace nearcall::testing {
 namespace {
@@ -42,9 +43,9 @@ INSTANTIATE_TEST_SUITE_P(Bad, RejectionTest, ::testing::ValuesIn(BadProtos()), [
 });
 
 TEST(RejectionTest, OneBadFileKeepsTheOthersFromBeingWritten) {
-  const ProtocRun run = RunProtoc(kBad, {"imported_elsewhere.proto", "global_namespace.proto", "streaming.proto"});
+  const ProtocRun run = RunProtoc(kBad, {"imported_elsewhere.proto", "keyword_package.proto", "streaming.proto"});
   EXPECT_FALSE(run.ok);
-  EXPECT_THAT(run.errors, HasSubstr("global_namespace.proto:2: "));
+  EXPECT_THAT(run.errors, HasSubstr("keyword_package.proto:3: "));
   EXPECT_THAT(run.errors, HasSubstr("\nstreaming.proto:6: "));
   EXPECT_THAT(run.files, IsEmpty());
 }
@@ -59,6 +60,29 @@ TEST(RejectionTest, AFileNameThatCannotBeIncludedIsNamed) {
   EXPECT_FALSE(run.ok);
   EXPECT_THAT(run.errors, HasSubstr("a\\\"b.proto: the name of this file cannot stand in an #include"));
   EXPECT_THAT(run.files, IsEmpty());
+}
+
+// A compiler warns of a name that turns the direction of text, or that is no text.
+TEST(RejectionTest, AFileNameThatLooksLikeAnotherIsNamed) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory / "a\xe2\x80\xae.proto") << "syntax = \"proto3\";\n";
+  const ProtocRun run = RunProtoc(directory.path(), {"a\xe2\x80\xae.proto"});
+  EXPECT_FALSE(run.ok);
+  EXPECT_THAT(run.errors, HasSubstr("a\\xe2\\x80\\xae.proto: the name of this file cannot stand in an #include"));
+  EXPECT_THAT(run.files, IsEmpty());
+}
+
+TEST(RejectionTest, WhatTwoFilesImportIsSaidOnce) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory / "bad.proto") << "syntax = \"proto3\";\nmessage Q { string requires = 1; }\n";
+  for (const char* name : {"a", "b"}) {
+    std::ofstream(directory / absl::StrCat(name, ".proto"))
+        << "syntax = \"proto3\";\nimport \"bad.proto\";\nservice " << name << " { rpc Go(Q) returns (Q); }\n";
+  }
+  const ProtocRun run = RunProtoc(directory.path(), {"a.proto", "b.proto"});
+  EXPECT_EQ(run.errors,
+            "--nearcall_out: bad.proto:2: field Q.requires cannot be used from C++: \"requires\" is a keyword, and "
+            "protobuf does not rename it\n");
 }
 
 TEST(RejectionTest, AnUnknownOptionIsNamed) {

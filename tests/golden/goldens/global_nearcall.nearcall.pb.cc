@@ -43,4 +43,44 @@ const ::nearcall::internal::ServiceInfo& Prober::AsyncService::GetServiceInfo() 
   return kInfo;
 }
 
+::absl::StatusOr<::nearcall::Probe> Channel_::Stub::Server(
+    const ::nearcall::Probe& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BlockingUnary<::nearcall::Probe, ::nearcall::Probe>(
+      *channel_, Methods::Server, request, options);
+}
+
+void Channel_::AsyncStub::Server(
+    const ::nearcall::Probe& request, ::nearcall::Callback<::nearcall::Probe> callback, const ::nearcall::CallOptions& options) const {
+  ::nearcall::internal::AsyncUnary<::nearcall::Probe, ::nearcall::Probe>(
+      *channel_, Methods::Server, request, ::std::move(callback), options);
+}
+
+::absl::Status Channel_::Service::Server(
+    ::nearcall::ServerContext& /*context*/, const ::nearcall::Probe& /*request*/, ::nearcall::Probe& /*reply*/) {
+  return ::nearcall::internal::Unimplemented(Methods::Server);
+}
+
+void Channel_::AsyncService::Server(
+    ::nearcall::ServerContext& /*context*/, const ::nearcall::Probe& /*request*/, ::nearcall::Probe& /*reply*/, ::nearcall::Done done) {
+  ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Server));
+}
+
+const ::nearcall::internal::ServiceInfo& Channel_::Service::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Server,
+       &::nearcall::internal::RunUnary<Service, ::nearcall::Probe, ::nearcall::Probe, &Service::Server>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Channel_::AsyncService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Server,
+       &::nearcall::internal::RunAsyncUnary<AsyncService, ::nearcall::Probe, ::nearcall::Probe, &AsyncService::Server>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 }  // namespace nearcall

@@ -79,4 +79,71 @@ class Prober final {
   };
 };
 
+class Channel_ final {
+ public:
+  static constexpr char kFullName[] = "nearcall.Channel";
+
+  // Calls the service and waits for its answer. Copyable, thread-safe, keeps the channel alive. The second form of a
+  // method fills in `*reply`, which may be used again: no allocation when it is warm.
+  class Stub final {
+   public:
+    explicit Stub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::absl::StatusOr<::nearcall::Probe> Server(
+        const ::nearcall::Probe& request, const ::nearcall::CallOptions& options = {}) const;
+    ::absl::Status Server(
+        const ::nearcall::Probe& request, ::std::same_as<::nearcall::Probe> auto* reply,
+        const ::nearcall::CallOptions& options = {}) const {
+      return channel_->BlockingCall(Methods::Server, request, *reply, options);
+    }
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service and does not wait: `callback` hears how the call has ended, once, on another thread (see
+  // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
+  // alive; the end of the channel ends its calls.
+  class AsyncStub final {
+   public:
+    explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    void Server(
+        const ::nearcall::Probe& request, ::nearcall::Callback<::nearcall::Probe> callback,
+        const ::nearcall::CallOptions& options = {}) const;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
+  // at once, each on its own thread.
+  class Service : public ::nearcall::Service {
+   public:
+    virtual ::absl::Status Server(
+        ::nearcall::ServerContext& context, const ::nearcall::Probe& request, ::nearcall::Probe& reply);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it without holding a thread for each call, derive from this and override its methods; the others answer
+  // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
+  // request and reply live until then. Dropping `done` answers INTERNAL.
+  class AsyncService : public ::nearcall::Service {
+   public:
+    virtual void Server(
+        ::nearcall::ServerContext& context, const ::nearcall::Probe& request, ::nearcall::Probe& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+ private:
+  // What both sides know of each method.
+  struct Methods {
+    static constexpr ::nearcall::internal::MethodInfo Server = ::nearcall::internal::MakeMethod(
+        "nearcall.Channel/Server", ::nearcall::internal::MethodKind::kUnary,
+        ::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/false);
+  };
+};
+
 }  // namespace nearcall

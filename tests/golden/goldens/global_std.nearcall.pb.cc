@@ -43,4 +43,44 @@ const ::nearcall::internal::ServiceInfo& NearcallService::AsyncService::GetServi
   return kInfo;
 }
 
+::absl::StatusOr<::std::NearcallMessage> string_::Stub::vector(
+    const ::std::NearcallMessage& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BlockingUnary<::std::NearcallMessage, ::std::NearcallMessage>(
+      *channel_, Methods::vector, request, options);
+}
+
+void string_::AsyncStub::vector(
+    const ::std::NearcallMessage& request, ::nearcall::Callback<::std::NearcallMessage> callback, const ::nearcall::CallOptions& options) const {
+  ::nearcall::internal::AsyncUnary<::std::NearcallMessage, ::std::NearcallMessage>(
+      *channel_, Methods::vector, request, ::std::move(callback), options);
+}
+
+::absl::Status string_::Service::vector(
+    ::nearcall::ServerContext& /*context*/, const ::std::NearcallMessage& /*request*/, ::std::NearcallMessage& /*reply*/) {
+  return ::nearcall::internal::Unimplemented(Methods::vector);
+}
+
+void string_::AsyncService::vector(
+    ::nearcall::ServerContext& /*context*/, const ::std::NearcallMessage& /*request*/, ::std::NearcallMessage& /*reply*/, ::nearcall::Done done) {
+  ::std::move(done)(::nearcall::internal::Unimplemented(Methods::vector));
+}
+
+const ::nearcall::internal::ServiceInfo& string_::Service::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::vector,
+       &::nearcall::internal::RunUnary<Service, ::std::NearcallMessage, ::std::NearcallMessage, &Service::vector>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& string_::AsyncService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::vector,
+       &::nearcall::internal::RunAsyncUnary<AsyncService, ::std::NearcallMessage, ::std::NearcallMessage, &AsyncService::vector>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 }  // namespace std

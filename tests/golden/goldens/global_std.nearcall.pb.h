@@ -79,4 +79,71 @@ class NearcallService final {
   };
 };
 
+class string_ final {
+ public:
+  static constexpr char kFullName[] = "std.string";
+
+  // Calls the service and waits for its answer. Copyable, thread-safe, keeps the channel alive. The second form of a
+  // method fills in `*reply`, which may be used again: no allocation when it is warm.
+  class Stub final {
+   public:
+    explicit Stub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::absl::StatusOr<::std::NearcallMessage> vector(
+        const ::std::NearcallMessage& request, const ::nearcall::CallOptions& options = {}) const;
+    ::absl::Status vector(
+        const ::std::NearcallMessage& request, ::std::same_as<::std::NearcallMessage> auto* reply,
+        const ::nearcall::CallOptions& options = {}) const {
+      return channel_->BlockingCall(Methods::vector, request, *reply, options);
+    }
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service and does not wait: `callback` hears how the call has ended, once, on another thread (see
+  // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
+  // alive; the end of the channel ends its calls.
+  class AsyncStub final {
+   public:
+    explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    void vector(
+        const ::std::NearcallMessage& request, ::nearcall::Callback<::std::NearcallMessage> callback,
+        const ::nearcall::CallOptions& options = {}) const;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
+  // at once, each on its own thread.
+  class Service : public ::nearcall::Service {
+   public:
+    virtual ::absl::Status vector(
+        ::nearcall::ServerContext& context, const ::std::NearcallMessage& request, ::std::NearcallMessage& reply);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it without holding a thread for each call, derive from this and override its methods; the others answer
+  // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
+  // request and reply live until then. Dropping `done` answers INTERNAL.
+  class AsyncService : public ::nearcall::Service {
+   public:
+    virtual void vector(
+        ::nearcall::ServerContext& context, const ::std::NearcallMessage& request, ::std::NearcallMessage& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+ private:
+  // What both sides know of each method.
+  struct Methods {
+    static constexpr ::nearcall::internal::MethodInfo vector = ::nearcall::internal::MakeMethod(
+        "std.string/vector", ::nearcall::internal::MethodKind::kUnary,
+        ::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/false);
+  };
+};
+
 }  // namespace std

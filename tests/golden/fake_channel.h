@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "echo.pb.h"
+#include "nearcall/nearcall.h"
+
+namespace nearcall::testing {
+
+class FakeOutcome final : public internal::Outcome {
+ public:
+  FakeOutcome(absl::Status status, std::string text) : status_(std::move(status)), text_(std::move(text)) {}
+
+  absl::Status Take(google::protobuf::MessageLite& reply) override {
+    if (auto* text_reply = dynamic_cast<demo::Reply*>(&reply)) text_reply->set_text(text_);
+    return status_;
+  }
+
+ private:
+  const absl::Status status_;
+  const std::string text_;
+};
+
+// Remembers the last call and answers with `status`, and with `text` in a demo::Reply.
+class FakeChannel : public Channel {
+ public:
+  std::string transport() const override { return "fake"; }
+  std::string DebugString() const override { return "fake"; }
+
+  absl::Status BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                            google::protobuf::MessageLite& reply, const CallOptions& options) override {
+    info = &method;
+    sent = request.SerializeAsString();
+    answered = &reply;
+    timeout = options.timeout;
+    if (auto* text_reply = dynamic_cast<demo::Reply*>(&reply)) text_reply->set_text(text);
+    return status;
+  }
+
+  void StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                 const CallOptions& options, internal::OnOutcome done) override {
+    info = &method;
+    sent = request.SerializeAsString();
+    timeout = options.timeout;
+    FakeOutcome outcome(status, text);
+    std::move(done)(outcome);
+  }
+
+  absl::Status status;
+  std::string text;
+  const internal::MethodInfo* info = nullptr;
+  std::string sent;
+  const google::protobuf::MessageLite* answered = nullptr;
+  std::optional<absl::Duration> timeout;
+};
+
+}  // namespace nearcall::testing
