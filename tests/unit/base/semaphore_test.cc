@@ -118,6 +118,23 @@ TEST_F(SemaphoreTest, WhoWasWokenLeavesNoCount) {
   EXPECT_FALSE(semaphore_.Wait(0));
 }
 
+// libc's semaphore has there how many wait, and which kind of futex it is.
+TEST_F(SemaphoreTest, WhatStandsBesideItsWordIsNotLookedAt) {
+  struct {
+    std::atomic<uint32_t> word;
+    std::atomic<uint32_t> beside[15];
+  } page{};
+  for (const uint32_t kind : {0u, 0x80u, 0x81u, 0x86u, 0x87u, 0x7f00u, 0xffffffffu}) {
+    for (std::atomic<uint32_t>& word : page.beside) word = kind;
+    Semaphore semaphore(page.word);
+    semaphore.Post();
+    EXPECT_TRUE(semaphore.Wait(kNever));
+    const SteadyNs until = NowNs() + kMs;
+    EXPECT_FALSE(semaphore.Wait(until));
+    EXPECT_GE(NowNs(), until) << kind;
+  }
+}
+
 // The first in the kernel's line may be of the peer's making.
 TEST_F(SemaphoreTest, APostToAllWakesAllSleepers) {
   std::vector<std::jthread> sleepers;
