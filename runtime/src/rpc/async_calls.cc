@@ -60,7 +60,10 @@ AsyncCalls::Started AsyncCalls::Start(const std::shared_ptr<AsyncCall>& call) {
 }
 
 AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& call) {
-  if (!EnsureThread()) return Started::kNoThread;
+  if (absl::Status thread = EnsureThread(); !thread.ok()) {
+    if (call->failure.ok()) call->EndUnsent(std::move(thread));
+    return Started::kNoThread;
+  }
   call->completions = &queue_;
   if (!call->failure.ok()) {
     Adopt(call);
@@ -209,12 +212,13 @@ bool AsyncCalls::finished() {
   return !running_;
 }
 
-bool AsyncCalls::EnsureThread() {
-  if (running_) return true;
+absl::Status AsyncCalls::EnsureThread() {
+  if (running_) return absl::OkStatus();
   if (thread_.joinable()) thread_.Join();
   const size_t stack = base::Thread::StackFor(options_.callback_stack_size);
-  running_ = thread_.Start("nearcall-calls", stack, [self = shared_from_this()] { self->ThreadMain(); }).ok();
-  return running_;
+  absl::Status started = thread_.Start("nearcall-calls", stack, [self = shared_from_this()] { self->ThreadMain(); });
+  running_ = started.ok();
+  return started;
 }
 
 bool AsyncCalls::OnItsThread() {

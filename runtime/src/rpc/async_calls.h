@@ -88,7 +88,7 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   void CancelLocked(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   AsyncCall* FirstWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool RetiredLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool EnsureThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status EnsureThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   base::Thread TakeThread();
   bool OnItsThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Wake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

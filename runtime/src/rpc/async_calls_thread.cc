@@ -40,7 +40,7 @@ void AsyncCalls::ThreadMain() {
         base::MutexLock lock(mutex_);
         running_ = false;
         if (thread_.IsCurrent()) thread_.Detach();
-        replaced = EnsureThread();
+        replaced = EnsureThread().ok();
       }
       if (!replaced) absl::SleepFor(absl::Milliseconds(1));
     }

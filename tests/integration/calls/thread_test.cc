@@ -1,7 +1,10 @@
 // The runtime's threads beside the program's: signals, stacks, and threads that are cancelled or end in the middle.
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -140,6 +143,33 @@ TEST_F(ThreadTest, StacksOutOfRangeAreRefused) {
     EXPECT_THAT(ServerBuilder({.handler_stack_size = size}).Listen(Address("other")).Start().status(),
                 FailsWith(StatusCode::kInvalidArgument, "handler_stack_size"));
   }
+}
+
+// Each handler's thread takes all of its stack then.
+TEST_F(ThreadTest, UnderMlockallTheLimitOfLockedMemoryIsNamed) {
+  if (::geteuid() != 0)
+    GTEST_SKIP() << "NOT TESTED: only root can become another user, and is not subject to the limit";
+  if (testing::kSanitizers) GTEST_SKIP() << "NOT TESTED: a sanitizer's memory cannot be locked";
+  ASSERT_EQ(::chmod(directory().c_str(), 0777), 0);
+  Child child([this](Link&) {
+    const rlimit limit = {.rlim_cur = 6 << 20, .rlim_max = 6 << 20};
+    EXPECT_EQ(::setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    BecomeStranger();
+    EXPECT_EQ(::mlockall(MCL_FUTURE), 0);
+    const std::string address = Address(directory() + "/locked");
+    EXPECT_THAT(ServerBuilder({.handler_stack_size = size_t{48} << 20}).Listen(address).Start().status(),
+                FailsWith(StatusCode::kResourceExhausted, "RLIMIT_MEMLOCK"));
+    const auto server = StartServer({.handler_stack_size = size_t{64} << 10}, address);
+    const auto channel = Connect({.callback_stack_size = size_t{48} << 20}, address);
+    EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob(""), {.timeout = kLong}).ok());
+    Counter ended;
+    Echo::AsyncStub(channel).Say(MakeBlob(""), [&](const absl::StatusOr<Blob>& reply) {
+      EXPECT_THAT(reply.status(), FailsWith(StatusCode::kResourceExhausted, "RLIMIT_MEMLOCK"));
+      ended.Add();
+    });
+    ended.WaitFor(1);
+  });
+  EXPECT_EQ(child.Join(), 0);
 }
 
 // --- pthread_exit ---
