@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 
 #include <functional>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "fake_transport.h"
 #include "process.h"
+#include "support/refused_call.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/directory.h"
@@ -19,6 +21,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+constexpr uint32_t kSoPeerPidfd = 77;
 
 base::Fd ConnectedTo(const std::string& path) {
   base::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
@@ -93,6 +97,20 @@ TEST_F(ListeningProcessTest, AClientDoesNotWaitForAChildThatKnowsNothing) {
   EXPECT_LT(base::NowNs() - start, kSoon);
   EXPECT_TRUE(absl::IsUnavailable(error)) << error;
   EXPECT_THAT(error.message(), HasSubstr("the process that did is dead"));
+}
+
+// Linux 6.5 to 6.15 have no pidfd for a process that is dead and gone.
+TEST_F(ListeningProcessTest, NorWhereTheKernelOnlySaysThatItIsGone) {
+  StartServer(Sleep);
+  server_->Kill();
+  Child client([] {
+    nearcall::testing::RefuseSystemCalls(
+        {.number = SYS_getsockopt, .argument = 2, .mask = 0xffffffff, .value = kSoPeerPidfd}, ESRCH);
+    return absl::IsUnavailable(Connect(Parse("echo"), Client()).status()) ? 0 : 1;
+  });
+  const base::SteadyNs start = base::NowNs();
+  EXPECT_EQ(client.Wait(), 0);
+  EXPECT_LT(base::NowNs() - start, kSoon);
 }
 
 TEST_F(ListeningProcessTest, NorOneThatWaitsWhenTheServerDies) {

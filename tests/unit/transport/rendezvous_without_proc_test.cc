@@ -53,6 +53,8 @@ constexpr int kNoNamespaces = 77;
 constexpr nearcall::testing::SystemCalls kUnshareFs{
     .number = SYS_unshare, .argument = 0, .mask = ~0u, .value = CLONE_FS};
 
+constexpr nearcall::testing::SystemCalls kFchmodat2{.number = 452, .argument = 0, .mask = 0, .value = 0};
+
 class WithoutProcTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -82,8 +84,10 @@ TEST_F(WithoutProcTest, ServersAndClientsMeet) {
   EXPECT_EQ(names_.Entries().size(), 0u);
 }
 
+// On a kernel that cannot change modes by a descriptor, too.
 TEST_F(WithoutProcTest, TheSocketHasItsModeWhateverTheUmask) {
   ExpectInChild([this] {
+    nearcall::testing::RefuseSystemCalls(kFchmodat2, ENOSYS);
     ::umask(0777);
     const auto listener = Listener::Bind(Parse(names_ / "path"));
     struct stat status {};
