@@ -9,9 +9,12 @@ namespace nearcall {
 
 enum class LogSeverity : uint8_t { kInfo, kWarning, kError };
 
-// Takes the few lines that the runtime logs: a violation by a peer, a limit reached, a server's start and end. One
-// line, no newline at its end, rate-limited. Called from any thread, never under a lock of the runtime; must be
-// thread-safe and must not throw. An empty sink means standard error.
+// Takes the few lines that the runtime logs: a violation by a peer, a limit reached. One
+// line, no newline at its end; ten a second for each kind and each user who can cause them. Called by a thread of its
+// server or channel that does nothing else, one line after the other, so it may block and may call back: meanwhile up
+// to 128 lines wait, further ones are left out, and the next one says how many. Must not throw. The end of the server
+// or channel waits a second for the last lines, and for a line that the sink is just given as long as that takes; from
+// within the sink it waits for nothing. An empty sink means standard error, which never holds up anybody.
 using LogSink = std::function<void(LogSeverity severity, absl::string_view line)>;
 
 }  // namespace nearcall

@@ -77,7 +77,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // Shutdown(ZeroDuration()) and Wait(). Not called from a handler: where exit(3) does so, the server hangs up, is left
-  // in memory, and the log says so.
+  // in memory, and the log says so. Waits for handlers and Dones, for stop callbacks, and for the line that a log sink is just given.
   virtual ~Server() = default;
 
   // Serves one connected SOCK_SEQPACKET socket, such as one end of a socketpair(2) whose other end a child process

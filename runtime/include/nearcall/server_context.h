@@ -36,7 +36,8 @@ class ServerContext {
   // Cheap enough for an inner loop. (A server that shuts down cancels what still runs after its grace period.)
   virtual bool IsCancelled() const = 0;
 
-  // The same as an event. Creating it costs more than IsCancelled().
+  // The same as an event, a moment later. Creating it costs more than IsCancelled(). Stop callbacks run on a thread of
+  // the server's that does nothing else, one after the other; one that takes longer than 10 ms holds up no other.
   virtual std::stop_token stop_token() = 0;
 
   // What the client sent (CallOptions::metadata).

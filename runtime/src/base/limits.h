@@ -131,8 +131,27 @@ inline constexpr int64_t kStuckHandlerNs = 50'000;
 inline constexpr int64_t kReconnectMinNs = 1'000'000;
 inline constexpr int64_t kReconnectMaxNs = 1'000'000'000;
 
+// --- the user's code ---
+
+// A stop callback that has run for so long no longer holds up the others: longer than any that only sets a flag and
+// wakes somebody, on a busy machine too; short against what a caller notices.
+inline constexpr int64_t kStuckUserCodeNs = 10'000'000;
+
 // --- log ---
 
+// Lines of one kind that one user may cause in a second.
 inline constexpr uint32_t kMaxLogLinesPerSecond = 10;
+
+// Kinds of lines, times users, whose lines are counted at a time; beyond them all others together count as one.
+inline constexpr size_t kMaxLogTopics = 64;
+
+// Lines that wait for a sink that is slow, or stuck; beyond them lines are left out.
+inline constexpr size_t kMaxQueuedLogLines = 128;
+
+// How long the end of a server or channel waits until its last lines have gone.
+inline constexpr int64_t kLogFlushNs = 1'000'000'000;
+
+// A longer line is cut: what a pipe takes in one piece (PIPE_BUF), so that lines of several processes do not mix.
+inline constexpr size_t kMaxLogLineSize = size_t{4} << 10;
 
 }  // namespace nearcall::base

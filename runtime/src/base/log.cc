@@ -1,40 +1,45 @@
 #include "base/log.h"
 
-#include <cstdio>
+#include <new>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 
 namespace nearcall::base {
 
-namespace {
+Logger::Logger(LogSink sink) : queue_(std::make_shared<LogQueue>(std::move(sink))) {}
 
-void WriteToStderr(LogSeverity severity, absl::string_view line) {
-  static constexpr const char* kNames[] = {"info", "warning", "error"};
-  const std::string text = absl::StrCat("nearcall: ", kNames[static_cast<int>(severity)], ": ", line, "\n");
-  std::fwrite(text.data(), 1, text.size(), stderr);
+Logger::~Logger() {
+  Close();
 }
 
-}  // namespace
+void Logger::Log(const LogTopic& topic, LogSeverity severity, absl::string_view line, SteadyNs now) {
+  if (fork_guard_.InChild()) return;
+  std::optional<uint64_t> left_out;
+  {
+    MutexLock lock(mutex_);
+    left_out = rates_.TryTake(topic, now);
+  }
+  if (!left_out) return;
+  const uint64_t missing = *left_out + lost_.exchange(0, std::memory_order_relaxed);
+  try {
+    std::string text =
+        missing == 0 ? std::string(line) : absl::StrCat(line, " (", missing, " lines left out before this one)");
+    if (queue_->TryAdd(severity, std::move(text))) return;
+  } catch (const std::bad_alloc&) {
+  }
+  lost_.fetch_add(missing + 1, std::memory_order_relaxed);
+}
 
-void Logger::Log(LogSeverity severity, absl::string_view line, SteadyNs now) {
-  SteadyNs start = window_start_.load(std::memory_order_relaxed);
-  if (now - start >= 1'000'000'000 && window_start_.compare_exchange_strong(start, now, std::memory_order_relaxed)) {
-    lines_in_window_.store(0, std::memory_order_relaxed);
-  }
-  if (lines_in_window_.fetch_add(1, std::memory_order_relaxed) >= kMaxLogLinesPerSecond) {
-    suppressed_.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  const uint64_t suppressed = suppressed_.exchange(0, std::memory_order_relaxed);
-  const std::string text =
-      suppressed == 0 ? std::string(line) : absl::StrCat(line, " (", suppressed, " lines left out before this one)");
-  if (sink_) {
-    sink_(severity, text);
-  } else {
-    WriteToStderr(severity, text);
-  }
+void Logger::Flush() {
+  if (!fork_guard_.InChild()) queue_->Flush(AddNs(NowNs(), kLogFlushNs));
+}
+
+void Logger::Close() {
+  if (!fork_guard_.InChild()) queue_->Close();
 }
 
 }  // namespace nearcall::base

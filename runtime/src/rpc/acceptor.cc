@@ -93,7 +93,7 @@ bool Acceptor::AcceptOne(const Door& door) {
   }
   const absl::Status begun =
       base::OrNoMemory([&] { return Begin(std::move(socket), door.transports, absl::OkStatus()); });
-  if (!begun.ok()) core_.logger->Log(LogSeverity::kWarning, begun.message());
+  if (!begun.ok()) core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kWarning, begun.message());
   return true;
 }
 
@@ -281,7 +281,7 @@ void Acceptor::End(uint32_t id, transport::ServerHandshake::Progress progress) {
     on_connection_(half_open->handshake->Take());
   } else if (!absl::IsUnavailable(half_open->handshake->error())) {
     // One that has just gone again is no news: so does a starting server that looks whose names are alive.
-    core_.logger->Log(LogSeverity::kWarning,
+    core_.logger->Log({base::LogKind::kTurnedAway, half_open->handshake->peer_uid()}, LogSeverity::kWarning,
                       absl::StrCat("a client was turned away: ", half_open->handshake->error().message()));
   }
 }

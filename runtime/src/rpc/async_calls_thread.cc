@@ -103,11 +103,12 @@ void AsyncCalls::RunCallback(const std::shared_ptr<AsyncCall>& call) {
     try {
       call->RunCallback(spare);
     } catch (abi::__forced_unwind&) {
-      logger->Log(LogSeverity::kError, absl::StrCat("the callback of ", call->request().method().full_name,
-                                                    " has ended its thread (pthread_exit)"));
+      logger->Log(
+          {base::LogKind::kUserCode}, LogSeverity::kError,
+          absl::StrCat("the callback of ", call->request().method().full_name, " has ended its thread (pthread_exit)"));
       throw;
     } catch (...) {
-      logger->Log(LogSeverity::kError,
+      logger->Log({base::LogKind::kUserCode}, LogSeverity::kError,
                   absl::StrCat("the callback of ", call->request().method().full_name, " threw an exception"));
     }
   };

@@ -112,6 +112,7 @@ ChannelImpl::~ChannelImpl() {
     async.swap(async_);
   }
   for (const auto& calls : async) calls->Stop();
+  logger_->Close();
 }
 
 absl::Status ChannelImpl::ConnectFirst() {

@@ -225,7 +225,7 @@ void Poller::Add(const std::shared_ptr<session::ServerSession>& session) {
   const uint32_t id = session->id();
   // Before the leader can know it, and go to sleep: what is not watched yet cannot be asked to ring.
   if (absl::Status status = WatchConnection(*session); !status.ok()) {
-    core_.logger->Log(LogSeverity::kError, status.message());
+    core_.logger->Log({base::LogKind::kConnection, session->peer().uid}, LogSeverity::kError, status.message());
     session->HangUp();
   }
   bool wake;

@@ -35,6 +35,11 @@ constexpr char kDestroyedInHandler[] =
 ServerImpl::ServerImpl(ServerOptions options) : core_(std::move(options), PollerCount()) {}
 
 absl::Status ServerImpl::Start(std::vector<Door> doors) {
+  if (!core_.canceller->Start()) {
+    return absl::ResourceExhaustedError(
+        "cannot start a server: no thread can be made; look at RLIMIT_NPROC (ulimit -u) "
+        "and the control group's pids.max");
+  }
   core_.on_drained = [this] { OnDrained(); };
   core_.on_slot_given = [this] {
     for (const auto& poller : pollers_) poller->OnSlotGiven();
@@ -79,7 +84,7 @@ void ServerImpl::OnConnection(transport::Connection connection) {
   });
   if (!session.ok()) {
     acceptor_->Leave(uid);
-    core_.logger->Log(LogSeverity::kError, session.status().message());
+    core_.logger->Log({base::LogKind::kConnection, uid}, LogSeverity::kError, session.status().message());
     return;
   }
   poller->Add(*session);
@@ -109,10 +114,10 @@ void ServerImpl::Wait() {
   const base::CancelDisabled uncancelled;
   if (fork_guard_.InChild()) {
     // The parent's logger may have been in use at the fork.
-    base::Logger(core_.options.log_sink).Log(LogSeverity::kError, kWaitInChild);
+    base::Logger(core_.options.log_sink).Log({}, LogSeverity::kError, kWaitInChild);
     return;
   }
-  if (OnItsThread()) return core_.logger->Log(LogSeverity::kError, kWaitInHandler);
+  if (OnItsThread()) return core_.logger->Log({}, LogSeverity::kError, kWaitInHandler);
   base::MutexLock lock(mutex_);
   while (stage_ != Stage::kClosed) stage_changed_.Wait(mutex_);
 }
@@ -181,8 +186,9 @@ void ServerImpl::HangUpAll() {
 }
 
 void ServerImpl::Abandon() {
-  core_.logger->Log(LogSeverity::kError, kDestroyedInHandler);
+  core_.logger->Log({}, LogSeverity::kError, kDestroyedInHandler);
   BeginShutdown(absl::ZeroDuration());
+  core_.logger->Flush();  // the process may be about to end
 }
 
 ServerImpl::~ServerImpl() {

@@ -29,8 +29,8 @@ class ServerImpl final : public Server {
   explicit ServerImpl(ServerOptions options);
   ~ServerImpl() override;
 
-  // Whether the caller is a thread of this server: one that runs its handlers.
-  bool OnItsThread() const { return core_.threads.OnItsThread(); }
+  // Whether the caller is a thread of this server: one that runs its handlers, or their stop callbacks.
+  bool OnItsThread() const { return core_.threads.OnItsThread() || core_.canceller->IsCurrent(); }
 
   // The end of a server that cannot wait for its threads, since the caller is one of them: it hangs up. Nothing of it
   // may be destroyed.

@@ -144,7 +144,7 @@ void ServerCallImpl::RunHandler() {
     OnThreadExit();
     throw;
   } catch (...) {
-    core_.logger->Log(LogSeverity::kError, absl::StrCat("the handler of ", name, " threw an exception"));
+    LogFailure(LogSeverity::kError, absl::StrCat("the handler of ", name, " threw an exception"));
     if (!deferred_ && !answered_) Answer(HandlerFailed(name), ExecState::kExecuted, nullptr);
   }
 }
@@ -154,7 +154,7 @@ void ServerCallImpl::OnThreadExit() {
   const absl::Status status = base::OrNoMemory([this] {
     const std::string text =
         absl::StrCat("the handler of ", method_->method->info.full_name, " has ended its thread (pthread_exit)");
-    core_.logger->Log(LogSeverity::kError, text);
+    LogFailure(LogSeverity::kError, text);
     return absl::InternalError(text);
   });
   if (!deferred_ && !answered_) Answer(status, ExecState::kExecuted, nullptr);
@@ -239,6 +239,10 @@ void ServerCallImpl::Send(const absl::Status& status, ExecState exec_state, cons
   }
 }
 
+void ServerCallImpl::LogFailure(LogSeverity severity, absl::string_view line) const {
+  core_.logger->Log({base::LogKind::kUserCode, session_->peer().uid}, severity, line);
+}
+
 void ServerCallImpl::SendInstead(const absl::Status& status, ExecState exec_state) {
   initial_metadata_.Clear();
   trailing_metadata_.Clear();
@@ -255,26 +259,26 @@ bool ServerCallImpl::IsCancelled() const {
 }
 
 std::stop_token ServerCallImpl::stop_token() {
-  std::stop_source source(std::nostopstate);
+  std::shared_ptr<StopRequest> stop;
   {
     base::MutexLock lock(stop_mutex_);
-    if (stop_.has_value()) return stop_->get_token();
-    source = stop_.emplace();
+    if (stop_ != nullptr) return stop_->token();
+    stop = stop_ = std::make_shared<StopRequest>(core_.canceller);
+    // A cancel that came before there was somebody to tell.
+    if (cancelled_.load(std::memory_order_relaxed)) stop->MakeNow();
   }
   if (deadline_ != base::kNever) {
-    auto timer = transport::StartTimer(deadline_, [source]() mutable { source.request_stop(); });
+    auto timer = transport::StartTimer(deadline_, [stop] { stop->Post(); });
     // It cannot fail: the connection keeps the monitor alive.
     if (timer.ok()) stop_at_deadline_ = *std::move(timer);
   }
-  // A cancel that came before there was somebody to tell.
-  if (cancelled_.load(std::memory_order_acquire)) source.request_stop();
-  return source.get_token();
+  return stop->token();
 }
 
-std::stop_source ServerCallImpl::MarkCancelled() {
+void ServerCallImpl::MarkCancelled() {
   base::MutexLock lock(stop_mutex_);
   cancelled_.store(true, std::memory_order_release);
-  return stop_.value_or(std::stop_source(std::nostopstate));
+  if (stop_ != nullptr) stop_->Post();
 }
 
 }  // namespace nearcall::rpc

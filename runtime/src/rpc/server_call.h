@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <stop_token>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +15,7 @@
 #include "nearcall/exec_state.h"
 #include "nearcall/service.h"
 #include "rpc/server_core.h"
+#include "rpc/stop_request.h"
 #include "session/server_session.h"
 #include "transport/control.h"
 #include "wire/reassembler.h"
@@ -78,7 +78,7 @@ class ServerCallImpl final : public internal::ServerCall,
   absl::string_view transport() const override { return session_->transport().name(); }
 
   // session::ActiveCall
-  std::stop_source MarkCancelled() override;
+  void MarkCancelled() override;
 
  private:
   class Pending;
@@ -93,6 +93,7 @@ class ServerCallImpl final : public internal::ServerCall,
   void Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
             size_t reply_size);
   void SendInstead(const absl::Status& status, ExecState exec_state);
+  void LogFailure(LogSeverity severity, absl::string_view line) const;
 
   ServerCore& core_;
   std::shared_ptr<session::ServerSession> session_;
@@ -110,7 +111,7 @@ class ServerCallImpl final : public internal::ServerCall,
 
   std::atomic<bool> cancelled_{false};
   base::Mutex stop_mutex_;
-  std::optional<std::stop_source> stop_ ABSL_GUARDED_BY(stop_mutex_);
+  std::shared_ptr<StopRequest> stop_ ABSL_GUARDED_BY(stop_mutex_);  // once somebody has asked for the token
   std::unique_ptr<transport::Timer> stop_at_deadline_;
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/user_threads.h"
 #include "nearcall/server.h"
 #include "rpc/handler_slots.h"
 #include "rpc/latch.h"
@@ -25,8 +26,15 @@ struct ServerCore {
       : options(std::move(server_options)),
         logger(std::make_shared<base::Logger>(options.log_sink)),
         slots(options.max_handler_threads),
+        canceller(std::make_shared<base::UserThreads>("nearcall-cancel", options.max_handler_threads,
+                                                      options.handler_stack_size)),
         threads(options.max_handler_threads + kThreadsPerPoller * pollers,
                 base::Thread::StackFor(options.handler_stack_size)) {}
+  // When this returns none of the user's code is running, nor will be.
+  ~ServerCore() {
+    canceller->Join();
+    logger->Close();
+  }
 
   // A request has been accepted / its answer has been given.
   void CallBegins() { active_calls.fetch_add(1, std::memory_order_seq_cst); }
@@ -43,6 +51,8 @@ struct ServerCore {
   const std::shared_ptr<base::Logger> logger;
   ServiceTable services;
   HandlerSlots slots;
+  // Runs the stop callbacks of handlers.
+  const std::shared_ptr<base::UserThreads> canceller;
   ThreadPool threads;
   std::function<void()>
       on_drained;  // no call is active, or a client has gone, while draining; set before the first call

@@ -535,7 +535,7 @@ void ClientSession::Break(const absl::Status& violation) {
     violation_ = absl::InternalError(text);
   }
   broken_.store(true, std::memory_order_release);
-  logger_->Log(LogSeverity::kError, text);
+  logger_->Log({base::LogKind::kViolation, peer_.uid}, LogSeverity::kError, text);
   if (transport::ControlChannel* control = this->control()) control->HangUp();
   WakeReader();
 }

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
-#include "base/no_memory.h"
 
 namespace nearcall::session {
 
@@ -76,23 +74,17 @@ void ServerSession::RemoveCall(ActiveCall& call) {
 void ServerSession::OnControl(const transport::ControlMessage& message) {
   if (message.kind == transport::ControlMessage::Kind::kRing) return AskToBeLookedAt();
   if (message.kind != transport::ControlMessage::Kind::kCancel) return;
-  std::stop_source stop(std::nostopstate);
-  {
-    base::MutexLock lock(mutex_);
-    bool found = false;
-    calls_.ForEachUntil([&](ActiveCall& call) {
-      found = call.call_id() == message.call_id;
-      if (found) stop = call.MarkCancelled();
-      return found;
-    });
-    if (!found) {
-      // Its request may still stand in the transport. (Or it has been answered already; then this is forgotten in
-      // time.)
-      if (early_cancels_.size() == base::kMaxEarlyCancels) early_cancels_.pop_front();
-      early_cancels_.push_back(message.call_id);
-    }
-  }
-  stop.request_stop();
+  base::MutexLock lock(mutex_);
+  bool found = false;
+  calls_.ForEachUntil([&](ActiveCall& call) {
+    found = call.call_id() == message.call_id;
+    if (found) call.MarkCancelled();
+    return found;
+  });
+  if (found) return;
+  // Its request may still stand in the transport. (Or it has been answered already; then this is forgotten in time.)
+  if (early_cancels_.size() == base::kMaxEarlyCancels) early_cancels_.pop_front();
+  early_cancels_.push_back(message.call_id);
 }
 
 void ServerSession::OnPeerGone() {
@@ -112,7 +104,7 @@ void ServerSession::Break(const absl::Status& violation) {
     if (!violation_.empty()) return;
     violation_ = text;
   }
-  logger_->Log(LogSeverity::kError, text);
+  logger_->Log({base::LogKind::kViolation, peer_.uid}, LogSeverity::kError, text);
   HangUp();
 }
 
@@ -155,16 +147,11 @@ void ServerSession::Detach() {
 }
 
 void ServerSession::CancelAll() {
-  std::vector<std::stop_source> stops;
-  {
-    base::MutexLock lock(mutex_);
-    calls_.ForEachUntil([&](ActiveCall& call) {
-      base::UntilThereIsMemory([&] { stops.emplace_back(std::nostopstate); });
-      stops.back() = call.MarkCancelled();
-      return false;
-    });
-  }
-  for (std::stop_source& stop : stops) stop.request_stop();
+  base::MutexLock lock(mutex_);
+  calls_.ForEachUntil([](ActiveCall& call) {
+    call.MarkCancelled();
+    return false;
+  });
 }
 
 std::string ServerSession::DebugString() {

@@ -6,7 +6,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <stop_token>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -28,9 +27,9 @@ class ActiveCall : public base::ListNode<ActiveCall> {
   explicit ActiveCall(uint64_t call_id = 0) : call_id_(call_id) {}
   uint64_t call_id() const { return call_id_; }
 
-  // Nobody waits for the answer any more. Any thread, under the session's lock: must not block and not call the
-  // session. What is to be told of it is told by the session, without the lock: it may run the user's code.
-  virtual std::stop_source MarkCancelled() = 0;
+  // Nobody waits for the answer any more. Any thread, the monitor's too, under the session's lock: must not block, not
+  // call the session, not allocate, and run no code of the user's.
+  virtual void MarkCancelled() = 0;
 
  protected:
   ~ActiveCall() = default;

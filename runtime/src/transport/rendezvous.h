@@ -94,6 +94,7 @@ class ServerHandshake {
   // As far as it goes without blocking. After kDone and kFailed: the same again.
   virtual Progress Step() = 0;
 
+  virtual uid_t peer_uid() const = 0;      // uid_t(-1) until the kernel has said who it is
   virtual absl::Status error() const = 0;  // after kFailed; the client has been told where it can be
   virtual Connection Take() = 0;           // after kDone, once
 };

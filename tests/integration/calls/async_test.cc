@@ -409,7 +409,8 @@ TEST_F(AsyncTest, ACallbackThatThrowsIsLogged) {
   Result next;
   stub().Say(MakeBlob(""), next.callback());
   EXPECT_TRUE(next.Wait().ok());
-  EXPECT_TRUE(log_of_channel.Has("the callback of nearcall.integration.Echo/Say threw an exception"));
+  EXPECT_TRUE(Eventually(
+      [&] { return log_of_channel.Has("the callback of nearcall.integration.Echo/Say threw an exception"); }));
   EXPECT_FALSE(log_of_channel.Has("secret"));
 }
 

@@ -101,7 +101,7 @@ TEST_F(ShutdownTest, AHandlerThatWaitsForItGoesOnAndTheLogSaysWhy) {
   };
   server = StartServer();
   EXPECT_TRUE(ConnectStub().Say(MakeBlob(""), {.timeout = kLong}).ok());
-  EXPECT_TRUE(log.Has("Server::Wait in a handler"));
+  EXPECT_TRUE(Eventually([&] { return log.Has("Server::Wait in a handler"); }));
 }
 
 TEST_F(ShutdownTest, RunningCallFinishesWithinTheGracePeriod) {

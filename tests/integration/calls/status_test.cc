@@ -96,7 +96,7 @@ TEST_F(StatusTest, WhatAHandlerThrowsStaysOnTheServer) {
     EXPECT_FALSE(absl::StrContains(status.ToString(), "1234"));
     EXPECT_EQ(ExecStateOf(status), ExecState::kExecuted);
   }
-  EXPECT_TRUE(log.Has("the handler of nearcall.integration.Echo/Say threw an exception"));
+  EXPECT_TRUE(Eventually([&] { return log.Has("the handler of nearcall.integration.Echo/Say threw an exception"); }));
   EXPECT_FALSE(log.Has("1234"));
 }
 

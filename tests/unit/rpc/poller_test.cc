@@ -129,15 +129,18 @@ class PollerTest : public ::testing::Test {
   std::atomic<size_t> most_waited_{0};
 };
 
-// Its stop callback is the user's, and may take long.
+// One that takes long to cancel.
 class CancelledCall final : public session::ActiveCall {
  public:
-  CancelledCall() : ActiveCall(1) {}
-  std::stop_source MarkCancelled() override { return stop_; }
-  std::stop_token token() const { return stop_.get_token(); }
+  CancelledCall(std::latch& begun, std::latch& may_end) : ActiveCall(1), begun_(begun), may_end_(may_end) {}
+  void MarkCancelled() override {
+    begun_.count_down();
+    may_end_.wait();
+  }
 
  private:
-  std::stop_source stop_;
+  std::latch& begun_;
+  std::latch& may_end_;
 };
 
 TEST_F(PollerTest, AConnectionThatIsJustEndingWhenItIsAddedIsToldOf) {
@@ -154,14 +157,10 @@ TEST_F(PollerTest, AConnectionThatIsJustEndingWhenItIsAddedIsToldOf) {
                                           {.on_gone = on_gone, .on_ring = {}});
   };
   auto ending = start(0);
-  CancelledCall call;
-  ending->AddCall(call);
   std::latch begun(1);
   std::latch may_end(1);
-  const std::stop_callback callback(call.token(), [&] {
-    begun.count_down();
-    may_end.wait();
-  });
+  CancelledCall call(begun, may_end);
+  ending->AddCall(call);
   std::thread ends([&] { ending->HangUp(); });
   begun.wait();
   poller_.Add(ending);

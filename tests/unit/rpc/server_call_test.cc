@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <latch>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -113,6 +114,7 @@ TEST_F(ServerCallTest, AnExceptionIsUnknownWithoutItsText) {
   EXPECT_EQ(answer->code(), absl::StatusCode::kUnknown);
   EXPECT_THAT(answer->text(), AllOf(HasSubstr("test.Service/Do"), Not(HasSubstr("secret"))));
   EXPECT_EQ(answer->exec_state(), ExecState::kExecuted);
+  core_.logger->Flush();
   EXPECT_THAT(log_.all(), AllOf(SizeIs(1), Each(HasSubstr("test.Service/Do"))));
 }
 
@@ -344,6 +346,39 @@ TEST_F(ServerCallTest, ACancelReachesTheRunningHandler) {
     EXPECT_TRUE(context.IsCancelled());
   });
   EXPECT_TRUE(Run(MakeRequest()));
+}
+
+// It is the user's: it may do anything, also what takes the session's lock.
+TEST_F(ServerCallTest, AStopCallbackMayCallBack) {
+  std::thread::id ran_on;
+  OnCall([&](ServerContext& context) {
+    std::latch ran(1);
+    const std::stop_callback callback(context.stop_token(), [&] {
+      EXPECT_THAT(end_.session().DebugString(), HasSubstr("1 calls"));
+      ran_on = std::this_thread::get_id();
+      ran.count_down();
+    });
+    end_.session().HangUp();
+    ran.wait();
+  });
+  const auto call = end_.SendAndRead(MakeRequest());
+  call->Run();
+  call->Reset();
+  EXPECT_NE(ran_on, std::this_thread::get_id()) << "whoever cancels does not wait for it";
+}
+
+// The token of another thread of the handler's: nobody else waits for what hangs on it.
+TEST_F(ServerCallTest, ACancelIsSeenBeforeItsStopCallbacksHaveRun) {
+  OnCall([&](ServerContext& context) {
+    std::latch may_end(1);
+    const std::stop_callback callback(context.stop_token(), [&] { may_end.wait(); });
+    end_.session().HangUp();
+    EXPECT_TRUE(context.IsCancelled());
+    may_end.count_down();
+  });
+  const auto call = end_.SendAndRead(MakeRequest());
+  call->Run();
+  call->Reset();
 }
 
 TEST_F(ServerCallTest, AStopTokenThatIsAskedForAfterTheCancelIsStopped) {

@@ -48,7 +48,7 @@ class ClientSessionViolationTest : public ClientSessionTest {
     }
     EXPECT_FALSE(session_->usable());
     EXPECT_TRUE(server_->IsHungUpOn());
-    EXPECT_THAT(log_.all(), AllOf(SizeIs(1), Each(HasSubstr(text))));
+    EXPECT_THAT(Logged(), AllOf(SizeIs(1), Each(HasSubstr(text))));
     ClientCall late;
     const auto outcome = MakeCall(*session_, late, {});
     EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kInternal);
@@ -130,7 +130,7 @@ TEST_F(ClientSessionTest, WhenTheServerIsGoneItsCallsEnd) {
   const auto outcome = MakeCall(*session_, call, {});
   EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
-  EXPECT_THAT(log_.all(), IsEmpty());
+  EXPECT_THAT(Logged(), IsEmpty());
 }
 
 TEST_F(ClientSessionTest, TheEndOfTheServerWakesWhoSleeps) {

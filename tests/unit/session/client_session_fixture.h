@@ -34,8 +34,8 @@ class ClientSessionTest : public ::testing::Test {
     spy_ = link.client_spy;
     session_ = *ClientSession::Start(
         std::move(link.client),
-        {.max_message_size = 4096, .max_calls_in_flight = 16, .max_queued_bytes = 1 << 20, .max_spin_ns = 0},
-        std::make_shared<base::Logger>(log_.Sink()), "loop:test");
+        {.max_message_size = 4096, .max_calls_in_flight = 16, .max_queued_bytes = 1 << 20, .max_spin_ns = 0}, logger_,
+        "loop:test");
     server_.emplace(std::move(link.server));
   }
 
@@ -56,7 +56,13 @@ class ClientSessionTest : public ::testing::Test {
     EXPECT_EQ(*thread->outcome(), "yes");
   }
 
+  std::vector<std::string> Logged() {
+    logger_->Flush();
+    return log_.all();
+  }
+
   LogLines log_;
+  const std::shared_ptr<base::Logger> logger_ = std::make_shared<base::Logger>(log_.Sink());
   SpyTransport* spy_ = nullptr;
   std::shared_ptr<ClientSession> session_;
   std::optional<ScriptedPeer> server_;

@@ -36,6 +36,8 @@ class Handshake final : public ServerHandshake {
     return state_ == State::kFailed ? Progress::kFailed : Progress::kDone;
   }
 
+  uid_t peer_uid() const override { return connection_.peer.uid; }
+
   absl::Status error() const override { return error_; }
 
   Connection Take() override {
