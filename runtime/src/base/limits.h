@@ -36,6 +36,11 @@ inline constexpr size_t kMaxEnvelopeSize = size_t{128} << 10;
 // Text of a status made by a handler, as gRPC implementations keep it within one header.
 inline constexpr size_t kMaxStatusTextSize = size_t{8} << 10;
 
+// What is told of a message that does not parse: a text of so many bytes, and which required fields are missing only if
+// the message is no larger than this (the list of them may be a hundred times as large).
+inline constexpr size_t kMaxExplanation = 1000;
+inline constexpr size_t kMaxSizeToExplain = size_t{16} << 10;
+
 // Payloads of one status. absl::Status searches them one by one, so an unbounded number from a peer would cost its
 // square.
 inline constexpr size_t kMaxStatusPayloads = 64;

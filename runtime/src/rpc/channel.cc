@@ -14,6 +14,7 @@
 #include "base/thread.h"
 #include "base/waiter.h"
 #include "rpc/blocking_call.h"
+#include "rpc/protobuf_log.h"
 #include "rpc/unary_request.h"
 #include "transport/rendezvous.h"
 #include "transport/transport_table.h"
@@ -96,7 +97,9 @@ class Unmade final : public internal::Outcome {
 ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
     : address_(std::move(address)),
       options_(std::move(options)),
-      logger_(std::make_shared<base::Logger>(options_.log_sink)) {}
+      logger_(std::make_shared<base::Logger>(options_.log_sink)) {
+  ProtobufLog::Install();
+}
 
 ChannelImpl::~ChannelImpl() {
   const base::CancelDisabled uncancelled;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
+#include "rpc/protobuf_log.h"
 
 namespace nearcall::rpc {
 
@@ -35,6 +36,7 @@ constexpr char kDestroyedInHandler[] =
 ServerImpl::ServerImpl(ServerOptions options) : core_(std::move(options), PollerCount()) {}
 
 absl::Status ServerImpl::Start(std::vector<Door> doors) {
+  ProtobufLog::Install();
   if (!core_.canceller->Start()) {
     return absl::ResourceExhaustedError(
         "cannot start a server: no thread can be made; look at RLIMIT_NPROC (ulimit -u) "

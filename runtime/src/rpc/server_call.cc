@@ -11,6 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/no_memory.h"
+#include "rpc/parse_message.h"
+#include "rpc/protobuf_log.h"
 #include "rpc/reply_writer.h"
 #include "wire/envelope.h"
 
@@ -163,11 +165,9 @@ void ServerCallImpl::OnThreadExit() {
 bool ServerCallImpl::ParseRequest(google::protobuf::MessageLite& request) {
   const std::span<const std::byte> payload =
       std::as_const(message_.bytes).bytes().subspan(message_.header.envelope_size);
-  if (request.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return true;
-  Refuse(absl::InternalError(absl::StrCat("the request of ", method_->method->info.full_name, " (", payload.size(),
-                                          " B) does not parse as ", request.GetTypeName())),
-         ExecState::kNotStarted);
-  return false;
+  const absl::Status parsed = ParseMessage("the request of", method_->method->info.full_name, payload, request);
+  if (!parsed.ok()) Refuse(parsed, ExecState::kNotStarted);
+  return parsed.ok();
 }
 
 void ServerCallImpl::Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) {
@@ -233,9 +233,13 @@ void ServerCallImpl::Send(const absl::Status& status, ExecState exec_state, cons
   header.status = static_cast<uint8_t>(status.code());
   header.envelope_size = static_cast<uint32_t>(envelope.size());
   if (!envelope.empty()) header.flags |= wire::kEnvelope;
+  const ProtobufLog log;
   if (!WriteReply(session_->outbox(), session_->transport().max_frame_size(), header,
                   std::as_bytes(std::span(envelope)), reply, reply_size)) {
     SendInstead(absl::InternalError("the reply changed while it was serialised"), exec_state);
+  }
+  if (!log.text().empty()) {
+    LogFailure(LogSeverity::kWarning, absl::StrCat("the reply of ", method_->method->info.full_name, ": ", log.text()));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "base/exec_state.h"
 #include "base/limits.h"
 #include "nearcall/internal/unary.h"
+#include "rpc/parse_message.h"
 #include "wire/envelope.h"
 
 namespace nearcall::rpc {
@@ -133,10 +134,10 @@ absl::Status UnaryRequest::StatusOf(const absl::Status& failure, const wire::Mes
 
 absl::Status UnaryRequest::Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const {
   const std::span<const std::byte> payload = answer.bytes.bytes().subspan(answer.header.envelope_size);
-  if (reply.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return absl::OkStatus();
+  absl::Status parsed = ParseMessage("the reply of", method_.full_name, payload, reply);
+  if (parsed.ok()) return parsed;
   reply.Clear();
-  return WithExecState(absl::InternalError(absl::StrCat("the reply of ", method_.full_name, " does not parse")),
-                       ExecState::kExecuted);
+  return WithExecState(std::move(parsed), ExecState::kExecuted);
 }
 
 }  // namespace nearcall::rpc

@@ -413,6 +413,19 @@ TEST_F(ServerCallTest, ATokenMayOutliveItsCall) {
   EXPECT_FALSE(token.stop_requested());
 }
 
+// --- requests and replies that are none ---
+
+TEST_F(ServerCallTest, ARequestThatDoesNotParseIsInternalAndNamesTheField) {
+  ExpectThatTheHandlerDoesNotRun();
+  Request request = MakeRequest();
+  request.payload = "\x0a\x7f";
+  const auto answer = Run(request);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(answer->exec_state(), ExecState::kNotStarted);
+  EXPECT_THAT(answer->text(), AllOf(HasSubstr("the request of test.Service/Do"), HasSubstr("2 B")));
+}
+
 // --- being used again ---
 
 TEST_F(ServerCallTest, TheNextCallFindsNothingOfTheLast) {
