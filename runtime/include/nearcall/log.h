@@ -9,7 +9,7 @@ namespace nearcall {
 
 enum class LogSeverity : uint8_t { kInfo, kWarning, kError };
 
-// Takes the few lines that the runtime logs: a violation by a peer, a limit reached. One
+// Takes the few lines that the runtime logs: a violation by a peer, a limit reached, a server that cannot end. One
 // line, no newline at its end; ten a second for each kind and each user who can cause them. Called by a thread of its
 // server or channel that does nothing else, one line after the other, so it may block and may call back: meanwhile up
 // to 128 lines wait, further ones are left out, and the next one says how many. Must not throw. The end of the server

@@ -62,6 +62,12 @@ struct ServerOptions {
   // (RLIMIT_STACK), at most 8 MiB. What is not used costs nothing, unless the program calls mlockall(2): then each such
   // thread takes all of it, and RLIMIT_MEMLOCK bounds their number.
   size_t handler_stack_size = 0;
+
+  // The end of a server waits for handlers that do not return and for asynchronous ones whose Done is neither called
+  // nor destroyed, however long that takes: what they use is the program's. The log says which, a second after the
+  // grace and then less and less often. If they have not ended so long after the grace, the process ends by abort(3),
+  // and the log says why. Infinite: never.
+  absl::Duration abort_after_grace = absl::InfiniteDuration();
 };
 
 // A running server. Made by ServerBuilder. Thread-safe.
@@ -77,7 +83,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // Shutdown(ZeroDuration()) and Wait(). Not called from a handler: where exit(3) does so, the server hangs up, is left
-  // in memory, and the log says so. Waits for handlers and Dones, for stop callbacks, and for the line that a log sink is just given.
+  // in memory, and the log says so. Waits for handlers and Dones (see ServerOptions::abort_after_grace), for stop
+  // callbacks, and for the line that a log sink is just given.
   virtual ~Server() = default;
 
   // Serves one connected SOCK_SEQPACKET socket, such as one end of a socketpair(2) whose other end a child process

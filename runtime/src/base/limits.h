@@ -136,6 +136,11 @@ inline constexpr int64_t kStuckHandlerNs = 50'000;
 inline constexpr int64_t kReconnectMinNs = 1'000'000;
 inline constexpr int64_t kReconnectMaxNs = 1'000'000'000;
 
+// How long the server waits before it says again what keeps it from ending: as long as it has lasted, at least the
+// first, at most the second.
+inline constexpr int64_t kStuckEndMinNs = 1'000'000'000;
+inline constexpr int64_t kStuckEndMaxNs = 60'000'000'000;
+
 // --- the user's code ---
 
 // A stop callback that has run for so long no longer holds up the others: longer than any that only sets a flag and

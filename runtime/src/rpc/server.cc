@@ -89,6 +89,7 @@ void ServerImpl::OnConnection(transport::Connection connection) {
     core_.logger->Log({base::LogKind::kConnection, uid}, LogSeverity::kError, session.status().message());
     return;
   }
+  stuck_calls_.Add(*session);
   poller->Add(*session);
   // Shutdown() may have looked at the connections just before. (Or a moment after, and calls of this one may run.)
   if (core_.draining.load(std::memory_order_seq_cst)) {
@@ -180,6 +181,7 @@ void ServerImpl::HangUpAll() {
   for (const auto& poller : pollers_) {
     for (const auto& session : poller->Sessions()) session->HangUp();
   }
+  if (core_.active_calls.load(std::memory_order_seq_cst) != 0) stuck_calls_.Watch();
   base::MutexLock lock(mutex_);
   if (core_.active_calls.load(std::memory_order_seq_cst) == 0 && stage_ == Stage::kHungUp) {
     stage_ = Stage::kClosed;
@@ -203,6 +205,7 @@ void ServerImpl::Destroy() {
   if (acceptor_ != nullptr) {
     BeginShutdown(absl::ZeroDuration());
     Wait();
+    stuck_calls_.Stop();
     core_.answering->WaitUntilEmpty();
   }
   for (const auto& poller : pollers_) poller->Stop();

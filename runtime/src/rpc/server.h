@@ -16,6 +16,7 @@
 #include "rpc/poller.h"
 #include "rpc/server_core.h"
 #include "rpc/signals.h"
+#include "rpc/stuck_calls.h"
 #include "transport/control.h"
 
 namespace nearcall::rpc {
@@ -67,6 +68,7 @@ class ServerImpl final : public Server {
   ServerCore core_;
   std::vector<std::unique_ptr<Poller>> pollers_;
   std::unique_ptr<Acceptor> acceptor_;
+  StuckCalls stuck_calls_{core_};
 
   base::Mutex mutex_;
   base::CondVar stage_changed_;

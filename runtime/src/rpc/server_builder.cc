@@ -44,6 +44,9 @@ absl::Status CheckOptions(const ServerOptions& options) {
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("ServerOptions::handshake_timeout must be more than zero"));
   }
+  if (options.abort_after_grace < absl::ZeroDuration()) {
+    status.Update(absl::InvalidArgumentError("ServerOptions::abort_after_grace must not be negative"));
+  }
   return status;
 }
 

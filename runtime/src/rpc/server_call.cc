@@ -101,6 +101,7 @@ void ServerCallImpl::Reset() {
   initial_metadata_.Clear();
   trailing_metadata_.Clear();
   answered_ = deferred_ = false;
+  stage_.store(Stage::kWaiting, std::memory_order_relaxed);
   holders_.store(1, std::memory_order_relaxed);
   session_.reset();
   core_.CallEnds();
@@ -140,8 +141,10 @@ bool ServerCallImpl::DecodeMetadata() {
 void ServerCallImpl::RunHandler() {
   core_.calls_started.fetch_add(1, std::memory_order_relaxed);
   const char* name = method_->method->info.full_name;
+  stage_.store(Stage::kInHandler, std::memory_order_relaxed);
   try {
     method_->method->run(*method_->service, *this);
+    if (deferred_) stage_.store(Stage::kDeferred, std::memory_order_relaxed);
   } catch (abi::__forced_unwind&) {
     OnThreadExit();
     throw;

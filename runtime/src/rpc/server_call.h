@@ -54,7 +54,6 @@ class ServerCallImpl final : public internal::ServerCall,
 
   session::ServerSession& session() { return *session_; }
   size_t lane() const { return static_cast<size_t>(priority_); }
-  base::SteadyNs arrived() const { return arrived_; }
   size_t request_size() const { return message_.header.message_size; }
   bool may_block() const { return method_ != nullptr && method_->method->info.may_block; }
   bool do_not_wait() const { return message_.header.has(wire::kDoNotWait); }
@@ -78,6 +77,9 @@ class ServerCallImpl final : public internal::ServerCall,
   absl::string_view transport() const override { return session_->transport().name(); }
 
   // session::ActiveCall
+  Stage stage() const override { return stage_.load(std::memory_order_relaxed); }
+  const char* method() const override { return method_ == nullptr ? nullptr : method_->method->info.full_name; }
+  base::SteadyNs arrived() const override { return arrived_; }
   void MarkCancelled() override;
 
  private:
@@ -108,6 +110,7 @@ class ServerCallImpl final : public internal::ServerCall,
   bool answered_ = false;  // of the thread that runs the handler
   bool deferred_ = false;  // likewise
   std::atomic<int> holders_{1};
+  std::atomic<Stage> stage_{Stage::kWaiting};
 
   std::atomic<bool> cancelled_{false};
   base::Mutex stop_mutex_;

@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "base/intrusive_list.h"
 #include "base/log.h"
 #include "base/mutex.h"
@@ -21,11 +22,17 @@
 
 namespace nearcall::session {
 
-// A call that the server has read and not yet answered, as far as cancelling needs it.
+// A call that the server has read and not yet answered, as far as cancelling it, and telling of it, needs it.
 class ActiveCall : public base::ListNode<ActiveCall> {
  public:
   explicit ActiveCall(uint64_t call_id = 0) : call_id_(call_id) {}
   uint64_t call_id() const { return call_id_; }
+
+  // For people. Any thread.
+  enum class Stage { kWaiting, kInHandler, kDeferred };
+  virtual Stage stage() const = 0;
+  virtual const char* method() const = 0;  // "package.Service/Method"; nullptr: an unknown one
+  virtual base::SteadyNs arrived() const = 0;
 
   // Nobody waits for the answer any more. Any thread, the monitor's too, under the session's lock: must not block, not
   // call the session, not allocate, and run no code of the user's.
@@ -68,6 +75,13 @@ class ServerSession final : public transport::ControlSink {
   // connection are cancelled from the start.
   void AddCall(ActiveCall& call);
   void RemoveCall(ActiveCall& call);
+
+  // Calls `visit` under the session's lock, until it returns true.
+  template <typename Visit>
+  void ForEachCallUntil(Visit&& visit) {
+    base::MutexLock lock(mutex_);
+    calls_.ForEachUntil(visit);
+  }
 
   bool gone() const { return gone_.load(std::memory_order_acquire); }
   // Gone, and the listener has been told. What is to be told must not be detached before.

@@ -137,6 +137,9 @@ class CancelledCall final : public session::ActiveCall {
     begun_.count_down();
     may_end_.wait();
   }
+  Stage stage() const override { return Stage::kWaiting; }
+  const char* method() const override { return nullptr; }
+  base::SteadyNs arrived() const override { return 0; }
 
  private:
   std::latch& begun_;

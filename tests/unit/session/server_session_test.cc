@@ -34,6 +34,9 @@ class FakeCall final : public ActiveCall {
  public:
   explicit FakeCall(uint64_t call_id) : ActiveCall(call_id) {}
   void MarkCancelled() override { cancelled_ = true; }
+  Stage stage() const override { return Stage::kWaiting; }
+  const char* method() const override { return nullptr; }
+  base::SteadyNs arrived() const override { return 0; }
   bool cancelled() const { return cancelled_; }
 
  private:
