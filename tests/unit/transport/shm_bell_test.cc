@@ -10,7 +10,6 @@
 #include <fstream>
 #include <memory>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -193,34 +192,6 @@ TEST_F(RungInVainTest, APlantedCountIsOneRing) {
   EXPECT_LT(CountWakes(20'000'000), 4);
 }
 
-// Once and again, as fast as it is taken.
-TEST_F(RungInVainTest, WhoPlantsCountsIsNotListenedTo) {
-  std::jthread peer([this](const std::stop_token& stop) {
-    while (!stop.stop_requested()) word() = 0x7fffffff;
-  });
-  // Undefended: hundreds of thousands.
-  EXPECT_LT(CountWakes(50'000'000), 1000 + 12 * 60);
-}
-
-// A nap that ends while there is no count does not make him honest.
-TEST_F(RungInVainTest, WhoPlantsCountsAndTakesThemAwayIsNotListenedTo) {
-  std::jthread peer([this](const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      word() = 1;
-      word() = 0;
-    }
-  });
-  EXPECT_LT(CountWakes(50'000'000), 1000 + 12 * 60);
-}
-
-TEST_F(RungInVainTest, AfterTheStormTheBellIsHeardAgain) {
-  for (int i = 0; i < 1100; ++i) {
-    word() = 1;
-    CountWakes(/*time_ns=*/1);
-  }
-  EXPECT_LT(CountWakes(20'000'000), 4) << "it still polls";
-}
-
 TEST_F(RungInVainTest, AFewRingsTooManyAreNoStorm) {
   for (int i = 0; i < 1500; ++i) {
     bell_.Ring();
@@ -230,6 +201,71 @@ TEST_F(RungInVainTest, AFewRingsTooManyAreNoStorm) {
     if (i % 100 == 0) reinterpret_cast<ControlPage*>(peer_.bytes().data())->head.fetch_add(64);
   }
   EXPECT_LT(CountWakes(5'000'000), 3);
+}
+
+// What a peer's bell says to who listens, and to who only looks, and how often it was asked.
+struct Hearsay {
+  bool rung = true;
+  bool rung_after_nap = true;
+  int waits = 0;
+  int looks = 0;
+};
+
+class ToldBell final : public Bell {
+ public:
+  explicit ToldBell(Hearsay& hearsay) : hearsay_(hearsay) {}
+
+  void Ring() override {}
+  bool Wait(base::SteadyNs until) override {
+    ++(until == 0 ? hearsay_.looks : hearsay_.waits);
+    return until == 0 ? hearsay_.rung_after_nap : hearsay_.rung;
+  }
+  int fd() const override { return -1; }
+  void Interrupt() override {}
+  void Unblock() override {}
+
+ private:
+  Hearsay& hearsay_;
+};
+
+class HearsayTest : public RungInVainTest {
+ protected:
+  HearsayTest() {
+    transport_ = std::make_unique<ShmTransport>(ShmEnd{.own_region = own_.bytes(),
+                                                       .peer_region = peer_.bytes(),
+                                                       .own_bell = std::make_unique<ToldBell>(hearsay_),
+                                                       .peer_bell = std::make_unique<ToldBell>(hearsay_),
+                                                       .memory = {}});
+  }
+
+  void Wait(int times) {
+    for (int i = 0; i < times; ++i) {
+      EXPECT_FALSE(transport_->Arm(Transport::kFrames, 0));
+      transport_->Wait(base::kNever);
+      transport_->Disarm();
+    }
+  }
+
+  Hearsay hearsay_;
+};
+
+TEST_F(HearsayTest, WhoRingsWithoutEndIsNotListenedTo) {
+  Wait(1050);
+  EXPECT_EQ(hearsay_.waits, 1001);
+}
+
+// A nap at whose end he happens to be quiet does not make him honest.
+TEST_F(HearsayTest, WhoTakesHisCountsAwayIsNotListenedToEither) {
+  hearsay_.rung_after_nap = false;
+  Wait(1001 + 120);
+  EXPECT_GE(hearsay_.looks, 10);
+}
+
+TEST_F(HearsayTest, WhoIsQuietAfterAStormIsListenedToAgain) {
+  Wait(1010);
+  hearsay_.rung = hearsay_.rung_after_nap = false;
+  Wait(100);
+  EXPECT_EQ(hearsay_.waits, 1001 + 99);
 }
 
 // However many: the waiter never sleeps where it has been rung for something.
