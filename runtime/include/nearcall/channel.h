@@ -37,10 +37,10 @@ struct ChannelOptions {
   // Calls in flight on this channel. Beyond it: see WhenFull. The server may grant fewer.
   size_t max_calls_in_flight = 1024;
 
-  // How long Connect waits for the server to appear. Zero: UNAVAILABLE at once when nobody listens.
+  // How long Connect waits for the server to appear, or to have time. Zero: UNAVAILABLE at once when nobody listens.
   absl::Duration connect_timeout = absl::ZeroDuration();
 
-  // How long a server that accepted the connection may take to answer the handshake.
+  // How long a server may take to let this client in and to answer; one that hangs up instead is asked again till then.
   absl::Duration handshake_timeout = absl::Seconds(5);
 
   // Servers of which users are trusted. Empty: this process's effective user and root. Another: PERMISSION_DENIED.

@@ -86,6 +86,10 @@ inline constexpr size_t kMaxNameSize = 64;
 // Connections that have not said hello yet. dbus-broker and sshd keep the same order of magnitude.
 inline constexpr size_t kMaxHalfOpen = 64;
 
+// When all of those places are taken, one that is younger is not given to somebody else: long enough for a client that
+// waits for a CPU on a busy machine to say hello, short enough for those who wait behind silent ones.
+inline constexpr int64_t kHelloGraceNs = 50'000'000;
+
 inline constexpr int kListenBacklog = 128;
 
 // How long a client, or a server that wants the name, waits for an answer when the process that listens is dead: some
@@ -132,9 +136,15 @@ inline constexpr int64_t kWatchdogMaxNs = 10'000'000;
 // A leader that has been in one handler for so long gives its role to a standby thread that was rung.
 inline constexpr int64_t kStuckHandlerNs = 50'000;
 
-// Reconnecting: first and longest pause.
+// Waiting for a server to appear: first and longest pause (each is drawn anew from about that, see Backoff). A look
+// costs some 10 us of CPU, so a thousand clients that wait for hours cost a twentieth of one.
 inline constexpr int64_t kReconnectMinNs = 1'000'000;
-inline constexpr int64_t kReconnectMaxNs = 1'000'000'000;
+inline constexpr int64_t kReconnectMaxNs = 200'000'000;
+
+// Trying again where a server has hung up because too many come at once. 500 clients that tried every millisecond left
+// it no CPU to serve them with, and took 12 s; with pauses of this size all are served in half a second.
+inline constexpr int64_t kBusyPauseMinNs = 20'000'000;
+inline constexpr int64_t kBusyPauseMaxNs = 100'000'000;
 
 // How long the server waits before it says again what keeps it from ending: as long as it has lasted, at least the
 // first, at most the second.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/backoff.h"
 #include "base/exec_state.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
@@ -240,20 +241,21 @@ absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::GetSession(const Patience& 
     base::MutexLock lock(mutex_);
     if (session_ != nullptr && session_->usable()) return session_;
   }
-  base::SteadyNs pause = base::kReconnectMinNs;
+  base::Backoff backoff(base::kReconnectMinNs, base::kReconnectMaxNs);
   for (;;) {
     absl::StatusOr<SessionPtr> session = Reconnect(patience.deadline);
     const base::SteadyNs now = base::NowNs();
-    if (session.ok() || session.status().code() != absl::StatusCode::kUnavailable) return session;
+    // Nobody is there, or nobody has answered in time: the one may come, and the other may just have too much to do.
+    const bool late = absl::IsDeadlineExceeded(session.status());
+    if (session.ok() || !(late || absl::IsUnavailable(session.status()))) return session;
     const absl::string_view why = session.status().message();
-    if (now >= patience.deadline) {
+    if (now >= patience.deadline && !late) {
       return absl::DeadlineExceededError(absl::StrCat("the deadline passed while the call waited for a server: ", why));
     }
-    if (now >= patience.for_server) return session;
-    if (!SleepUntil(base::AddNs(now, std::min(pause, patience.for_server - now)), patience.stop)) {
+    if (now >= patience.deadline || now >= patience.for_server) return session;
+    if (!SleepUntil(base::AddNs(now, std::min(backoff.NextNs(), patience.for_server - now)), patience.stop)) {
       return absl::CancelledError(absl::StrCat("the call was cancelled while it waited for a server: ", why));
     }
-    pause = std::min(2 * pause, base::kReconnectMaxNs);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/backoff.h"
 #include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/rendezvous.h"
@@ -24,6 +25,11 @@ namespace {
 absl::Status NoAnswer() {
   return absl::DeadlineExceededError(
       "the server took the connection but did not answer the hello in time; is it stopped?");
+}
+
+void SleepUntil(base::SteadyNs when) {
+  const timespec until = base::ToTimespec(when);
+  ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
 }
 
 absl::Status NoHeirAnswers() {
@@ -78,6 +84,9 @@ class ClientHandshake {
   ClientHandshake(base::Fd socket, const Address& address, const ConnectParams& params)
       : socket_(std::move(socket)), address_(address), params_(params) {}
 
+  // The server hung up instead of saying anything: there were too many who had not said hello yet, or it is going away.
+  bool hung_up() const { return hung_up_; }
+
   absl::StatusOr<Connection> Run() {
     if (absl::Status sent = SendOwnHello(); !sent.ok()) return sent;
     auto message = AwaitAnswer();
@@ -106,7 +115,10 @@ class ClientHandshake {
 
   absl::Status SendOwnHello() {
     if (absl::Status prepared = PrepareToIdentify(socket_, /*accept_fds=*/true); !prepared.ok()) return prepared;
-    return SendHello(socket_, Encode(ClientHello{.transports = WantedTransports(), .terms = params_.terms}));
+    absl::Status sent =
+        SendHello(socket_, Encode(ClientHello{.transports = WantedTransports(), .terms = params_.terms}));
+    hung_up_ = absl::IsUnavailable(sent);
+    return sent;
   }
 
   absl::StatusOr<HelloMessage> AwaitAnswer() {
@@ -114,6 +126,7 @@ class ClientHandshake {
     AnswerWait wait(socket_, address_.kind != Address::Kind::kFd, params_.deadline);
     for (;;) {
       auto message = ReceiveHello(socket_, AcceptFds::kYes);
+      hung_up_ = absl::IsUnavailable(message.status());
       if (!message.ok()) return message.status();
       if (message->has_value()) return **std::move(message);
       if (absl::Status ready = wait.Wait(); !ready.ok()) return ready;
@@ -163,14 +176,35 @@ class ClientHandshake {
   base::Fd socket_;
   const Address& address_;
   const ConnectParams& params_;
+  bool hung_up_ = false;
 };
+
+// `again`: the server has hung up without an answer, and may have a place for us in a moment.
+absl::StatusOr<Connection> TryToConnect(const Address& address, const ConnectParams& params, bool& again) {
+  again = false;
+  auto socket = ConnectSocket(address, params.deadline);
+  if (!socket.ok()) return socket.status();
+  ClientHandshake handshake(*std::move(socket), address, params);
+  auto connection = handshake.Run();
+  again = handshake.hung_up() && address.kind != Address::Kind::kFd;
+  return connection;
+}
+
+absl::StatusOr<Connection> ConnectUntilDeadline(const Address& address, const ConnectParams& params) {
+  base::Backoff backoff(base::kBusyPauseMinNs, base::kBusyPauseMaxNs);
+  for (;;) {
+    bool again;
+    auto connection = TryToConnect(address, params, again);
+    const base::SteadyNs next = base::AddNs(base::NowNs(), backoff.NextNs());
+    if (!again || next >= params.deadline) return connection;
+    SleepUntil(next);
+  }
+}
 
 }  // namespace
 
 absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& params) {
-  auto socket = ConnectSocket(address, params.deadline);
-  absl::StatusOr<Connection> connection =
-      socket.ok() ? ClientHandshake(*std::move(socket), address, params).Run() : socket.status();
+  absl::StatusOr<Connection> connection = ConnectUntilDeadline(address, params);
   if (connection.ok()) return connection;
   return absl::Status(connection.status().code(), absl::StrCat(address.text, ": ", connection.status().message()));
 }

@@ -1,9 +1,11 @@
 #include "transport/rendezvous/connect_socket.h"
 
-#include <poll.h>
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/rendezvous/directory.h"
 #include "transport/rendezvous/socket_kind.h"
@@ -18,8 +21,6 @@
 namespace nearcall::transport {
 
 namespace {
-
-constexpr int kBacklogPauseMs = 1;
 
 // What connect(2) said of one place, in words that help.
 std::string Explain(int error, const std::string& path) {
@@ -38,19 +39,29 @@ std::string Explain(int error, const std::string& path) {
 }
 
 absl::StatusOr<base::Fd> CreateSocket() {
-  base::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  base::Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return base::ErrnoStatus("create a socket");
   return fd;
 }
 
-// 0, or the errno; EAGAIN: the backlog was full until `deadline`. There is nothing to wait on while it is, so we look
-// again.
-int ConnectUntil(absl::FunctionRef<int()> connect, base::SteadyNs deadline) {
+// connect(2) waits for a place in the backlog, at least once round, at most so long.
+void WaitAtMost(const base::Fd& fd, int64_t left_ns) {
+  const int64_t left_us = std::clamp<int64_t>(left_ns / 1'000, 1, base::kIdleWaitSliceNs / 1'000);  // 0: for ever
+  const timeval timeout{.tv_sec = left_us / 1'000'000, .tv_usec = left_us % 1'000'000};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+}
+
+// 0, or the errno; EAGAIN: the backlog was full until `deadline`. While it is, the kernel keeps those who wait in a
+// line (tests/os). Who only looks again and again takes the CPU from the server, and is overtaken by all who wait.
+int ConnectUntil(const base::Fd& fd, absl::FunctionRef<int()> connect, base::SteadyNs deadline) {
   for (;;) {
+    WaitAtMost(fd, deadline - base::NowNs());
     const int error = connect();
+    if (error == 0) break;
     if (error != EAGAIN || base::NowNs() >= deadline) return error;
-    ::poll(nullptr, 0, kBacklogPauseMs);
   }
+  // From now on nothing on it blocks.
+  return ::fcntl(fd.get(), F_SETFL, O_RDWR | O_NONBLOCK) == 0 ? 0 : errno;
 }
 
 int ConnectToPath(const base::Fd& fd, const std::string& path) {
@@ -68,7 +79,8 @@ absl::Status BacklogFull(const std::string& path) {
 absl::StatusOr<base::Fd> ConnectPath(const std::string& path, base::SteadyNs deadline) {
   auto fd = CreateSocket();
   if (!fd.ok()) return fd.status();
-  const int error = ConnectUntil([&] { return ConnectToPath(*fd, path); }, deadline);
+  const int error = ConnectUntil(
+      *fd, [&] { return ConnectToPath(*fd, path); }, deadline);
   if (error == 0) return fd;
   if (error == EAGAIN) return BacklogFull(path);
   if (error == ENOENT || error == ECONNREFUSED || error == EPROTOTYPE) {
@@ -92,7 +104,8 @@ absl::StatusOr<base::Fd> ConnectName(const std::string& name, base::SteadyNs dea
     if (!directory.ok()) return directory.status();
     auto fd = CreateSocket();
     if (!fd.ok()) return fd.status();
-    const int error = ConnectUntil([&] { return directory->Connect(*fd, name); }, deadline);
+    const int error = ConnectUntil(
+        *fd, [&] { return directory->Connect(*fd, name); }, deadline);
     if (error == 0) return fd;
     if (error == EAGAIN) return BacklogFull(directory->PathOf(name));
     if (error == ENOSYS) return absl::FailedPreconditionError(Explain(error, directory->PathOf(name)));
