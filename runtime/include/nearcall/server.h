@@ -40,7 +40,7 @@ struct ServerOptions {
   size_t expected_clients = 16;
 
   // A client that has connected but not finished the handshake after so long is hung up on. (Silent ones that keep
-  // others out go sooner.)
+  // others out go sooner, first those of the user who has the most of them.)
   absl::Duration handshake_timeout = absl::Seconds(5);
 
   // A client's priority above this one is lowered to it.

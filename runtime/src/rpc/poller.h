@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -57,13 +56,6 @@ class Poller {
   // As if its client had rung.
   void LookAt(uint32_t connection_id);
 
-  // `on_readable` runs on any thread of the poller when `fd` becomes readable (edge-triggered), possibly on two at
-  // once.
-  absl::Status Watch(int fd, uint32_t watch_id, std::function<void()> on_readable);
-  // As if `fd` had just become readable, if it is readable.
-  void WatchAgain(int fd, uint32_t watch_id);
-  void Unwatch(int fd, uint32_t watch_id);
-
   // A handler has ended: if calls wait for its place, the leader is woken.
   void OnSlotGiven();
 
@@ -105,8 +97,7 @@ class Poller {
   void StartThread();
   bool SomebodyStandsBy() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WaitForEvents(ThreadId me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TakeEvents(const epoll_event* events, int count, std::vector<std::function<void()>>& callbacks)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeEvents(const epoll_event* events, int count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DecideWhoLeads(ThreadId me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeTheLead(ThreadId me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LookAgainAt(session::ServerSession& session);
@@ -167,7 +158,6 @@ class Poller {
   uint64_t lead_changes_ ABSL_GUARDED_BY(mutex_) = 0;
   Mail mail_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<uint32_t, std::shared_ptr<session::ServerSession>> sessions_ ABSL_GUARDED_BY(mutex_);
-  std::unordered_map<uint32_t, std::function<void()>> watches_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace nearcall::rpc

@@ -18,7 +18,7 @@ namespace nearcall::rpc {
 namespace {
 
 // What an event in epoll is about: a kind in the high half, an id in the low one.
-enum EventKind : uint64_t { kWakeEvent, kWatchEvent, kConnectionEvent };
+enum EventKind : uint64_t { kWakeEvent, kConnectionEvent };
 
 uint64_t EventData(EventKind kind, uint32_t id) {
   return uint64_t{kind} << 32 | id;
@@ -143,21 +143,15 @@ void Poller::WaitForEvents(ThreadId me) {
   std::array<epoll_event, kEventsPerTurn> events;
   const int timeout_ms = static_cast<int>(base::kIdleWaitSliceNs / 1'000'000);
   const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, timeout_ms);
-  std::vector<std::function<void()>> callbacks;
   mutex_.Lock();
-  TakeEvents(events.data(), std::max(count, 0), callbacks);
-  if (!callbacks.empty()) {
-    mutex_.Unlock();
-    for (const auto& callback : callbacks) callback();
-    mutex_.Lock();
-  }
   --waiting_;
+  TakeEvents(events.data(), std::max(count, 0));
   if (mail_waits_.load(std::memory_order_relaxed) || wants_slot_.load(std::memory_order_relaxed) || count > 0) {
     DecideWhoLeads(me);
   }
 }
 
-void Poller::TakeEvents(const epoll_event* events, int count, std::vector<std::function<void()>>& callbacks) {
+void Poller::TakeEvents(const epoll_event* events, int count) {
   for (int i = 0; i < count; ++i) {
     const uint32_t id = static_cast<uint32_t>(events[i].data.u64);
     switch (events[i].data.u64 >> 32) {
@@ -166,11 +160,6 @@ void Poller::TakeEvents(const epoll_event* events, int count, std::vector<std::f
         [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &ignored, sizeof(ignored));
         break;
       }
-      case kWatchEvent:
-        if (const auto found = watches_.find(id); found != watches_.end()) {
-          base::UntilThereIsMemory([&] { callbacks.push_back(found->second); });
-        }
-        break;
       case kConnectionEvent:
         AddMail(mail_.rung, id);
         mail_waits_.store(true, std::memory_order_release);
@@ -289,25 +278,6 @@ void Poller::Remove(uint32_t connection_id) {
   if (wake) Wake();
 }
 
-absl::Status Poller::Watch(int fd, uint32_t watch_id, std::function<void()> on_readable) {
-  {
-    base::MutexLock lock(mutex_);
-    watches_[watch_id] = std::move(on_readable);
-  }
-  return AddToEpoll(epoll_.get(), fd, EPOLLIN | EPOLLET, EventData(kWatchEvent, watch_id));
-}
-
-void Poller::WatchAgain(int fd, uint32_t watch_id) {
-  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = EventData(kWatchEvent, watch_id)}};
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
-}
-
-void Poller::Unwatch(int fd, uint32_t watch_id) {
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
-  base::MutexLock lock(mutex_);
-  watches_.erase(watch_id);
-}
-
 void Poller::OnSlotGiven() {
   if (!wants_slot_.exchange(false, std::memory_order_seq_cst)) return;
   // Like mail, and not a mere wake-up: a standby would take that while the leader is just about to sleep.
@@ -340,7 +310,6 @@ void Poller::Clear() {
     base::MutexLock lock(mutex_);
     sessions.swap(sessions_);
     std::swap(mail, mail_);
-    watches_.clear();
   }
   for (auto& [id, session] : sessions) session->Detach();
 }

@@ -94,13 +94,14 @@ void Poller::Drop(uint32_t connection_id) {
   }
   queue_.Remove(connection.queue, [this](ServerCallImpl& call) { Recycle(std::unique_ptr<ServerCallImpl>(&call)); });
   std::erase(hot_, &connection);
-  connection.session->Detach();
+  const std::shared_ptr<session::ServerSession> session = std::move(connection.session);
   connections_.erase(found);
-  std::shared_ptr<session::ServerSession> last;
   {
     base::MutexLock lock(mutex_);
-    if (auto node = sessions_.extract(connection_id)) last = std::move(node.mapped());
+    sessions_.erase(connection_id);
   }
+  // Last: its number may be given to another one now.
+  session->Detach();
   if (core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
 }
 

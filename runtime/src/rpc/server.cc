@@ -19,8 +19,6 @@ size_t PollerCount() {
   return std::thread::hardware_concurrency() >= 4 ? 2 : 1;
 }
 
-constexpr uint32_t kSignalWatch = 0;  // the acceptor counts from 1
-
 constexpr char kWaitInChild[] =
     "Server::Wait in a forked child: the server was started before fork(), and runs in the parent only; a program that "
     "calls daemon(3) or fork(2) does so before ServerBuilder::Start";
@@ -35,7 +33,7 @@ constexpr char kDestroyedInHandler[] =
 
 ServerImpl::ServerImpl(ServerOptions options) : core_(std::move(options), PollerCount()) {}
 
-absl::Status ServerImpl::Start(std::vector<Door> doors) {
+absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   ProtobufLog::Install();
   if (!core_.canceller->Start()) {
     return absl::ResourceExhaustedError(
@@ -50,42 +48,42 @@ absl::Status ServerImpl::Start(std::vector<Door> doors) {
   for (const auto& poller : pollers_) {
     if (absl::Status status = poller->Start(); !status.ok()) return status;
   }
-  acceptor_ = std::make_unique<Acceptor>(
-      core_, *pollers_.front(), [this](transport::Connection connection) { OnConnection(std::move(connection)); });
-  if (absl::Status status = acceptor_->Start(); !status.ok()) return status;
+  auto monitor = transport::StartTimer(base::kNever, [] {});
+  if (!monitor.ok()) return monitor.status();
+  monitor_ = *std::move(monitor);
+  door_ = std::make_unique<Door>(core_, admission_, ids_, [this](auto connection, auto lease) {
+    OnConnection(std::move(connection), std::move(lease));
+  });
   if (core_.options.handle_signals) {
     absl::StatusOr<std::unique_ptr<Signals>> signals = Signals::Catch();
     if (!signals.ok()) return signals.status();
     signals_ = *std::move(signals);
-    const auto on_signal = [this] { OnSignal(); };
-    if (absl::Status status = pollers_.front()->Watch(signals_->fd(), kSignalWatch, on_signal); !status.ok())
-      return status;
+    door_->WatchEvent(signals_->fd(), [this] { OnSignal(); });
   }
-  for (Door& door : doors) {
-    absl::Status status = acceptor_->Add(std::move(door.listener), std::move(door.transports));
-    if (!status.ok()) return status;
-  }
+  if (absl::Status status = door_->Start(std::move(entries)); !status.ok()) return status;
   base::MutexLock lock(mutex_);
   started_ = true;
   return absl::OkStatus();
 }
 
-void ServerImpl::OnConnection(transport::Connection connection) {
+// On the door's thread.
+void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::LeasePtr lease) {
   Poller* poller = std::min_element(pollers_.begin(), pollers_.end(), [](const auto& a, const auto& b) {
                      return a->connection_count() < b->connection_count();
                    })->get();
   const uint32_t id = connection.peer_id;
   const uid_t uid = connection.peer.uid;
-  const auto on_gone = [this, poller, id, uid] {
-    acceptor_->Leave(uid);
-    poller->Remove(id);
+  // The number is taken until the session is detached from its poller.
+  const auto on_gone = [this, poller, uid, lease = std::move(lease)] {
+    admission_.Leave(uid);
+    poller->Remove(lease->id());
   };
   absl::StatusOr<std::shared_ptr<session::ServerSession>> session = base::OrNoMemory([&] {
     return session::ServerSession::Start(std::move(connection), core_.options.max_message_size, core_.logger,
                                          {.on_gone = on_gone, .on_ring = [poller, id] { poller->LookAt(id); }});
   });
   if (!session.ok()) {
-    acceptor_->Leave(uid);
+    admission_.Leave(uid);
     core_.logger->Log({base::LogKind::kConnection, uid}, LogSeverity::kError, session.status().message());
     return;
   }
@@ -110,7 +108,7 @@ absl::Status ServerImpl::ServeFd(int fd) {
     return absl::FailedPreconditionError("the server was started before fork(); a child must start one of its own");
   }
   if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server has shut down");
-  return acceptor_->Serve(std::move(socket));
+  return door_->Serve(std::move(socket));
 }
 
 void ServerImpl::Wait() {
@@ -153,7 +151,7 @@ void ServerImpl::BeginShutdown(absl::Duration grace) {
 
 void ServerImpl::TellEverybody() {
   core_.draining.store(true, std::memory_order_seq_cst);
-  acceptor_->Close();
+  door_->Close();
   for (const auto& poller : pollers_) {
     for (const auto& session : poller->Sessions()) session->SendGoAway();
   }
@@ -202,12 +200,13 @@ ServerImpl::~ServerImpl() {
 }
 
 void ServerImpl::Destroy() {
-  if (acceptor_ != nullptr) {
+  if (door_ != nullptr) {
     BeginShutdown(absl::ZeroDuration());
     Wait();
     stuck_calls_.Stop();
     core_.answering->WaitUntilEmpty();
   }
+  if (door_ != nullptr) door_->Stop();
   for (const auto& poller : pollers_) poller->Stop();
   core_.threads.Join();
   for (const auto& poller : pollers_) poller->Clear();
@@ -223,7 +222,7 @@ std::string ServerImpl::DebugString() const {
                    ", started: ", core_.calls_started.load(), ", refused: ", core_.calls_refused.load(),
                    ", violations: ", core_.violations.load(), ", threads: ", core_.threads.threads(),
                    core_.draining.load() ? ", draining\n" : "\n");
-  absl::StrAppend(&text, acceptor_->DebugString());
+  absl::StrAppend(&text, door_->DebugString());
   for (const auto& poller : pollers_) absl::StrAppend(&text, poller->DebugString());
   return text;
 }

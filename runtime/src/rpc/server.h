@@ -12,7 +12,9 @@
 #include "base/fork.h"
 #include "base/mutex.h"
 #include "nearcall/server.h"
-#include "rpc/acceptor.h"
+#include "rpc/admission.h"
+#include "rpc/connection_ids.h"
+#include "rpc/door.h"
 #include "rpc/poller.h"
 #include "rpc/server_core.h"
 #include "rpc/signals.h"
@@ -40,11 +42,7 @@ class ServerImpl final : public Server {
   // Before Start().
   absl::Status Register(Service* service) { return core_.services.Add(service); }
 
-  struct Door {
-    std::unique_ptr<transport::Listener> listener;
-    Acceptor::Transports transports;
-  };
-  absl::Status Start(std::vector<Door> doors);
+  absl::Status Start(std::vector<Door::Entry> entries);
 
   absl::Status ServeFd(int fd) override;
   void Wait() override;
@@ -54,7 +52,7 @@ class ServerImpl final : public Server {
  private:
   enum class Stage { kServing, kDraining, kHungUp, kClosed };
 
-  void OnConnection(transport::Connection connection);
+  void OnConnection(transport::Connection connection, ConnectionIds::LeasePtr lease);
   void OnSignal();
   void BeginShutdown(absl::Duration grace);
   void TellEverybody();
@@ -66,8 +64,13 @@ class ServerImpl final : public Server {
   const base::ForkGuard fork_guard_;
   std::unique_ptr<Signals> signals_;  // the last to go: what comes while all else ends is still caught
   ServerCore core_;
+  Admission admission_{core_};
+  ConnectionIds ids_;
+  // Keeps the thread of all timers and control sockets running, so that a client that comes when nothing is left can
+  // still be told so.
+  std::unique_ptr<transport::Timer> monitor_;
   std::vector<std::unique_ptr<Poller>> pollers_;
-  std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<Door> door_;
   StuckCalls stuck_calls_{core_};
 
   base::Mutex mutex_;

@@ -51,7 +51,7 @@ absl::Status CheckOptions(const ServerOptions& options) {
 }
 
 // Adds the transports that `address` means.
-void AddTransports(const transport::Address& address, rpc::Acceptor::Transports& transports) {
+void AddTransports(const transport::Address& address, rpc::Handshakes::Transports& transports) {
   for (const transport::TransportRow& row : transport::Transports()) {
     const bool meant = address.transport.empty() || address.transport == row.name;
     if (meant && std::find(transports.begin(), transports.end(), &row) == transports.end()) transports.push_back(&row);
@@ -59,10 +59,10 @@ void AddTransports(const transport::Address& address, rpc::Acceptor::Transports&
 }
 
 // Several addresses of one name are one socket.
-absl::StatusOr<std::vector<rpc::ServerImpl::Door>> OpenDoors(const std::vector<std::string>& texts) {
+absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std::string>& texts) {
   struct Place {
     transport::Address address;
-    rpc::Acceptor::Transports transports;
+    rpc::Handshakes::Transports transports;
   };
   std::vector<std::pair<std::string, Place>> places;
   for (const std::string& text : texts) {
@@ -74,22 +74,24 @@ absl::StatusOr<std::vector<rpc::ServerImpl::Door>> OpenDoors(const std::vector<s
     if (place == places.end()) place = places.insert(place, {key, Place{*address, {}}});
     AddTransports(*address, place->second.transports);
   }
-  std::vector<rpc::ServerImpl::Door> doors;
+  std::vector<rpc::Door::Entry> entries;
   for (auto& [key, place] : places) {
     absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Bind(place.address);
     if (!listener.ok()) return listener.status();
-    doors.push_back({.listener = *std::move(listener), .transports = std::move(place.transports)});
+    entries.push_back({.listener = *std::move(listener),
+                       .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(place.transports))});
   }
-  return doors;
+  return entries;
 }
 
-absl::Status AdoptFds(std::vector<base::Fd>& fds, std::vector<rpc::ServerImpl::Door>& doors) {
+absl::Status AdoptFds(std::vector<base::Fd>& fds, std::vector<rpc::Door::Entry>& entries) {
   for (base::Fd& fd : fds) {
     absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Adopt(std::move(fd));
     if (!listener.ok()) return listener.status();
-    rpc::Acceptor::Transports all;
+    rpc::Handshakes::Transports all;
     AddTransports({}, all);
-    doors.push_back({.listener = *std::move(listener), .transports = std::move(all)});
+    entries.push_back({.listener = *std::move(listener),
+                       .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(all))});
   }
   return absl::OkStatus();
 }
@@ -143,10 +145,10 @@ absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state)
   for (Service* service : state.services) {
     if (absl::Status status = server->Register(service); !status.ok()) return status;
   }
-  absl::StatusOr<std::vector<rpc::ServerImpl::Door>> doors = OpenDoors(state.addresses);
-  if (!doors.ok()) return doors.status();
-  if (absl::Status status = AdoptFds(state.fds, *doors); !status.ok()) return status;
-  if (absl::Status status = server->Start(*std::move(doors)); !status.ok()) return status;
+  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.addresses);
+  if (!entries.ok()) return entries.status();
+  if (absl::Status status = AdoptFds(state.fds, *entries); !status.ok()) return status;
+  if (absl::Status status = server->Start(*std::move(entries)); !status.ok()) return status;
   return std::make_unique<ServerHandle>(std::move(server));
 }
 

@@ -1,11 +1,14 @@
 // Peers that shake hands badly, or not at all.
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "base/limits.h"
+#include "child.h"
 #include "fixture.h"
 #include "raw_peer.h"
 #include "transport/rendezvous/hello.h"
@@ -130,6 +133,38 @@ TEST_F(HandshakeTest, OldestOfTooManySilentClientsMakesRoom) {
   ExpectServes(*server);
 }
 
+// A client that waits for a CPU has not said hello yet, either.
+TEST_F(HandshakeTest, SilentClientsHaveAMomentToSayHello) {
+  const auto server = StartServer({.handshake_timeout = kLong});
+  const base::SteadyNs begin = base::NowNs();
+  std::vector<base::Fd> silent;
+  for (size_t i = 0; i <= base::kMaxHalfOpen; ++i) silent.push_back(ConnectRaw(path()));
+  EXPECT_TRUE(HangsUp(silent.front().get()));
+  EXPECT_GE(base::NowNs() - begin, base::kHelloGraceNs);
+}
+
+TEST_F(HandshakeTest, SilentStrangersTakeNoPlacesOfOthers) {
+  if (::getuid() != 0) GTEST_SKIP() << "only root can become another user";
+  ASSERT_EQ(::chmod(directory().c_str(), 0711), 0);
+  Child strangers([this](Link& parent) {
+    BecomeStranger();
+    parent.Await();
+    std::vector<base::Fd> silent;
+    for (size_t i = 0; i < 2 * base::kMaxHalfOpen; ++i) silent.push_back(ConnectRaw(path()));
+    EXPECT_TRUE(Eventually([&] { return CountReadable(silent) > 0; }));
+    parent.Tell();
+    parent.Await();
+  });
+  const auto server = StartServer({.handshake_timeout = kLong}, Address(path()));
+  const base::Fd ours = ConnectRaw(path());
+  EXPECT_TRUE(Eventually([&] { return NumberIn(server->DebugString(), "handshakes under way: ") == 1; }));
+  strangers.link().Tell();
+  strangers.link().Await();
+  EXPECT_FALSE(IsReadable(ours.get()));
+  strangers.link().Tell();
+  EXPECT_EQ(strangers.Join(), 0);
+}
+
 TEST_F(HandshakeTest, ClientThatHasSaidHelloIsNotPushedOut) {
   const auto server = StartServer({.handshake_timeout = kLong});
   const base::Fd slow = ConnectRaw(path());
@@ -158,11 +193,39 @@ TEST_F(HandshakeTest, ServerThatSaysNothingEndsInADeadline) {
               FailsWith(StatusCode::kDeadlineExceeded, "did not answer the hello in time"));
 }
 
-TEST_F(HandshakeTest, ServerThatHangsUpIsUnavailable) {
+// It has no place for another one now, or is going away.
+TEST_F(HandshakeTest, ServerThatHangsUpIsAskedAgain) {
   RawDoor door(Address());
   auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
-  door.Accept().Reset();
+  for (int i = 0; i < 3; ++i) door.Accept().Reset();
+  const RawServer server(door);
+  EXPECT_TRUE(connected.get().ok());
+}
+
+TEST_F(HandshakeTest, ServerThatAlwaysHangsUpIsUnavailable) {
+  RawDoor door(Address());
+  std::atomic<bool> stop{false};
+  auto connected = std::async(std::launch::async, [&] {
+    const ChannelOptions options = {.handshake_timeout = absl::Milliseconds(100)};
+    const absl::Status status = Channel::Connect(Address(), options).status();
+    stop = true;
+    ConnectRaw(directory() + "/echo");
+    return status;
+  });
+  while (!stop) door.Accept().Reset();
   EXPECT_THAT(connected.get(), FailsWith(StatusCode::kUnavailable, Address()));
+}
+
+// The one that comes next may be quicker.
+TEST_F(HandshakeTest, ServerThatDoesNotAnswerIsAskedAgainUntilTheConnectTimeout) {
+  RawDoor door(Address());
+  auto connected = std::async(std::launch::async, [] {
+    const ChannelOptions options = {.connect_timeout = kLong, .handshake_timeout = absl::Milliseconds(500)};
+    return Channel::Connect(Address(), options).status();
+  });
+  EXPECT_TRUE(HangsUp(door.Accept().get()));
+  const RawServer server(door);
+  EXPECT_TRUE(connected.get().ok());
 }
 
 TEST_F(HandshakeTest, ServerThatTalksNonsenseIsNamed) {

@@ -1,8 +1,10 @@
 // Limits of descriptors: on either side they are named, and nobody else is affected.
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "child.h"
 #include "fixture.h"
 #include "raw_peer.h"
@@ -141,6 +143,22 @@ TEST_F(ResourceTest, ServerWithFewDescriptorsDoesNotStart) {
       EXPECT_TRUE(started || IsLimit(status)) << more << " " << status;
     }
     EXPECT_TRUE(started);
+  });
+  EXPECT_EQ(server.Join(), 0);
+}
+
+// Not even /dev/null. (Pipes are opened by /proc, message queues checked there.)
+TEST_F(ResourceTest, ServerNeedsNoFiles) {
+  if (::getuid() != 0) GTEST_SKIP() << "only root can change its root directory";
+  if (TransportName() != "shm") GTEST_SKIP() << TransportName() << " needs /proc";
+  if (testing::kSanitizers) GTEST_SKIP() << "a sanitizer needs files of its own";
+  Child server([this](Link&) {
+    if (::chroot(directory().c_str()) != 0 || ::chdir("/") != 0) throw std::runtime_error("chroot");
+    const auto started = Must(ServerBuilder().Register(&echo).Start());
+    int sockets[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+    Must(started->ServeFd(sockets[0]));
+    EXPECT_TRUE(ConnectStub({}, absl::StrCat("fd:", sockets[1])).Say(MakeBlob(""), {.timeout = kLong}).ok());
   });
   EXPECT_EQ(server.Join(), 0);
 }
