@@ -150,7 +150,7 @@ TEST_F(ThreadTest, UnderMlockallTheLimitOfLockedMemoryIsNamed) {
   if (::geteuid() != 0)
     GTEST_SKIP() << "NOT TESTED: only root can become another user, and is not subject to the limit";
   if (testing::kSanitizers) GTEST_SKIP() << "NOT TESTED: a sanitizer's memory cannot be locked";
-  ASSERT_EQ(::chmod(directory().c_str(), 0777), 0);
+  ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
   Child child([this](Link&) {
     const rlimit limit = {.rlim_cur = 6 << 20, .rlim_max = 6 << 20};
     EXPECT_EQ(::setrlimit(RLIMIT_MEMLOCK, &limit), 0);
@@ -287,7 +287,7 @@ TEST_F(ThreadTest, AHandlerMayEndTheProcess) {
       };
       global_server = StartServer();
       parent.Tell();
-      global_server->Wait();
+      parent.Await();  // the handler may have destroyed the server already
     });
     server.link().Await();
     const Echo::Stub stub = ConnectStub();
