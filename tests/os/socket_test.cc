@@ -2,12 +2,18 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/fd.h"
@@ -168,6 +174,47 @@ TEST_F(SocketTest, AFullBacklogRefusesANonBlockingConnect) {
   }
   EXPECT_EQ(error, EAGAIN);
   EXPECT_EQ(clients.size(), kBacklog + 2u);  // one more than the backlog, and the one that was refused
+}
+
+// Whether that thread sleeps in connect(2).
+bool IsConnecting(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/syscall");
+  long number = -1;
+  return (file >> number) && number == SYS_connect;
+}
+
+TEST_F(SocketTest, WhoWaitsForAPlaceInTheBacklogStandsInALine) {
+  const Fd listener = Listen(0);
+  const Fd first = Socket();
+  ASSERT_EQ(Connect(first), 0);
+  std::array<std::atomic<pid_t>, 2> threads{};
+  std::array<std::atomic<bool>, 2> connected{};
+  std::vector<std::thread> waiting;
+  for (size_t i = 0; i < threads.size(); ++i) {
+    waiting.emplace_back([&, i] {
+      const Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+      threads[i] = ::gettid();
+      EXPECT_EQ(Connect(fd), 0);
+      connected[i] = true;
+    });
+    while (!IsConnecting(threads[i])) std::this_thread::yield();
+  }
+  for (size_t i = 0; i < threads.size(); ++i) {
+    EXPECT_TRUE(Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)).valid());
+    while (!connected[i]) std::this_thread::yield();
+    EXPECT_EQ(connected[1], i == 1);
+  }
+  for (std::thread& thread : waiting) thread.join();
+}
+
+TEST_F(SocketTest, WhoWaitsForAPlaceInTheBacklogWaitsNoLongerThanHeSays) {
+  const Fd listener = Listen(0);
+  const Fd first = Socket();
+  ASSERT_EQ(Connect(first), 0);
+  const Fd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const timeval timeout = {.tv_sec = 0, .tv_usec = 1'000};
+  ASSERT_EQ(::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)), 0);
+  EXPECT_EQ(Connect(fd), EAGAIN);
 }
 
 TEST_F(SocketTest, AStaleNameRefuses) {
