@@ -2,7 +2,7 @@
    has ended leaves the server again.
 
    The code: ShmOffer::Create, CreateServerRegion, CreateClientRegion, Accept; AttachShm, VerifyOffer (shm_offer.cc);
-   CreateSharedMemory, SealAgainstWriters, ReserveSharedMemory, VerifySharedMemory (shared_memory.cc);
+   CreateSharedMemory, SealAgainstWriters, VerifySealedAgainstWriters, Populate, VerifySharedMemory (shared_memory.cc);
    server_handshake.cc; ClientHandshake::Run (connect.cc); ServerImpl::OnConnection; ServerSession::Start, End;
    Poller::Add, Remove, Drop.
 
@@ -10,12 +10,13 @@
    hostile (HOSTILE_CLIENT, HOSTILE_SERVER) and do with the descriptors it has what the kernel permits, at any time.
    `monitor` tells the server's session of the client's end, `poller` reads its mail.
 
-   Memory is two regions: S, which the server writes, and C, which the client writes. Not modelled: a hostile server that
-   takes back memory of C, of which only its own client can suffer.
+   Memory is two regions: S, which the server writes and seals, and C, which the client writes and seals. Adding a seal,
+   and filling holes by fallocate, waits for the lock of the file, which whoever holds the descriptor can keep; looking at
+   the seals does not, nor does filling holes by populating a mapping.
 
    It must hold: no side ever touches a hole; nobody but its writer can write S, and nobody can map C for writing once the
-   server serves; honest sides who live agree; a connection that has ended is nobody's in the end; nobody waits for ever
-   (no invalid end state).
+   server serves; the server never waits for the lock of C once it has passed it; honest sides who live agree; a
+   connection that has ended is nobody's in the end; nobody waits for ever (no invalid end state).
 
    Mutants: see #ifdef.
    Run: -DHONEST
@@ -40,6 +41,9 @@ bool server_writes_s, passed, serves;
 bool session_started, session_gone, added, removed;
 bool mail_added, mail_removed;
 
+/* By the server: it takes the lock of C's file. */
+inline TakeLockOfC() { assert(!passed) }
+
 /* fcntl(F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL), and how it went. */
 inline SealAgainstWriters(region, went_well) {
   d_step {
@@ -59,6 +63,7 @@ inline HonestServer() {
   :: empty(to_server) && client_gone -> goto server_ends
   fi;
 #ifdef MUTANT_C_IS_SEALED_BEFORE_PASSING
+  TakeLockOfC();
   SealAgainstWriters(c, ok);
 #endif
   to_client!OFFER;
@@ -72,15 +77,22 @@ inline HonestServer() {
   :: to_server?HELLO -> goto server_ends
   :: empty(to_server) && client_gone -> goto server_ends
   fi;
-#ifdef MUTANT_MEMORY_IS_RESERVED_BEFORE_THE_SEAL
+#ifdef MUTANT_C_IS_POPULATED_BEFORE_THE_LOOK
   c.hole = false;
 #endif
+#ifdef MUTANT_THE_SERVER_SEALS_C
+  TakeLockOfC();
   SealAgainstWriters(c, ok);
-#ifndef MUTANT_A_FAILED_SEAL_IS_OVERLOOKED
+#endif
+  ok = c.future_write && c.seal; /* VerifySealedAgainstWriters */
+#ifdef HONEST
+  assert(ok);
+#endif
+#ifndef MUTANT_C_IS_NOT_LOOKED_AT
   if :: !ok -> goto server_ends :: else fi;
 #endif
-#ifndef MUTANT_MEMORY_IS_RESERVED_BEFORE_THE_SEAL
-#ifndef MUTANT_MEMORY_IS_NOT_RESERVED_AGAIN
+#ifndef MUTANT_C_IS_POPULATED_BEFORE_THE_LOOK
+#ifndef MUTANT_C_IS_NOT_POPULATED
   c.hole = false;
 #endif
 #endif
@@ -115,17 +127,28 @@ inline HonestClient() {
   to_server!ACK;
 #endif
   d_step { if :: ok && c.future_write -> ok = false :: ok && !c.future_write -> c.client_writes = true :: else fi };
+#ifdef MUTANT_CLIENT_POPULATES_BEFORE_ITS_SEAL
+  c.hole = false;
+#endif
+#ifndef MUTANT_CLIENT_DOES_NOT_SEAL
+  if :: ok -> SealAgainstWriters(c, ok) :: else fi;
+#endif
 #ifdef HONEST
   assert(ok);
 #endif
   if
   :: ok ->
+#ifndef MUTANT_CLIENT_DOES_NOT_POPULATE
+     s.hole = false;
+#ifndef MUTANT_CLIENT_POPULATES_BEFORE_ITS_SEAL
+     c.hole = false;
+#endif
+#endif
 #ifndef MUTANT_ACK_BEFORE_MAPPING
      to_server!ACK;
 #endif
-     s.hole = false; /* MAP_POPULATE */
      do
-     :: touches < 2 -> touches++; assert(!s.hole && !s.client_writes)
+     :: touches < 2 -> touches++; assert(!s.hole && !c.hole && !s.client_writes)
      :: true -> break
      od
   :: else -> to_server!NACK
@@ -144,6 +167,7 @@ inline HostileClient() {
   :: passed -> d_step { if :: !s.future_write -> s.hole = true :: else fi }
   :: passed -> d_step { if :: !s.future_write -> s.client_writes = true :: else fi }
   :: passed -> d_step { if :: !c.seal -> c.seal = true :: else fi }
+  :: passed -> d_step { if :: !c.seal -> c.future_write = true :: else fi }
   :: passed -> d_step { if :: !s.seal -> s.seal = true :: else fi }
   :: server_gone -> break
   :: true -> break
@@ -159,6 +183,7 @@ inline HostileServer() {
   :: SealAgainstWriters(s, ok)
   :: SealAgainstWriters(c, ok)
   :: d_step { if :: !s.future_write -> s.hole = true :: else fi }
+  :: d_step { if :: !c.future_write -> c.hole = true :: else fi }
   :: client_gone -> break
   :: true -> break
   od

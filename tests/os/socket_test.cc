@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -98,6 +100,30 @@ TEST_F(SocketTest, ATruncatedMessageIsMarkedAndItsRestIsGone) {
   char text[4];
   EXPECT_EQ(::recv(pair.other.get(), text, sizeof(text), MSG_TRUNC), 6);
   EXPECT_EQ(::recv(pair.other.get(), text, sizeof(text), 0), 1);
+}
+
+// The bytes of memory that messages take which `fd` has sent, and its peer has not received.
+int Unreceived(const Fd& fd) {
+  int bytes = -1;
+  EXPECT_EQ(::ioctl(fd.get(), SIOCOUTQ, &bytes), 0);
+  return bytes;
+}
+
+TEST_F(SocketTest, TheOutputQueueIsEmptyWhenAllHasBeenReceived) {
+  const Pair pair;
+  EXPECT_EQ(Unreceived(pair.one), 0);
+  ASSERT_EQ(::send(pair.one.get(), "abcdef", 6, 0), 6);
+  ASSERT_EQ(::send(pair.one.get(), "", 0, 0), 0);
+  EXPECT_GT(Unreceived(pair.one), 0);
+  char text[4];
+  EXPECT_EQ(::recv(pair.other.get(), text, sizeof(text), MSG_PEEK), 4);
+  EXPECT_GT(Unreceived(pair.one), 0) << "looking is not receiving";
+  EXPECT_EQ(::recv(pair.other.get(), text, sizeof(text), 0), 4);
+  EXPECT_GT(Unreceived(pair.one), 0) << "the empty one";
+  EXPECT_EQ(::recv(pair.other.get(), text, sizeof(text), 0), 0);
+  EXPECT_EQ(Unreceived(pair.one), 0);
+  ASSERT_EQ(::send(pair.other.get(), "x", 1, 0), 1);
+  EXPECT_EQ(Unreceived(pair.one), 0) << "what the peer has sent does not count";
 }
 
 // --- who is there ---

@@ -68,6 +68,13 @@ struct ServerOptions {
   // grace and then less and less often. If they have not ended so long after the grace, the process ends by abort(3),
   // and the log says why. Infinite: never.
   absl::Duration abort_after_grace = absl::InfiniteDuration();
+
+  // true: clients of other users (allowed_uids) may use transports over which a client can block a thread of the server
+  // for as long as it likes: pipe, where the kernel holds the pipe's lock while it reads or writes memory of the
+  // client, and that can be of a file system that never answers. false: they are offered to the server's own user and
+  // root only; others get the best of the remaining ones (shm), and PERMISSION_DENIED if they ask for such a one by
+  // name.
+  bool blockable_transports_for_other_users = false;
 };
 
 // A running server. Made by ServerBuilder. Thread-safe.

@@ -118,6 +118,14 @@ inline constexpr int kControlBatch = 32;
 // end for what a child that inherited the socket may send.
 inline constexpr int kMaxLastControlMessages = 4096;
 
+// --- closing what a peer may have made ---
+
+// Threads that close it: each may be stuck for as long as its peer likes. One would do but for hostile peers.
+inline constexpr size_t kMaxClosers = 8;
+
+// Descriptors that wait for one of them. The kernel passes 253 with a message (SCM_MAX_FD).
+inline constexpr size_t kMaxUnclosed = 1024;
+
 // --- time ---
 
 // The longest sleep while a call is in flight: the belt to the braces of the semaphores.

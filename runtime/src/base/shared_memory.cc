@@ -5,9 +5,12 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -21,6 +24,8 @@ namespace {
 
 // Newer than Debian 12's headers (Linux 6.3).
 constexpr unsigned int kNoExecSeal = 0x0008U;
+
+constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, Linux 5.14
 
 constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 constexpr int kWriterSeals = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
@@ -39,6 +44,32 @@ absl::Status CheckFileSizeLimit(size_t size) {
     return absl::OkStatus();
   }
   return ErrnoStatus(EFBIG, absl::StrCat("cannot create ", size, " B of shared memory"));
+}
+
+absl::Status ReserveSharedMemory(const Fd& fd, size_t size) {
+  if (Retry([&] { return ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size)); }) != 0) {
+    return ErrnoStatus(absl::StrCat("cannot reserve ", size, " B of shared memory"));
+  }
+  return absl::OkStatus();
+}
+
+// The same as kPopulateRead on kernels that do not know it: has the kernel read a byte of each page for us. 0 or errno.
+int ReadEachPage(std::span<std::byte> bytes) {
+  constexpr size_t kBatch = 64;
+  std::array<std::byte, kBatch> read;
+  std::array<iovec, kBatch> pages;
+  const size_t count = bytes.size() / PageSize();
+  for (size_t page = 0; page < count; page += kBatch) {
+    const size_t batch = std::min(kBatch, count - page);
+    for (size_t i = 0; i < batch; ++i) {
+      pages[i] = {.iov_base = bytes.data() + (page + i) * PageSize(), .iov_len = 1};
+    }
+    const iovec to{.iov_base = read.data(), .iov_len = batch};
+    const ssize_t size = Retry([&] { return ::process_vm_readv(::getpid(), &to, 1, pages.data(), batch, 0); });
+    if (size < 0) return errno;
+    if (static_cast<size_t>(size) != batch) return EFAULT;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -64,8 +95,18 @@ void Mapping::Unmap() {
   bytes_ = {};
 }
 
+absl::Status Mapping::Populate() const {
+  int error = Retry([&] { return ::madvise(bytes_.data(), bytes_.size(), kPopulateRead); }) == 0 ? 0 : errno;
+  if (error == EINVAL) error = ReadEachPage(bytes_);
+  if (error == 0) return absl::OkStatus();
+  // EFAULT: here an instruction would have been a SIGBUS.
+  return ErrnoStatus(error == EFAULT ? ENOMEM : error,
+                     absl::StrCat("cannot make sure of ", bytes_.size(), " B of shared memory"));
+}
+
 absl::StatusOr<Mapping> Mapping::Map(const Fd& fd, size_t offset, size_t size, Access access) {
   const int protection = access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
+  // MAP_POPULATE saves faults and promises nothing: see Populate().
   void* address = ::mmap(nullptr, size, protection, MAP_SHARED | MAP_POPULATE, fd.get(), static_cast<off_t>(offset));
   if (address == MAP_FAILED) return ErrnoStatus(absl::StrCat("cannot map ", size, " B of shared memory"));
   Mapping mapping;
@@ -90,13 +131,6 @@ absl::StatusOr<Fd> CreateSharedMemory(size_t size) {
   return fd;
 }
 
-absl::Status ReserveSharedMemory(const Fd& fd, size_t size) {
-  if (Retry([&] { return ::fallocate(fd.get(), 0, 0, static_cast<off_t>(size)); }) != 0) {
-    return ErrnoStatus(absl::StrCat("cannot reserve ", size, " B of shared memory"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status SealAgainstWriters(const Fd& fd) {
   if (::fcntl(fd.get(), F_ADD_SEALS, kWriterSeals) != 0) {
     // F_SEAL_SEAL stands already: only somebody to whom we passed the descriptor can have done it.
@@ -104,6 +138,13 @@ absl::Status SealAgainstWriters(const Fd& fd) {
     return ErrnoStatus("cannot seal shared memory against further writers");
   }
   return absl::OkStatus();
+}
+
+absl::Status VerifySealedAgainstWriters(const Fd& fd) {
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+  if (seals != -1 && (seals & kWriterSeals) == kWriterSeals) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("the peer has not sealed its shared memory against writers: seals ",
+                                          absl::Hex(seals), ", wanted ", absl::Hex(kWriterSeals)));
 }
 
 absl::Status VerifySharedMemory(const Fd& fd, size_t size, bool sealed_against_writers) {

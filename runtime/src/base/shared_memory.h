@@ -25,6 +25,10 @@ class Mapping {
 
   std::span<std::byte> bytes() const { return bytes_; }
 
+  // Makes sure that there is memory behind each page; RESOURCE_EXHAUSTED, and no SIGBUS, where there is none. Of memory
+  // that can lose none any more (SealAgainstWriters) it is for good. Takes no lock that another process can hold.
+  absl::Status Populate() const;
+
  private:
   void Unmap();
 
@@ -37,12 +41,15 @@ class Mapping {
 // RLIMIT_FSIZE: never a SIGBUS afterwards, and no SIGXFSZ.
 absl::StatusOr<Fd> CreateSharedMemory(size_t size);
 
-// Reserves the memory of `fd` (again): a peer that can write may have punched holes.
-absl::Status ReserveSharedMemory(const Fd& fd, size_t size);
-
 // No further writable mapping, no write, no hole from now on, by anybody (F_SEAL_FUTURE_WRITE, fcntl(2)); mappings that
 // exist stay writable. And no further seal: INTERNAL if a peer that holds the descriptor did that before.
+//
+// Waits for the lock of the file, which whoever holds the descriptor can keep (by a write(2) of memory that is mapped
+// from a file system that never answers): nothing for a server once it has passed `fd`.
 absl::Status SealAgainstWriters(const Fd& fd);
+
+// Whether the peer has done that. Waits for nobody. INTERNAL if not.
+absl::Status VerifySealedAgainstWriters(const Fd& fd);
 
 // What a receiver checks before it maps: a memfd of exactly `size` bytes that cannot change its size.
 // `sealed_against_writers`: and that SealAgainstWriters has been done. INTERNAL if not.

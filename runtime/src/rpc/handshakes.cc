@@ -66,6 +66,7 @@ Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& tran
   params.allowed_uids = core_.options.allowed_uids;
   params.transports = transports;
   params.config = {.ring_size_bytes = base::kDefaultRingSize, .expected_clients = core_.options.expected_clients};
+  params.blockable_for_other_users = core_.options.blockable_transports_for_other_users;
   params.terms = {.max_message_size = static_cast<uint32_t>(core_.options.max_message_size),
                   .max_calls_in_flight = static_cast<uint32_t>(core_.options.max_queued_calls)};
   params.server_id = server_id_;

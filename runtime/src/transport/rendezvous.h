@@ -77,6 +77,7 @@ struct ServeParams {
   // Asked once the peer's identity is known and before anything is allocated: RESOURCE_EXHAUSTED to refuse. The client
   // is told code and text.
   std::function<absl::Status(const PeerIdentity&)> admit = {};
+  bool blockable_for_other_users = false;  // TransportRow::blockable
 };
 
 // The server's half of one handshake: never blocks, so that a silent client holds up nobody. Call Step() when the

@@ -11,7 +11,7 @@ namespace {
 constexpr TransportRow kTransports[] = {
     {.name = "shm", .bit = 0, .offer = &shm::OfferShm, .attach = &shm::AttachShm},
     {.name = "mq", .bit = 1, .offer = &mq::OfferMq, .attach = &mq::AttachMq},
-    {.name = "pipe", .bit = 2, .offer = &pipe::OfferPipe, .attach = &pipe::AttachPipe},
+    {.name = "pipe", .bit = 2, .blockable = true, .offer = &pipe::OfferPipe, .attach = &pipe::AttachPipe},
 };
 
 }  // namespace

@@ -32,8 +32,9 @@ class TransportOffer {
   // To be passed to the client, at most 4. They stay owned by the offer.
   virtual std::vector<int> fds() const = 0;
 
-  // Once the client has said that it holds its end: makes it final (the last seals) and gives the server's end.
-  // Once. INTERNAL if the client has tampered with it, RESOURCE_EXHAUSTED without memory.
+  // Once the client has said that it holds its end: makes sure that it is as it must be (the last seals) and gives the
+  // server's end. Once. INTERNAL if the client has tampered with it, RESOURCE_EXHAUSTED without memory. Waits for no
+  // lock that the client can hold.
   virtual absl::StatusOr<std::unique_ptr<Transport>> Accept() = 0;
 };
 
@@ -41,9 +42,13 @@ class TransportOffer {
 struct TransportRow {
   absl::string_view name;  // as in an address
   uint8_t bit;             // in the hello's set of transports: 1 << bit
+  // Whoever has the other end can hold a lock of the kernel's that this side takes too, for as long as he likes:
+  // offered to this process's own user and root only, unless ServerOptions says otherwise.
+  bool blockable = false;
   absl::StatusOr<std::unique_ptr<TransportOffer>> (*offer)(const TransportConfig& config);
-  // The client's end. Checks each descriptor before it uses it: INTERNAL if the server sent what it should not.
-  absl::StatusOr<std::unique_ptr<Transport>> (*attach)(std::vector<base::Fd> fds, const Geometry& geometry);
+  // The client's end. Checks each descriptor before it uses it: INTERNAL if the server sent what it should not, and
+  // then they are still there: who knows what closing them takes.
+  absl::StatusOr<std::unique_ptr<Transport>> (*attach)(std::vector<base::Fd>&& fds, const Geometry& geometry);
 };
 
 std::span<const TransportRow> Transports();

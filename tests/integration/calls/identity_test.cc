@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "child.h"
 #include "fixture.h"
+#include "transport_under_test.h"
 
 namespace nearcall::integration {
 namespace {
@@ -63,7 +64,7 @@ TEST_F(IdentityTest, StrangerThatIsListedIsServedAndNamed) {
     return absl::OkStatus();
   };
   const auto client = StrangersClient();
-  auto server = StartServer({.allowed_uids = {kStranger}}, address_);
+  auto server = StartServer({.allowed_uids = {kStranger}, .blockable_transports_for_other_users = true}, address_);
   client->link().Tell();
   EXPECT_EQ(client->link().Await(), "OK");
   server.reset();
@@ -72,8 +73,24 @@ TEST_F(IdentityTest, StrangerThatIsListedIsServedAndNamed) {
   EXPECT_EQ(peer.gid, kStranger);
 }
 
-TEST_F(IdentityTest, ListReplacesTheDefault) {
+// Over a pipe a client can block the server's threads.
+TEST_F(IdentityTest, StrangerIsOfferedNoTransportThatBlocksUs) {
+  const auto client = StrangersClient();
   const auto server = StartServer({.allowed_uids = {kStranger}}, address_);
+  client->link().Tell();
+  const std::string answer = client->link().Await();
+  if (!TransportUnderTest().blockable) {
+    EXPECT_EQ(answer, "OK");
+    return;
+  }
+  EXPECT_THAT(answer, ::testing::StartsWith("PERMISSION_DENIED"));
+  EXPECT_THAT(answer, ::testing::HasSubstr("to its own user and root only, and not to uid 12345"));
+  EXPECT_THAT(answer, ::testing::HasSubstr("ServerOptions::blockable_transports_for_other_users"));
+}
+
+TEST_F(IdentityTest, ListReplacesTheDefault) {
+  const auto server =
+      StartServer({.allowed_uids = {kStranger}, .blockable_transports_for_other_users = true}, address_);
   EXPECT_THAT(Channel::Connect(address_).status(), FailsWith(StatusCode::kPermissionDenied, "does not serve uid 0"));
 }
 

@@ -66,7 +66,8 @@ TEST_F(ProcessLimitTest, AClientWithFewThreadsIsToldSoOrDoesWithout) {
     }
     EXPECT_TRUE(all);
   });
-  const auto server = StartServer({.allowed_uids = {0, kStranger}}, address_);
+  const auto server =
+      StartServer({.allowed_uids = {0, kStranger}, .blockable_transports_for_other_users = true}, address_);
   client.link().Tell();
   EXPECT_EQ(client.Join(), 0);
 }

@@ -82,7 +82,7 @@ TEST_F(ServerInNamespaceTest, AClientWithoutANameIsNotServed) {
 }
 
 TEST_F(ServerInNamespaceTest, AClientWithoutANameIsServedIfTheOverflowUserIsListed) {
-  EXPECT_TRUE(Call({.allowed_uids = {kOverflowUid}}).ok());
+  EXPECT_TRUE(Call({.allowed_uids = {kOverflowUid}, .blockable_transports_for_other_users = true}).ok());
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "fake_peer.h"
 #include "process.h"
+#include "slow_to_close.h"
 #include "transport/rendezvous/control_message.h"
 #include "transport/rendezvous/credentials.h"
 
@@ -244,11 +245,49 @@ TEST_F(ControlTest, AWrongSizeEndsTheConnection) {
   }
 }
 
-TEST_F(ControlTest, DescriptorsThatThePeerSendsNeverArrive) {
+TEST_F(ControlTest, DescriptorsEndTheConnectionAndNeverArrive) {
+  const auto another_use = StartTimer(base::kNever, [] {});  // else the monitor's own descriptors come and go
+  for (const absl::string_view with : {"a message", "nothing"}) {
+    auto [ours, theirs] = SocketPair();
+    const base::Fd same = base::Duplicate(ours.get());
+    RawPeer peer(std::move(theirs));
+    const auto sink = std::make_shared<RecordingSink>();
+    auto channel = WatchControl(std::move(ours), {}, sink).value();
+    const size_t descriptors = OpenDescriptors();
+    const int on = 1;
+    ::setsockopt(same.get(), SOL_SOCKET, /*SO_PASSRIGHTS*/ 83, &on, sizeof(on));
+    const ControlBytes bytes = EncodeControl({.kind = Kind::kCancel});
+    ASSERT_TRUE(SendDescriptors(peer.fd(), std::span(bytes).first(with == "nothing" ? 0 : bytes.size()), 50));
+    peer.Say(Kind::kCancel, 7);
+    EXPECT_THAT(sink->Next(2), ElementsAre(HasSubstr("violation: a control message brings descriptors"), "gone"));
+    EXPECT_EQ(peer.Hear(), std::nullopt);
+    channel.reset();
+    EXPECT_TRUE(SoonOpenDescriptors(descriptors - 1));
+  }
+}
+
+TEST_F(ControlTest, TheKernelRefusesDescriptorsWhereItCan) {
+  const base::Fd same = base::Duplicate(ours_.get());
+  Watch();
+  int passes = 0;
+  socklen_t size = sizeof(passes);
+  if (::getsockopt(same.get(), SOL_SOCKET, /*SO_PASSRIGHTS*/ 83, &passes, &size) != 0) {
+    GTEST_SKIP() << "NOT TESTED: a kernel before 6.16";
+  }
+  EXPECT_FALSE(SendDescriptors(peer_.fd(), EncodeControl({.kind = Kind::kCancel}), 1));
+  EXPECT_EQ(errno, EPERM);
+}
+
+// Whoever made the socket may have asked for them: a descriptor and a label with each message.
+TEST_F(ControlTest, WhatTheKernelTellsOfTheSenderIsNotWanted) {
+  const int on = 1;
+  ::setsockopt(ours_.get(), SOL_SOCKET, /*SO_PASSPIDFD*/ 76, &on, sizeof(on));
+  ::setsockopt(ours_.get(), SOL_SOCKET, SO_PASSSEC, &on, sizeof(on));
+  ::setsockopt(ours_.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
   Watch();
   const size_t descriptors = OpenDescriptors();
-  for (int i = 0; i < 100; ++i) ASSERT_TRUE(SendDescriptors(peer_.fd(), EncodeControl({.kind = Kind::kCancel}), 50));
-  sink_->Next(100);
+  for (uint64_t i = 0; i < 10; ++i) peer_.Say(Kind::kCancel, i);
+  EXPECT_EQ(sink_->Next(10).back(), "cancel 9");
   EXPECT_EQ(OpenDescriptors(), descriptors);
 }
 

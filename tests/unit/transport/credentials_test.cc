@@ -5,7 +5,9 @@
 #include <sys/syscall.h>
 
 #include <cerrno>
+#include <cstring>
 #include <memory>
+#include <span>
 
 #include "fake_peer.h"
 #include "process.h"
@@ -79,8 +81,26 @@ class ProcessWithNumber {
   pid_t pid_;
 };
 
-// A client that has said all there is to say, on a connection that it made itself, and has died; this process keeps
-// the socket open.
+// As if `pid` had said it, which only the privileged may.
+bool SayAs(pid_t pid, const base::Fd& socket, std::span<const std::byte> bytes) {
+  const ucred sender{.pid = pid, .uid = ::geteuid(), .gid = ::getegid()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(sender))] = {};
+  iovec data{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_CREDENTIALS;
+  header->cmsg_len = CMSG_LEN(sizeof(sender));
+  std::memcpy(CMSG_DATA(header), &sender, sizeof(sender));
+  return ::sendmsg(socket.get(), &message, MSG_NOSIGNAL) >= 0;
+}
+
+// A client that has said hello, on a connection that it made itself, and has died; this process keeps the socket open,
+// and says the rest.
 TEST(PidReuseTest, ThePidfdIsThatOfTheClient) {
   const NameDirectory names;
   const auto listener = Listener::Bind(Parse("echo")).value();
@@ -88,19 +108,23 @@ TEST(PidReuseTest, ThePidfdIsThatOfTheClient) {
   Child client([&] {
     const sockaddr_un address = SocketAddress(names / "echo");
     const bool said = ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
-                      SendHello(socket, Encode(GoodClientHello())).ok() &&
-                      SendHello(socket, EncodeAck(absl::StatusCode::kOk)).ok();
+                      SendHello(socket, Encode(GoodClientHello())).ok();
     return said ? 0 : 1;
   });
   const pid_t number = client.pid();
   ASSERT_EQ(client.Wait(), 0);
   const ProcessWithNumber successor(number);
   if (!successor.lives()) GTEST_SKIP() << "NOT TESTED: this user may not choose the number of a process";
-  const auto server = AcceptOne(*listener);
-  ASSERT_TRUE(server.ok()) << server.status();
-  EXPECT_EQ(server->peer.pid, number);
+  base::Fd accepted(::accept4(listener->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const auto handshake = ServerHandshake::Start(std::move(accepted), Server());
+  ASSERT_EQ(handshake->Step(), Progress::kWaiting) << handshake->error();
+  ASSERT_TRUE(ReceiveHello(socket, Taking::kTake).value().has_value());
+  ASSERT_TRUE(SayAs(number, socket, EncodeAck(absl::StatusCode::kOk)));
+  ASSERT_EQ(handshake->Step(), Progress::kDone) << handshake->error();
+  const Connection server = handshake->Take();
+  EXPECT_EQ(server.peer.pid, number);
   // Before Linux 6.16 there may be none.
-  EXPECT_TRUE(!server->peer_pidfd.valid() || WaitReadable(server->peer_pidfd.get(), 0)) << "that of its successor";
+  EXPECT_TRUE(!server.peer_pidfd.valid() || WaitReadable(server.peer_pidfd.get(), 0)) << "that of its successor";
 }
 
 // A client that inherited its socket, so that only its number is known, and has died with its last word.
@@ -108,7 +132,10 @@ TEST(PidReuseTest, ThePidfdIsOlderThanTheAnswer) {
   auto [ours, theirs] = SocketPair();
   Child client([&, &socket = ours] {
     if (!SendHello(socket, Encode(GoodClientHello())).ok()) return 1;
-    return WaitReadable(socket.get()) && SendHello(socket, EncodeAck(absl::StatusCode::kOk)).ok() ? 0 : 2;
+    return WaitReadable(socket.get()) && ReceiveHello(socket, Taking::kTake).ok() &&
+                   SendHello(socket, EncodeAck(absl::StatusCode::kOk)).ok()
+               ? 0
+               : 2;
   });
   const pid_t number = client.pid();
   const auto handshake = ServerHandshake::Start(std::move(theirs), Server());

@@ -81,8 +81,11 @@ class FakeClient {
   }
   ServerHandshake& server() { return *server_; }
   base::Fd& socket() { return socket_; }
-  ServerHello Answer() {
-    return DecodeServerHello(ReceiveHello(socket_, AcceptFds::kYes).value().value().bytes).value();
+  ServerHello Answer() { return DecodeServerHello(ReceiveHello(socket_, Taking::kTake).value().value().bytes).value(); }
+  // Says hello, and takes what it is offered.
+  void TakeOffer() {
+    EXPECT_EQ(Say(Encode(GoodClientHello())), ServerHandshake::Progress::kWaiting);
+    EXPECT_TRUE(Answer().status.ok());
   }
 
  private:
@@ -92,8 +95,8 @@ class FakeClient {
 
 using Progress = ServerHandshake::Progress;
 
-// Sends one message with `count` descriptors, without our own limits. False: the kernel refused.
-inline bool SendDescriptors(int socket, std::span<const std::byte> bytes, size_t count) {
+// Sends one message with `fd` as `count` descriptors, without our own limits. False: the kernel refused.
+inline bool SendDescriptors(int socket, std::span<const std::byte> bytes, size_t count, int fd = 0) {
   std::vector<char> control(CMSG_SPACE(count * sizeof(int)));
   iovec data{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
   msghdr message{};
@@ -105,7 +108,7 @@ inline bool SendDescriptors(int socket, std::span<const std::byte> bytes, size_t
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(count * sizeof(int));
-  const std::vector<int> fds(count, 0);
+  const std::vector<int> fds(count, fd);
   std::memcpy(CMSG_DATA(header), fds.data(), count * sizeof(int));
   return ::sendmsg(socket, &message, MSG_NOSIGNAL) >= 0;
 }

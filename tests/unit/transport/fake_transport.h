@@ -79,23 +79,24 @@ inline absl::StatusOr<std::unique_ptr<TransportOffer>> OfferAndFailToAccept(cons
 }
 
 template <size_t fd_count>
-absl::StatusOr<std::unique_ptr<Transport>> AttachFake(std::vector<base::Fd> fds, const Geometry& geometry) {
+absl::StatusOr<std::unique_ptr<Transport>> AttachFake(std::vector<base::Fd>&& fds, const Geometry& geometry) {
   if (fds.size() != fd_count || geometry != kFakeGeometry) return absl::InternalError("not the fake that was offered");
   return std::make_unique<FakeTransport>(std::move(fds));
 }
 
-inline absl::StatusOr<std::unique_ptr<Transport>> FailToAttach(std::vector<base::Fd>, const Geometry&) {
+inline absl::StatusOr<std::unique_ptr<Transport>> FailToAttach(std::vector<base::Fd>&&, const Geometry&) {
   return absl::ResourceExhaustedError("no room to map");
 }
 
 // The rows of the tests; best first.
-inline constexpr std::array<TransportRow, 6> kRows{{
+inline constexpr std::array<TransportRow, 7> kRows{{
     {.name = "one", .bit = 3, .offer = &OfferFake<1>, .attach = &AttachFake<1>},
     {.name = "four", .bit = 5, .offer = &OfferFake<4>, .attach = &AttachFake<4>},
     {.name = "none", .bit = 31, .offer = &OfferFake<0>, .attach = &AttachFake<0>},
     {.name = "nooffer", .bit = 7, .offer = &FailToOffer, .attach = &AttachFake<1>},
     {.name = "noattach", .bit = 8, .offer = &OfferFake<1>, .attach = &FailToAttach},
     {.name = "noaccept", .bit = 9, .offer = &OfferAndFailToAccept, .attach = &AttachFake<1>},
+    {.name = "blockable", .bit = 10, .blockable = true, .offer = &OfferFake<1>, .attach = &AttachFake<1>},
 }};
 
 inline Address Parse(absl::string_view text) {

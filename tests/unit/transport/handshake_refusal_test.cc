@@ -72,6 +72,53 @@ TEST(HandshakeRefusalTest, TheUserWithoutANumberMustBeListed) {
   EXPECT_EQ(ConnectAs(65534, params, server, {}), 0);
 }
 
+// --- a transport over which a client can block the server ---
+
+constexpr const TransportRow* kBlockable = &kRows[6];
+
+// What the server of a user says to a client of another one that is listed, and how the client's Connect() ends.
+int ConnectOtherUser(std::vector<const TransportRow*> transports, bool blockable_for_other_users,
+                     MaybeConnection& server) {
+  ServeParams params = Server();
+  params.allowed_uids = {kOtherUid};
+  params.transports = std::move(transports);
+  params.blockable_for_other_users = blockable_for_other_users;
+  return ConnectAs(kOtherUid, params, server, {});
+}
+
+TEST(HandshakeRefusalTest, ABlockableTransportIsForTheServersOwnUser) {
+  NEARCALL_TEST_NEEDS_ROOT();
+  MaybeConnection server;
+  EXPECT_EQ(ConnectOtherUser({kBlockable}, false, server), static_cast<int>(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(server.status().message(),
+              AllOf(HasSubstr("offers blockable to its own user and root only, and not to uid 12345"),
+                    HasSubstr("ServerOptions::blockable_transports_for_other_users")));
+}
+
+TEST(HandshakeRefusalTest, WhoMeansAnyTransportGetsTheBestThatIsNotBlockable) {
+  NEARCALL_TEST_NEEDS_ROOT();
+  MaybeConnection server;
+  EXPECT_EQ(ConnectOtherUser({kBlockable, &kRows[0]}, false, server), 0);
+  EXPECT_TRUE(server.ok()) << server.status();
+}
+
+TEST(HandshakeRefusalTest, ABlockableTransportIsForOtherUsersIfTheServerSaysSo) {
+  NEARCALL_TEST_NEEDS_ROOT();
+  MaybeConnection server;
+  EXPECT_EQ(ConnectOtherUser({kBlockable}, true, server), 0);
+  EXPECT_TRUE(server.ok()) << server.status();
+}
+
+TEST(HandshakeRefusalTest, TheServersOwnUserGetsABlockableTransport) {
+  ServeParams params = Server();
+  params.transports = {kBlockable, &kRows[0]};
+  FakeClient client(params);
+  EXPECT_EQ(client.Say(Encode(ClientHello{.transports = 0xffffffff})), Progress::kWaiting);
+  EXPECT_EQ(client.Answer().transport_bit, kBlockable->bit);
+}
+
+// --- who is not named ---
+
 // Who is not named is nobody, and not uid 0.
 TEST(HandshakeRefusalTest, AClientThatTheKernelDoesNotNameIsRefused) {
   FakeClient client;

@@ -43,6 +43,35 @@ TEST(HandshakeTest, BothSidesKnowEachOther) {
   }
 }
 
+// Whoever made the sockets may have asked the kernel for more than we do: a descriptor of the sender and a label, with
+// each message.
+TEST(HandshakeTest, WhatElseTheKernelTellsOfTheSenderIsNotWanted) {
+  const size_t descriptors = OpenDescriptors();
+  {
+    auto [ours, theirs] = SocketPair();
+    for (const base::Fd* end : {&ours, &theirs}) {
+      const int on = 1;
+      ::setsockopt(end->get(), SOL_SOCKET, /*SO_PASSPIDFD*/ 76, &on, sizeof(on));
+      ASSERT_EQ(::setsockopt(end->get(), SOL_SOCKET, SO_PASSSEC, &on, sizeof(on)), 0);
+    }
+    const base::Fd same = base::Duplicate(ours.get());
+    MaybeConnection server;
+    std::thread thread([&, &socket = theirs] { server = Finish(std::move(socket), Server()); });
+    MaybeConnection client = Connect(FdAddress(std::move(ours)), Client());
+    thread.join();
+    ASSERT_TRUE(client.ok() && server.ok()) << client.status() << server.status();
+    for (const int fd : {same.get(), server->control.get()}) {
+      int labels = 1;
+      socklen_t size = sizeof(labels);
+      ASSERT_EQ(::getsockopt(fd, SOL_SOCKET, SO_PASSSEC, &labels, &size), 0);
+      EXPECT_EQ(labels, 0);
+    }
+    // Both ends, the duplicate, what FakeTransport keeps, and two pidfds.
+    EXPECT_EQ(OpenDescriptors(), descriptors + 6);
+  }
+  EXPECT_EQ(OpenDescriptors(), descriptors);
+}
+
 TEST(HandshakeTest, TakesTheServersBestOfWhatTheClientWants) {
   ServeParams server = Server();
   server.transports = {&kRows[2], &kRows[0]};
@@ -218,6 +247,7 @@ TEST(HandshakeTest, ASilentClientIsWaitedForWithoutBlocking) {
   EXPECT_EQ(client.server().Step(), Progress::kWaiting);
   EXPECT_EQ(client.Say(Encode(GoodClientHello())), Progress::kWaiting);
   EXPECT_EQ(client.server().Step(), Progress::kWaiting);
+  EXPECT_TRUE(client.Answer().status.ok());
   EXPECT_EQ(client.Say(EncodeAck(absl::StatusCode::kOk)), Progress::kDone);
   EXPECT_EQ(client.server().Step(), Progress::kDone);
   EXPECT_NE(client.server().Take().transport, nullptr);

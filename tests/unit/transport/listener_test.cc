@@ -87,7 +87,7 @@ void ExpectIdentifiesAtOnce(const Listener& listener, const std::string& path) {
   const base::Fd accepted(::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
   const std::byte hello{1};
   ASSERT_EQ(::send(client.get(), &hello, 1, 0), 1);
-  auto message = ReceiveHello(accepted, AcceptFds::kNo);
+  auto message = ReceiveHello(accepted, Taking::kTake);
   ASSERT_TRUE(message.ok() && message->has_value()) << message.status();
   ASSERT_TRUE((*message)->sender.has_value());
   EXPECT_EQ((*message)->sender->pid, ::getpid());

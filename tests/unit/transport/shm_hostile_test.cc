@@ -45,6 +45,7 @@ Victim MakeVictim() {
   Victim victim;
   victim.client_region = *base::Mapping::Map(client_fd, 0, ClientRegionSize(kRing), base::Mapping::Access::kReadWrite);
   victim.server_region = *base::Mapping::Map(server_fd, 0, ServerRegionSize(kRing), base::Mapping::Access::kRead);
+  EXPECT_TRUE(base::SealAgainstWriters(client_fd).ok());
   victim.server = *offer->Accept();
   return victim;
 }

@@ -35,6 +35,10 @@ using ::testing::UnorderedElementsAre;
 
 constexpr size_t kRing = base::kMinRingSize;
 
+base::Fd Memory(size_t size) {
+  return *base::CreateSharedMemory(size);
+}
+
 // A server's offer, and a client that is no runtime but a program that does what it likes with what it was passed.
 class ShmOfferTest : public ::testing::Test {
  protected:
@@ -55,6 +59,9 @@ class ShmOfferTest : public ::testing::Test {
   }
 
   absl::Status AttachWith(const Geometry& geometry) { return AttachShm(Passed(*offer_), geometry).status(); }
+
+  // What an honest client does before it acknowledges.
+  absl::Status Seal() { return base::SealAgainstWriters(fds_[kClientRegion]); }
 
   void Accept() {
     absl::StatusOr<std::unique_ptr<Transport>> server = offer_->Accept();
@@ -114,10 +121,6 @@ class ShmOfferTest : public ::testing::Test {
   std::vector<base::Fd> fds_;
 };
 
-base::Fd Memory(size_t size) {
-  return *base::CreateSharedMemory(size);
-}
-
 TEST_F(ShmOfferTest, TheClientCanNeverWriteTheServersRegion) {
   EXPECT_EQ(ErrnoOfMapping(kServerRegion), EPERM);
   EXPECT_EQ(ErrnoOfMappingAfterReopening(kServerRegion), EPERM);
@@ -128,10 +131,11 @@ TEST_F(ShmOfferTest, TheClientCanNeverWriteTheServersRegion) {
   EXPECT_EQ(ErrnoOfResizing(kServerRegion, 1 << 20), EPERM);
 }
 
-TEST_F(ShmOfferTest, AfterAcceptNobodyWritesTheClientsRegionAnew) {
+TEST_F(ShmOfferTest, AfterAttachNobodyWritesTheClientsRegionAnew) {
   EXPECT_EQ(ErrnoOfMapping(kClientRegion), 0);
   EXPECT_EQ(ErrnoOfResizing(kClientRegion, 0), EPERM);
-  Accept();
+  const auto client = AttachShm(Passed(*offer_), offer_->geometry());
+  ASSERT_TRUE(client.ok()) << client.status();
   EXPECT_EQ(ErrnoOfMapping(kClientRegion), EPERM);
   EXPECT_EQ(ErrnoOfMappingAfterReopening(kClientRegion), EPERM);
   EXPECT_EQ(ErrnoOfWriting(kClientRegion), EPERM);
@@ -139,28 +143,55 @@ TEST_F(ShmOfferTest, AfterAcceptNobodyWritesTheClientsRegionAnew) {
   EXPECT_EQ(::fcntl(fds_[kClientRegion].get(), F_ADD_SEALS, F_SEAL_WRITE), -1);
 }
 
+TEST_F(ShmOfferTest, AClientThatHasNotSealedItsRegionIsRefused) {
+  for (const int seals : {0, F_SEAL_FUTURE_WRITE, F_SEAL_SEAL}) {
+    SetUp();
+    ASSERT_EQ(::fcntl(fds_[kClientRegion].get(), F_ADD_SEALS, seals), 0);
+    const absl::Status status = offer_->Accept().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << seals;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("has not sealed"));
+  }
+}
+
 TEST_F(ShmOfferTest, HolesThatTheClientPunchedBeforeAreFilledAgain) {
   ASSERT_EQ(ErrnoOfPunching(kClientRegion), 0);
+  ASSERT_TRUE(Seal().ok());
   Accept();
   EXPECT_EQ(StatusOf(kClientRegion).st_blocks * 512, static_cast<blkcnt_t>(ClientRegionSize(kRing)));
 }
 
-TEST_F(ShmOfferTest, AClientThatPunchesHolesAllTheTimeLeavesNone) {
+// The server can be wrong too, or somebody to whom it had shown the memory before.
+TEST_F(ShmOfferTest, HolesThatTheServerPunchedBeforeAreFilledByTheClient) {
+  std::vector<base::Fd> fds = Passed(*offer_);
+  fds[kServerRegion] = Memory(ServerRegionSize(kRing));
+  fds_[kServerRegion] = base::Duplicate(fds[kServerRegion].get());
+  ASSERT_EQ(ErrnoOfPunching(kClientRegion), 0);
+  ASSERT_EQ(ErrnoOfPunching(kServerRegion), 0);
+  ASSERT_TRUE(base::SealAgainstWriters(fds[kServerRegion]).ok());
+  const auto client = AttachShm(std::move(fds), offer_->geometry());
+  ASSERT_TRUE(client.ok()) << client.status();
+  EXPECT_EQ(StatusOf(kClientRegion).st_blocks * 512, static_cast<blkcnt_t>(ClientRegionSize(kRing)));
+  EXPECT_EQ(StatusOf(kServerRegion).st_blocks * 512, static_cast<blkcnt_t>(ServerRegionSize(kRing)));
+}
+
+TEST_F(ShmOfferTest, WhoPunchesHolesAllTheTimeLeavesNone) {
   for (int round = 0; round < 200; ++round) {
     SetUp();
     std::atomic<bool> begun{false};
-    std::thread client([&] {
+    std::thread other([&] {
       while (ErrnoOfPunching(kClientRegion) == 0) begun = true;
     });
     while (!begun) std::this_thread::yield();
-    Accept();
-    client.join();
+    const auto client = AttachShm(Passed(*offer_), offer_->geometry());
+    other.join();
+    ASSERT_TRUE(client.ok()) << client.status();
     ASSERT_EQ(StatusOf(kClientRegion).st_blocks * 512, static_cast<blkcnt_t>(ClientRegionSize(kRing))) << round;
   }
 }
 
 // What the other side writes nobody else can write, not even by mistake.
 TEST_F(ShmOfferTest, TheServerMapsOnlyTheBellOfTheClientWritable) {
+  ASSERT_TRUE(Seal().ok());
   Accept();
   EXPECT_THAT(MappingsOf(kServerRegion), UnorderedElementsAre("rw-s 00000000"));
   EXPECT_THAT(MappingsOf(kClientRegion), UnorderedElementsAre("r--s 00000000", "rw-s 00002000"));
@@ -206,9 +237,9 @@ TEST_F(ShmOfferTest, TheRegionsAreAsDocumented) {
   EXPECT_EQ(word(kClientRegion, 128), 128u) << "head";
 }
 
-TEST_F(ShmOfferTest, AClientThatSealedItsRegionItselfIsRefused) {
+TEST_F(ShmOfferTest, AServerThatLeavesTheClientNothingToSealIsRefused) {
   ASSERT_EQ(::fcntl(fds_[kClientRegion].get(), F_ADD_SEALS, F_SEAL_SEAL), 0);
-  const absl::Status status = offer_->Accept().status();
+  const absl::Status status = AttachWith(offer_->geometry());
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()), HasSubstr("has sealed"));
 }

@@ -77,7 +77,7 @@ absl::StatusOr<std::unique_ptr<TransportOffer>> OfferMqOfSize(const QueueSize& s
   return std::make_unique<MqOffer>(size, *std::move(to_server), *std::move(to_client));
 }
 
-absl::StatusOr<std::unique_ptr<Transport>> AttachMq(std::vector<base::Fd> fds, const Geometry& geometry) {
+absl::StatusOr<std::unique_ptr<Transport>> AttachMq(std::vector<base::Fd>&& fds, const Geometry& geometry) {
   if (absl::Status status = VerifyOffer(fds, geometry); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<FdSleeper>> sleeper = FdSleeper::Create();
   if (!sleeper.ok()) return sleeper.status();

@@ -19,6 +19,6 @@ absl::StatusOr<std::unique_ptr<TransportOffer>> OfferMq(const TransportConfig& c
 absl::StatusOr<std::unique_ptr<TransportOffer>> OfferMqOfSize(const QueueSize& size);
 
 // The client's side: takes what OfferMq() passes.
-absl::StatusOr<std::unique_ptr<Transport>> AttachMq(std::vector<base::Fd> fds, const Geometry& geometry);
+absl::StatusOr<std::unique_ptr<Transport>> AttachMq(std::vector<base::Fd>&& fds, const Geometry& geometry);
 
 }  // namespace nearcall::transport::mq

@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<TransportOffer>> OfferPipe(const TransportConfig&
   return std::make_unique<PipeOffer>(*std::move(requests), *std::move(replies));
 }
 
-absl::StatusOr<std::unique_ptr<Transport>> AttachPipe(std::vector<base::Fd> fds, const Geometry& geometry) {
+absl::StatusOr<std::unique_ptr<Transport>> AttachPipe(std::vector<base::Fd>&& fds, const Geometry& geometry) {
   if (absl::Status status = VerifyOffer(fds, geometry); !status.ok()) return status;
   absl::StatusOr<Fd> outgoing = OpenOwn(fds[0]);
   if (!outgoing.ok()) return outgoing.status();

@@ -15,6 +15,6 @@ namespace nearcall::transport::pipe {
 absl::StatusOr<std::unique_ptr<TransportOffer>> OfferPipe(const TransportConfig& config);
 
 // The client's side: takes what OfferPipe() passes.
-absl::StatusOr<std::unique_ptr<Transport>> AttachPipe(std::vector<base::Fd> fds, const Geometry& geometry);
+absl::StatusOr<std::unique_ptr<Transport>> AttachPipe(std::vector<base::Fd>&& fds, const Geometry& geometry);
 
 }  // namespace nearcall::transport::pipe

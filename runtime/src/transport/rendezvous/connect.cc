@@ -17,6 +17,7 @@
 #include "transport/rendezvous/hello.h"
 #include "transport/rendezvous/hello_socket.h"
 #include "transport/rendezvous/listening_process.h"
+#include "transport/rendezvous/peer_socket.h"
 
 namespace nearcall::transport {
 
@@ -84,6 +85,8 @@ class ClientHandshake {
   ClientHandshake(base::Fd socket, const Address& address, const ConnectParams& params)
       : socket_(std::move(socket)), address_(address), params_(params) {}
 
+  ~ClientHandshake() { CloseSocket(std::move(socket_)); }
+
   // The server hung up instead of saying anything: there were too many who had not said hello yet, or it is going away.
   bool hung_up() const { return hung_up_; }
 
@@ -91,13 +94,15 @@ class ClientHandshake {
     if (absl::Status sent = SendOwnHello(); !sent.ok()) return sent;
     auto message = AwaitAnswer();
     if (!message.ok()) return message.status();
-    // Who it is comes first: what somebody else says does not matter.
+    // Who it is comes first: what somebody else says does not matter, and what he passes is not taken.
     if (absl::Status trust = CheckSender(*message); !trust.ok()) return trust;
     const auto hello = DecodeServerHello(message->bytes);
     if (!hello.ok()) return hello.status();
     if (!hello->status.ok()) return hello->status;
-    if (absl::Status fds = CheckFds(*hello, *message); !fds.ok()) return fds;
-    auto transport = Attach(*hello, std::move(message->fds));
+    auto fds = TakeFds(*hello, *message);
+    if (!fds.ok()) return fds.status();
+    auto transport = Attach(*hello, *std::move(fds));
+    if (!transport.ok()) Discard(*std::move(fds));
     absl::Status acked = SendHello(socket_, EncodeAck(transport.status().code()));
     if (!transport.ok()) return transport.status();
     if (!acked.ok()) return acked;
@@ -121,11 +126,14 @@ class ClientHandshake {
     return sent;
   }
 
+  // Taken, unless it brings descriptors.
   absl::StatusOr<HelloMessage> AwaitAnswer() {
     // Whoever made an inherited pair of sockets need not be there any more.
     AnswerWait wait(socket_, address_.kind != Address::Kind::kFd, params_.deadline);
     for (;;) {
-      auto message = ReceiveHello(socket_, AcceptFds::kYes);
+      auto message = ReceiveHello(socket_, Taking::kLook);
+      if (message.ok() && message->has_value() && !(*message)->brings_fds)
+        message = ReceiveHello(socket_, Taking::kTake);
       hung_up_ = absl::IsUnavailable(message.status());
       if (!message.ok()) return message.status();
       if (message->has_value()) return **std::move(message);
@@ -142,17 +150,28 @@ class ClientHandshake {
   }
 
   static absl::Status CheckFds(const ServerHello& hello, const HelloMessage& message) {
-    // At the limit of this process the kernel drops descriptors and says nothing else. All there is room for and yet
-    // one lost means that there were too many.
-    if (message.lost_fds && message.fds.size() < kMaxHelloFds) {
-      return base::ErrnoStatus(EMFILE, "receive the connection's descriptors");
-    }
-    if (!message.lost_fds && message.fds.size() == hello.fd_count) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat("the server announced ", hello.fd_count, " descriptors and passed ",
-                                            message.lost_fds ? "more than " : "", message.fds.size()));
+    // At the limit of this process the kernel drops descriptors and says nothing else.
+    if (message.lost_fds) return base::ErrnoStatus(EMFILE, "receive the connection's descriptors");
+    if (message.fds.size() == hello.fd_count) return absl::OkStatus();
+    return absl::InternalError(
+        absl::StrCat("the server announced ", hello.fd_count, " descriptors and passed ", message.fds.size()));
   }
 
-  absl::StatusOr<std::unique_ptr<Transport>> Attach(const ServerHello& hello, std::vector<base::Fd> fds) const {
+  // Takes the message that was looked at, for what it brings.
+  absl::StatusOr<std::vector<base::Fd>> TakeFds(const ServerHello& hello, const HelloMessage& looked_at) const {
+    HelloMessage taken;
+    if (looked_at.brings_fds) {
+      auto message = ReceiveHello(socket_, Taking::kTake);
+      if (!message.ok()) return message.status();
+      if (message->has_value()) taken = **std::move(message);
+    }
+    absl::Status checked = CheckFds(hello, taken);
+    if (checked.ok()) return std::move(taken.fds);
+    Discard(std::move(taken.fds));
+    return checked;
+  }
+
+  absl::StatusOr<std::unique_ptr<Transport>> Attach(const ServerHello& hello, std::vector<base::Fd>&& fds) const {
     const auto row = std::find_if(params_.transports.begin(), params_.transports.end(),
                                   [&](const TransportRow& candidate) { return candidate.bit == hello.transport_bit; });
     if (row == params_.transports.end() || (WantedTransports() & uint32_t{1} << row->bit) == 0) {

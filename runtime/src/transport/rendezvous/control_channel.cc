@@ -12,7 +12,9 @@
 #include "base/syscall.h"
 #include "transport/control.h"
 #include "transport/rendezvous/control_message.h"
+#include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/monitor_use.h"
+#include "transport/rendezvous/peer_socket.h"
 
 namespace nearcall::transport {
 
@@ -28,7 +30,10 @@ class ControlWatch final : public Monitor::Target {
   ControlWatch(Monitor* monitor, base::Fd control, base::Fd pidfd, std::weak_ptr<ControlSink> sink)
       : monitor_(monitor), control_(std::move(control)), pidfd_(std::move(pidfd)), sink_(std::move(sink)) {}
 
+  ~ControlWatch() override { CloseSocket(std::move(control_)); }
+
   absl::Status Begin(std::shared_ptr<Target> self) {
+    StopIdentifying(control_);  // who it is has been settled
     id_ = monitor_->Add(std::move(self));
     absl::Status watched = monitor_->Watch(id_, kSocketSlot, control_.get(), kSocketEvents);
     if (watched.ok() && pidfd_.valid()) watched = monitor_->Watch(id_, kPidfdSlot, pidfd_.get(), EPOLLIN);
@@ -88,13 +93,14 @@ class ControlWatch final : public Monitor::Target {
   // Takes at most `count` messages, and the end if it is there.
   void Read(int count) {
     for (; count > 0 && !gone_ && !IsSilent(); --count) {
+      const NextMessage next = LookAtNext(control_);
+      if (next == NextMessage::kNone) return;
+      if (next == NextMessage::kReset) continue;
+      if (next == NextMessage::kFds) return ReportViolation("a control message brings descriptors");
       ControlBytes bytes;
       // MSG_TRUNC: the size of the message, even if it is larger than the buffer.
       const ssize_t size =
           base::Retry([&] { return ::recv(control_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_TRUNC); });
-      if (size < 0 && errno == EAGAIN) return;
-      // The peer closed with messages of ours unread. Reported once; what it had sent can be read after it.
-      if (size < 0 && errno == ECONNRESET) continue;
       if (size <= 0) {
         ReportGone();
       } else {
@@ -184,7 +190,10 @@ class WatchedChannel final : public ControlChannel {
 absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(base::Fd control, base::Fd peer_pidfd,
                                                              std::weak_ptr<ControlSink> sink) {
   auto monitor = MonitorUse::Acquire();
-  if (!monitor.ok()) return monitor.status();
+  if (!monitor.ok()) {
+    CloseSocket(std::move(control));
+    return monitor.status();
+  }
   auto watch =
       std::make_shared<ControlWatch>(monitor->get(), std::move(control), std::move(peer_pidfd), std::move(sink));
   auto channel = std::make_unique<WatchedChannel>(*std::move(monitor), watch);

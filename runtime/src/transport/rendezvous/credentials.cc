@@ -17,6 +17,7 @@ namespace nearcall::transport {
 namespace {
 
 // Younger than the distribution's headers.
+constexpr int kSoPassPidfd = 76;   // Linux 6.5
 constexpr int kSoPeerPidfd = 77;   // Linux 6.5
 constexpr int kSoPassRights = 83;  // Linux 6.16
 
@@ -45,12 +46,30 @@ std::vector<uid_t> Effective(const std::vector<uid_t>& allowed) {
   return own;
 }
 
+// An older kernel knows none of these, and then has nothing to be switched off.
+void SwitchOff(const base::Fd& socket, int option) {
+  SetSocketOption(socket, option, 0, "").IgnoreError();
+}
+
+// What whoever we have the socket from may have asked for: with each message a descriptor of its sender, and a label
+// before which there is no room for anything else.
+void SwitchOffWhatIsNotRead(const base::Fd& socket) {
+  SwitchOff(socket, kSoPassPidfd);
+  SwitchOff(socket, SO_PASSSEC);
+}
+
 }  // namespace
 
 absl::Status PrepareToIdentify(const base::Fd& socket, bool accept_fds) {
-  // An older kernel does not know it; there the receiver just leaves no room for descriptors.
-  if (!accept_fds) SetSocketOption(socket, kSoPassRights, 0, "SO_PASSRIGHTS").IgnoreError();
+  if (!accept_fds) SwitchOff(socket, kSoPassRights);
+  SwitchOffWhatIsNotRead(socket);
   return SetSocketOption(socket, SO_PASSCRED, 1, "SO_PASSCRED");
+}
+
+void StopIdentifying(const base::Fd& socket) {
+  SwitchOff(socket, kSoPassRights);
+  SwitchOffWhatIsNotRead(socket);
+  SwitchOff(socket, SO_PASSCRED);
 }
 
 bool IsTrusted(uid_t uid, const std::vector<uid_t>& allowed) {

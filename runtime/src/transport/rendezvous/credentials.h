@@ -11,9 +11,13 @@
 
 namespace nearcall::transport {
 
-// Makes the kernel say, with each message that `socket` receives, who sent it (SO_PASSCRED, unix(7)); and, where the
-// kernel can (Linux 6.16), refuse descriptors that the peer wants to pass if `accept_fds` is false.
+// Makes the kernel say, with each message that `socket` receives, who sent it (SO_PASSCRED, unix(7)), and nothing else;
+// and, where the kernel can (Linux 6.16), refuse descriptors that the peer wants to pass if `accept_fds` is false.
 absl::Status PrepareToIdentify(const base::Fd& socket, bool accept_fds);
+
+// Nothing comes with the messages any more, and descriptors are refused as above: what does come beside the bytes
+// (MSG_CTRUNC) can only be descriptors.
+void StopIdentifying(const base::Fd& socket);
 
 // Whether a peer with this uid is trusted. `allowed` empty: this process's effective user and root; else exactly those
 // that it lists. The uid of a process that the kernel cannot name here (65534) has to be listed, (uid_t)-1 never is

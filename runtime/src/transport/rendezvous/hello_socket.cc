@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/closer.h"
 #include "base/syscall.h"
 
 namespace nearcall::transport {
@@ -16,7 +17,11 @@ namespace {
 
 // The kernel writes the credentials first. Room for them alone is filled by them: nothing is left for a descriptor.
 constexpr size_t kCredentialsSpace = CMSG_SPACE(sizeof(ucred));
-constexpr size_t kFdsSpace = CMSG_SPACE(kMaxHelloFds * sizeof(int));
+
+// All that the kernel ever passes with one message (SCM_MAX_FD). With less room it would close the others, here and
+// now.
+constexpr size_t kMaxFdsOfAMessage = 253;
+constexpr size_t kFdsSpace = CMSG_SPACE(kMaxFdsOfAMessage * sizeof(int));
 
 struct ControlBuffer {
   alignas(cmsghdr) std::array<char, kCredentialsSpace + kFdsSpace> bytes{};
@@ -82,25 +87,36 @@ absl::Status SendHello(const base::Fd& socket, std::span<const std::byte> bytes,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<HelloMessage>> ReceiveHello(const base::Fd& socket, AcceptFds accept_fds) {
+absl::StatusOr<std::optional<HelloMessage>> ReceiveHello(const base::Fd& socket, Taking taking) {
+  const bool look = taking == Taking::kLook;
   ControlBuffer control;
   HelloMessage hello;
   hello.bytes.resize(kMaxHelloSize);
-  hello.fds.reserve(kMaxHelloFds);  // once they are here there must be room for them
+  if (!look) hello.fds.reserve(kMaxFdsOfAMessage);  // once they are here there must be room for them
   iovec data{.iov_base = hello.bytes.data(), .iov_len = hello.bytes.size()};
   msghdr message{};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
   message.msg_control = control.bytes.data();
-  message.msg_controllen = accept_fds == AcceptFds::kYes ? control.bytes.size() : kCredentialsSpace;
-  const ssize_t size = base::Retry([&] { return ::recvmsg(socket.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  message.msg_controllen = look ? kCredentialsSpace : control.bytes.size();
+  const int flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (look ? MSG_PEEK : 0);
+  const ssize_t size = base::Retry([&] { return ::recvmsg(socket.get(), &message, flags); });
   if (size < 0 && errno == EAGAIN) return std::nullopt;
   if (size < 0) return base::ErrnoStatus("receive the hello");
   TakeControl(message, hello);
   hello.bytes.resize(static_cast<size_t>(size));
   if ((message.msg_flags & MSG_CTRUNC) != 0) hello.lost_fds = true;
-  if (size == 0) return absl::UnavailableError("the peer hung up during the handshake");
+  if (look) {
+    hello.brings_fds = hello.lost_fds || !hello.fds.empty();
+    // They have room if the kernel does not say who sends.
+    Discard(std::exchange(hello.fds, {}));
+  }
+  if (size == 0 && !hello.brings_fds) return absl::UnavailableError("the peer hung up during the handshake");
   return hello;
+}
+
+void Discard(std::vector<base::Fd> fds) {
+  for (base::Fd& fd : fds) base::CloseElsewhere(std::move(fd));
 }
 
 }  // namespace nearcall::transport

@@ -17,8 +17,9 @@ namespace nearcall::transport {
 struct HelloMessage {
   std::vector<std::byte> bytes;  // at most kMaxHelloSize; a longer one is cut, and is then of no size that we know
   std::optional<ucred> sender;   // by the kernel; unset if it did not say
-  std::vector<base::Fd> fds;
-  bool lost_fds = false;  // descriptors came that could not be taken
+  bool brings_fds = false;       // looked at: descriptors come with it
+  std::vector<base::Fd> fds;     // taken
+  bool lost_fds = false;         // descriptors came that could not be taken
 };
 
 inline constexpr size_t kMaxHelloSize = 512;
@@ -27,10 +28,13 @@ inline constexpr size_t kMaxHelloFds = 4;
 // Sends one message with this process's credentials and `fds`. Never blocks, raises no SIGPIPE.
 absl::Status SendHello(const base::Fd& socket, std::span<const std::byte> bytes, std::span<const int> fds = {});
 
-enum class AcceptFds : bool { kNo, kYes };
+// The next message; nullopt if there is none yet. UNAVAILABLE if the peer has hung up. Never blocks. What is only
+// looked at stays, and so do the descriptors that it brings: whoever does not want them never takes it, and closes the
+// socket by CloseSocket (peer_socket.h, which says why).
+enum class Taking : bool { kLook, kTake };
+absl::StatusOr<std::optional<HelloMessage>> ReceiveHello(const base::Fd& socket, Taking taking);
 
-// The next message; nullopt if there is none yet. UNAVAILABLE if the peer has hung up. Never blocks. Without
-// `accept_fds` there is no room for descriptors: the kernel closes what came, none ever gets a number here.
-absl::StatusOr<std::optional<HelloMessage>> ReceiveHello(const base::Fd& socket, AcceptFds accept_fds);
+// Closes descriptors that are not what they should be.
+void Discard(std::vector<base::Fd> fds);
 
 }  // namespace nearcall::transport

@@ -14,6 +14,7 @@
 #include "transport/rendezvous/name_watch.h"
 #include "transport/rendezvous/named_socket.h"
 #include "transport/rendezvous/place.h"
+#include "transport/rendezvous/peer_socket.h"
 #include "transport/rendezvous/socket_kind.h"
 
 namespace nearcall::transport {
@@ -27,7 +28,10 @@ class BoundListener final : public Listener {
         socket_(std::move(socket)),
         place_(std::move(place)),
         hold_(HoldAgainstCleaners(place_.directory)) {}
-  ~BoundListener() override { Unlink(); }
+  ~BoundListener() override {
+    Unlink();
+    if (!fork_guard_.InChild()) CloseListener(std::move(socket_.fd));
+  }
 
   int fd() const override { return socket_.fd.get(); }
   int name_fd() const override { return socket_.watch.get(); }
@@ -66,7 +70,7 @@ class BoundListener final : public Listener {
   }
 
   const Address address_;
-  const NamedSocket socket_;
+  NamedSocket socket_;
   const Place place_;
   const base::Fd hold_;
   const base::ForkGuard fork_guard_;

@@ -1,3 +1,6 @@
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -5,10 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "base/fork.h"
+#include "base/syscall.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/hello.h"
 #include "transport/rendezvous/hello_socket.h"
+#include "transport/rendezvous/peer_socket.h"
 
 namespace nearcall::transport {
 
@@ -24,11 +30,15 @@ class Handshake final : public ServerHandshake {
     connection_.control = std::move(socket);
   }
 
+  ~Handshake() override {
+    if (!fork_guard_.InChild()) CloseSocket(std::move(connection_.control));
+  }
+
   int fd() const override { return connection_.control.get(); }
 
   Progress Step() override {
     while (state_ == State::kAwaitHello || state_ == State::kAwaitAck) {
-      auto message = ReceiveHello(connection_.control, AcceptFds::kNo);
+      auto message = ReceiveNext();
       if (message.ok() && !message->has_value()) return Progress::kWaiting;
       absl::Status result = message.ok() ? OnMessage(**message) : message.status();
       if (!result.ok()) Fail(std::move(result));
@@ -54,8 +64,15 @@ class Handshake final : public ServerHandshake {
     state_ = State::kFailed;
   }
 
+  // Looked at first: one with descriptors stays where it is.
+  absl::StatusOr<std::optional<HelloMessage>> ReceiveNext() const {
+    auto message = ReceiveHello(connection_.control, Taking::kLook);
+    if (!message.ok() || !message->has_value()) return message;
+    if ((*message)->brings_fds) return absl::InternalError("the client sent descriptors, which only a server does");
+    return ReceiveHello(connection_.control, Taking::kTake);
+  }
+
   absl::Status OnMessage(const HelloMessage& message) {
-    if (message.lost_fds) return absl::InternalError("the client sent descriptors, which only a server does");
     return state_ == State::kAwaitHello ? OnHello(message) : OnAck(message);
   }
 
@@ -79,14 +96,9 @@ class Handshake final : public ServerHandshake {
   // Chooses the transport, asks whether there is a place for this client, and only then makes the data plane.
   absl::Status Prepare(const ClientHello& hello) {
     connection_.peer_terms = hello.terms;
-    const auto chosen = std::find_if(params_.transports.begin(), params_.transports.end(), [&](const auto* row) {
-      return (hello.transports & uint32_t{1} << row->bit) != 0;
-    });
-    if (chosen == params_.transports.end()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the server does not offer the transport asked for; it offers: ",
-                       absl::StrJoin(params_.transports, ", ", AppendName)));
-    }
+    const auto chosen = std::find_if(params_.transports.begin(), params_.transports.end(),
+                                     [&](const auto* row) { return IsWanted(*row, hello) && IsOffered(*row); });
+    if (chosen == params_.transports.end()) return NoTransportFor(hello);
     if (params_.admit) {
       if (absl::Status admitted = params_.admit(connection_.peer); !admitted.ok()) return admitted;
     }
@@ -95,6 +107,27 @@ class Handshake final : public ServerHandshake {
     if (!offer.ok()) return offer.status();
     offer_ = *std::move(offer);
     return absl::OkStatus();
+  }
+
+  static bool IsWanted(const TransportRow& row, const ClientHello& hello) {
+    return (hello.transports & uint32_t{1} << row.bit) != 0;
+  }
+
+  // To this client. Users who would be trusted without a list are this process's own and root.
+  bool IsOffered(const TransportRow& row) const {
+    return !row.blockable || params_.blockable_for_other_users || IsTrusted(connection_.peer.uid, {});
+  }
+
+  absl::Status NoTransportFor(const ClientHello& hello) const {
+    for (const TransportRow* row : params_.transports) {
+      if (!IsWanted(*row, hello)) continue;
+      return absl::PermissionDeniedError(
+          absl::StrCat("the server offers ", row->name, " to its own user and root only, and not to uid ",
+                       connection_.peer.uid, ", because over it a client can block the server's threads; use another ",
+                       "transport (shm:), or set ServerOptions::blockable_transports_for_other_users"));
+    }
+    return absl::FailedPreconditionError(absl::StrCat("the server does not offer the transport asked for; it offers: ",
+                                                      absl::StrJoin(params_.transports, ", ", AppendName)));
   }
 
   static void AppendName(std::string* out, const TransportRow* row) { absl::StrAppend(out, row->name); }
@@ -125,6 +158,7 @@ class Handshake final : public ServerHandshake {
   }
 
   absl::Status OnAck(const HelloMessage& message) {
+    if (absl::Status sent = CheckWhoAcknowledges(message.sender); !sent.ok()) return sent;
     const auto code = DecodeAck(message.bytes);
     if (!code.ok()) return code.status();
     if (*code != absl::StatusCode::kOk) {
@@ -139,6 +173,21 @@ class Handshake final : public ServerHandshake {
     return absl::OkStatus();
   }
 
+  // Who said hello, and nobody else, has taken the offer out of the socket: until then its descriptors are in flight at
+  // the expense of this process's user.
+  absl::Status CheckWhoAcknowledges(const std::optional<ucred>& sender) const {
+    const PeerIdentity& peer = connection_.peer;
+    if (!sender || sender->pid != peer.pid || sender->uid != peer.uid) {
+      return absl::InternalError(absl::StrCat("the acknowledgement is not from process ", peer.pid, " of uid ",
+                                              peer.uid, ", which said hello"));
+    }
+    int unread = 0;
+    if (::ioctl(connection_.control.get(), SIOCOUTQ, &unread) != 0) return base::ErrnoStatus("ioctl SIOCOUTQ");
+    if (unread == 0) return absl::OkStatus();
+    return absl::InternalError("the client acknowledged an offer that it has not received");
+  }
+
+  const base::ForkGuard fork_guard_;
   const ServeParams params_;
   State state_ = State::kAwaitHello;
   absl::Status error_;

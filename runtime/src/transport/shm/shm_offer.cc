@@ -90,12 +90,11 @@ absl::StatusOr<std::unique_ptr<Transport>> ShmOffer::Accept() {
   NEARCALL_CHECK(client_region_.valid());
   const Fd client_region = std::move(client_region_);
   const Fd server_region = std::move(server_region_);
-  // INTERNAL if the client has put a seal against this.
-  if (absl::Status status = base::SealAgainstWriters(client_region); !status.ok()) return status;
+  // Only looked at: to seal it, or to fill its holes (fallocate), takes a lock that the client can hold for good.
+  if (absl::Status status = base::VerifySealedAgainstWriters(client_region); !status.ok()) return status;
   // Not earlier: until the seal the client could have punched holes, which would be a SIGBUS for us without memory.
-  if (absl::Status status = base::ReserveSharedMemory(client_region, ClientRegionSize(ring_size_)); !status.ok()) {
-    return status;
-  }
+  if (absl::Status status = peer_->Populate(); !status.ok()) return status;
+  if (absl::Status status = client_bell_->Populate(); !status.ok()) return status;
   return std::make_unique<ShmTransport>(ShmEnd{
       .own_region = own_->bytes(),
       .peer_region = peer_->bytes(),
@@ -137,7 +136,7 @@ absl::StatusOr<std::unique_ptr<TransportOffer>> OfferShm(const TransportConfig& 
   return offer;
 }
 
-absl::StatusOr<std::unique_ptr<Transport>> AttachShm(std::vector<base::Fd> fds, const Geometry& geometry) {
+absl::StatusOr<std::unique_ptr<Transport>> AttachShm(std::vector<base::Fd>&& fds, const Geometry& geometry) {
   if (absl::Status status = VerifyOffer(fds, geometry); !status.ok()) return status;
   const size_t ring_size = geometry[0];
   absl::StatusOr<SharedMapping> own = Map(fds[0], 0, ClientRegionSize(ring_size), Mapping::Access::kReadWrite);
@@ -145,8 +144,13 @@ absl::StatusOr<std::unique_ptr<Transport>> AttachShm(std::vector<base::Fd> fds, 
     if (absl::IsPermissionDenied(own.status())) return Violation("it sent memory that the client may not write");
     return own.status();
   }
+  // Ours alone from here on. The server does not do it: it would wait for a lock that its client can hold.
+  if (absl::Status status = base::SealAgainstWriters(fds[0]); !status.ok()) return status;
   absl::StatusOr<SharedMapping> peer = Map(fds[1], 0, ServerRegionSize(ring_size), Mapping::Access::kRead);
   if (!peer.ok()) return peer.status();
+  // The server could have punched holes in both, until they were sealed.
+  if (absl::Status status = (*own)->Populate(); !status.ok()) return status;
+  if (absl::Status status = (*peer)->Populate(); !status.ok()) return status;
   const std::span<std::byte> region = (*own)->bytes();
   return std::make_unique<ShmTransport>(ShmEnd{
       .own_region = region.first(BellOffset(ring_size)),

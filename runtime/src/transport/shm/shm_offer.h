@@ -15,6 +15,6 @@ namespace nearcall::transport::shm {
 absl::StatusOr<std::unique_ptr<TransportOffer>> OfferShm(const TransportConfig& config);
 
 // The client's side: takes what OfferShm() passes.
-absl::StatusOr<std::unique_ptr<Transport>> AttachShm(std::vector<base::Fd> fds, const Geometry& geometry);
+absl::StatusOr<std::unique_ptr<Transport>> AttachShm(std::vector<base::Fd>&& fds, const Geometry& geometry);
 
 }  // namespace nearcall::transport::shm
