@@ -38,18 +38,21 @@ size_t RandomSize(std::mt19937_64& random, size_t max) {
 }  // namespace
 
 std::vector<Maker> AllTransports() {
+  constexpr Maker::Attack kNotAttacked = Maker::kNotAttacked;
   return {
-      {"loopback", [] { return MakeLoopbackPair({.capacity_bytes = kRingSize, .max_frame_size = kRingSize / 4 - 8}); }},
-      {"loopback_without_epoll", [] { return MakeLoopbackPair({.server_waits_in_epoll = false}); }},
-      {"shm", [] { return shm::MakeShmPair(kRingSize); }},
-      {"shm_on_one_mapping", [] { return shm::MakeShmPairOnOneMapping(kRingSize); }},
+      {"loopback", [] { return MakeLoopbackPair({.capacity_bytes = kRingSize, .max_frame_size = kRingSize / 4 - 8}); },
+       kNotAttacked},
+      {"loopback_without_epoll", [] { return MakeLoopbackPair({.server_waits_in_epoll = false}); }, kNotAttacked},
+      {"shm", [] { return shm::MakeShmPair(kRingSize); }, &AttackShm},
+      {"shm_on_one_mapping", [] { return shm::MakeShmPairOnOneMapping(kRingSize); }, kNotAttacked},
       // Frames of 4 KiB and more take another way through Fill().
-      {"shm_with_a_larger_ring", [] { return shm::MakeShmPairOnOneMapping(16 * kRingSize); }},
-      {"mq", [] { return mq::MakeMqPair({.max_messages = 4, .message_size = 256}); }},
-      {"mq_with_large_messages", [] { return mq::MakeMqPair({.max_messages = 10, .message_size = 8192}); }},
-      {"pipe", [] { return pipe::MakePipePair(); }},
+      {"shm_with_a_larger_ring", [] { return shm::MakeShmPairOnOneMapping(16 * kRingSize); }, kNotAttacked},
+      {"mq", [] { return mq::MakeMqPair({.max_messages = 4, .message_size = 256}); }, &AttackMq},
+      {"mq_with_large_messages", [] { return mq::MakeMqPair({.max_messages = 10, .message_size = 8192}); },
+       kNotAttacked},
+      {"pipe", [] { return pipe::MakePipePair(); }, &AttackPipe},
       // A quarter of the largest frame.
-      {"pipe_of_one_page", [] { return pipe::MakePipePair(4096); }},
+      {"pipe_of_one_page", [] { return pipe::MakePipePair(4096); }, kNotAttacked},
   };
 }
 

@@ -5,11 +5,13 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "conformance/hostile.h"
 #include "transport/transport.h"
 #include "transport/transport_pair.h"
 
@@ -19,9 +21,20 @@ namespace nearcall::transport::conformance {
 using Bytes = std::vector<std::byte>;
 
 // A transport under test. Small rings, so that wrapping round, running full and waiting for room happen all the time.
-struct Maker {
+// None can be named without saying who attacks it: see hostile.h.
+class Maker {
+ public:
+  using Make = absl::StatusOr<TransportPair> (*)();
+  using Attack = absl::StatusOr<Assault> (*)(Side hostile);
+  // Of which nobody ever has one end but who has the other, too, or which is another size of one that is attacked.
+  static constexpr Attack kNotAttacked = nullptr;
+
+  Maker(std::string maker_name, Make make_pair, Attack attack_end)
+      : name(std::move(maker_name)), make(make_pair), attack(attack_end) {}
+
   std::string name;
-  absl::StatusOr<TransportPair> (*make)();
+  Make make;
+  Attack attack;
 };
 
 inline void PrintTo(const Maker& maker, std::ostream* out) {
