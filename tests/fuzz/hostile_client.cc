@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "fuzz/hostile_handshake.h"
 #include "transport/rendezvous.h"
 
 namespace nearcall::fuzz {
@@ -38,7 +39,7 @@ base::Mapping MapRegion(const base::Fd& fd) {
 
 // Takes the server's offer as the honest row does, and keeps a copy of it.
 template <size_t index>
-absl::StatusOr<std::unique_ptr<Transport>> AttachAndKeep(std::vector<base::Fd> fds,
+absl::StatusOr<std::unique_ptr<Transport>> AttachAndKeep(std::vector<base::Fd>&& fds,
                                                          const transport::Geometry& geometry) {
   for (const base::Fd& fd : fds) taken->fds.push_back(base::Duplicate(fd.get()));
   const TransportRow& row = transport::Transports()[index];
@@ -147,21 +148,8 @@ void HostileClient::SendControl(std::span<const std::byte> bytes) {
   ::send(connection_.control.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-void HostileClient::SendControlWithDescriptor(std::span<const std::byte> bytes) {
-  iovec data = {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
-  alignas(cmsghdr) char buffer[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = buffer;
-  message.msg_controllen = sizeof(buffer);
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  const int fd = offer_.fds[0].get();
-  std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  ::sendmsg(connection_.control.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+void HostileClient::SendControlWithDescriptor(std::span<const std::byte> bytes, const base::Fd& fd) {
+  SendWithDescriptor(connection_.control.get(), bytes, fd);
 }
 
 void HostileClient::Read(size_t count) {

@@ -54,7 +54,7 @@ class HostileClient {
 
   void Ring();
   void SendControl(std::span<const std::byte> bytes);
-  void SendControlWithDescriptor(std::span<const std::byte> bytes);
+  void SendControlWithDescriptor(std::span<const std::byte> bytes, const base::Fd& fd);
 
   // Takes replies, as many as there are and at most `count`.
   void Read(size_t count);

@@ -7,6 +7,7 @@
 
 #include "fuzz/fuzz_input.h"
 #include "fuzz/hostile_client.h"
+#include "fuzz/hostile_handshake.h"
 #include "fuzz/victim.h"
 #include "transport/rendezvous/control_message.h"
 #include "transport/shm/layout.h"
@@ -17,8 +18,8 @@ namespace {
 // One run of a script.
 class Attack {
  public:
-  Attack(Victim& victim, Input& script)
-      : victim_(victim), script_(script), client_(victim.Connect(), Byte() % HostileClient::kTransports) {}
+  Attack(Victim& victim, size_t transport, Input& script)
+      : victim_(victim), script_(script), client_(victim.Connect(), transport) {}
 
   void Run() {
     while (!script_.empty() && Step()) {
@@ -160,7 +161,10 @@ class Attack {
     if (what % 4 == 0) return client_.SendControl(script_.TakeBytes(what));
     transport::ControlBytes bytes = transport::EncodeControl(
         {.kind = static_cast<transport::ControlMessage::Kind>(what % 6), .call_id = Byte() % 16u});
-    if (what % 4 == 1) return client_.SendControlWithDescriptor(bytes);
+    if (what % 4 == 1) {
+      if (what % 8 == 1) victim_.PermitDescriptors();
+      return client_.SendControlWithDescriptor(bytes, DescriptorOfKind(what / 8));
+    }
     client_.SendControl(bytes);
   }
 
@@ -174,7 +178,12 @@ class Attack {
 
 void Run(Input script) {
   static Victim victim;
-  Attack(victim, script).Run();
+  const auto what = script.Take<uint8_t>();
+  if (what % 16 == 7) {
+    AttackHandshake(victim, script);
+  } else {
+    Attack(victim, what % HostileClient::kTransports, script).Run();
+  }
   victim.CheckNothingLeft();
   victim.CheckBystander();
 }

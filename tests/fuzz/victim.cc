@@ -69,11 +69,18 @@ absl::Status Victim::Handle(ServerContext& context, const Bytes& request, Bytes&
 }
 
 int Victim::Connect() {
+  server_end_.Reset();
   descriptors_ = Descriptors();
   int sockets[2];
   NEARCALL_CHECK(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) == 0);
+  server_end_ = base::Duplicate(sockets[0]);
   NEARCALL_CHECK(server_->ServeFd(sockets[0]).ok());
   return sockets[1];
+}
+
+void Victim::PermitDescriptors() {
+  const int on = 1;
+  ::setsockopt(server_end_.get(), SOL_SOCKET, /*SO_PASSRIGHTS*/ 83, &on, sizeof(on));
 }
 
 void Victim::CheckBystander() {
@@ -93,6 +100,7 @@ bool Victim::AllGone() const {
 }
 
 void Victim::CheckNothingLeft() {
+  server_end_.Reset();
   const absl::Time until = absl::Now() + kLong;
   while (!AllGone()) {
     if (absl::Now() >= until) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "base/fd.h"
 #include "nearcall/channel.h"
 #include "nearcall/server.h"
 #include "unit/rpc/fake_service.h"
@@ -28,6 +29,9 @@ class Victim {
   // One end of a connected socket of which the server holds the other; no handshake yet.
   int Connect();
 
+  // Lets the client of the last Connect() pass descriptors, which a new kernel refuses for the server.
+  void PermitDescriptors();
+
   // Ends the process if the bystander is not served.
   void CheckBystander();
 
@@ -44,6 +48,7 @@ class Victim {
   std::unique_ptr<Server> server_;
   std::shared_ptr<Channel> bystander_;
   size_t descriptors_ = 0;  // before the last Connect()
+  base::Fd server_end_;     // of the last Connect(), until it is asked whether anything is left
 };
 
 }  // namespace nearcall::fuzz
