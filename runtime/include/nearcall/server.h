@@ -22,8 +22,9 @@ struct ServerOptions {
   // The largest request or reply, in bytes as serialised. A larger one ends its call with RESOURCE_EXHAUSTED.
   size_t max_message_size = size_t{64} << 20;
 
-  // Requests that wait for a handler, per connection, and bytes of requests and replies held for one connection. Beyond
-  // them no further request of that connection is read, or, if it asked to fail fast, it ends with RESOURCE_EXHAUSTED.
+  // Calls of one connection that have been read and have not ended, and bytes of its requests that wait for a handler.
+  // Beyond them no further request of that connection is read, or, if it asked to fail fast, it ends with
+  // RESOURCE_EXHAUSTED.
   size_t max_queued_calls = 1024;
   size_t max_queued_bytes = size_t{8} << 20;
 
@@ -75,6 +76,20 @@ struct ServerOptions {
   // root only; others get the best of the remaining ones (shm), and PERMISSION_DENIED if they ask for such a one by
   // name.
   bool blockable_transports_for_other_users = false;
+
+  // All calls of all clients that have been read and have not ended (those with deferred answers too), and all bytes
+  // that are held for clients: requests from their first byte until they are answered, 1 KiB more for each call, and
+  // replies that clients have no room for. Half of each total, and of max_handler_threads, is kept in equal shares for
+  // the users of allowed_uids, whatever the others do; the rest is first come. The server's own user and root count as
+  // one, so the default list keeps nothing back from them. Calls over a user's part end with RESOURCE_EXHAUSTED;
+  // handlers over it wait. max_total_bytes of zero: 1 GiB, or 16 times max_message_size if that is more.
+  size_t max_total_calls = size_t{1} << 18;
+  size_t max_total_bytes = 0;
+
+  // Descriptors of all connections, divided in the same way; a connection counts as four. A client over it is refused
+  // with RESOURCE_EXHAUSTED. Zero: the soft RLIMIT_NOFILE, as it is when the server starts, less an eighth of it (at
+  // least 32) for the program.
+  size_t max_total_descriptors = 0;
 };
 
 // A running server. Made by ServerBuilder. Thread-safe.

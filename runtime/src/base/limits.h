@@ -78,6 +78,32 @@ inline constexpr int64_t kAgeingNs = 50'000'000;
 // those read before is run.
 inline constexpr size_t kHeldBackPause = size_t{1} << 20;
 
+// What a call costs a server beside its bytes, about: the object, its place in lists, what the allocator adds. Counted
+// with them, so that many small calls are many bytes, too.
+inline constexpr size_t kCallCost = size_t{1} << 10;
+
+// The same of a reply that is kept until its client has room for it.
+inline constexpr size_t kKeptMessageCost = 256;
+
+// A reply up to this size is kept even if its user has used up all memory: a refusal is not larger.
+inline constexpr size_t kAlwaysKept = size_t{1} << 10;
+
+// All calls, and all bytes, of a server: they are counted in one word of 64 bits, with room for what is just added.
+inline constexpr size_t kMaxTotalCalls = size_t{1} << 20;
+inline constexpr size_t kMaxTotalBytes = size_t{1} << 40;
+
+// The bytes unless the program says otherwise: a fraction of the memory of any machine that serves many, or some of the
+// largest messages for each of several users.
+inline constexpr size_t kDefaultTotalBytes = size_t{1} << 30;
+inline constexpr size_t kDefaultTotalMessages = 16;
+
+// What a connection needs of a server: its control socket, the pidfd of its client, and at most two of its transport.
+inline constexpr size_t kDescriptorsPerConnection = 4;
+
+// What connections leave to the program, where it says nothing else: a part of the limit, at least so many.
+inline constexpr size_t kProgramsPartOfDescriptors = 8;
+inline constexpr size_t kMinProgramsDescriptors = 32;
+
 // --- rendezvous ---
 
 // sun_path holds 108 bytes with its NUL (unix(7)); a name must fit behind every directory of the search path.

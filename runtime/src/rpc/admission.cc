@@ -1,8 +1,16 @@
 #include "rpc/admission.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/quota.h"
 
 namespace nearcall::rpc {
+
+namespace {
+
+constexpr base::Amount kDescriptors = base::Amount::Of(base::kDescriptorsPerConnection);
+
+}  // namespace
 
 absl::Status Admission::Admit(uid_t uid) {
   if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server is shutting down");
@@ -13,6 +21,8 @@ absl::Status Admission::Admit(uid_t uid) {
         absl::StrCat("user ", uid, " has ", connections,
                      " connections to this server, as many as ServerOptions::max_connections_per_uid allows"));
   }
+  const std::shared_ptr<base::Account> account = core_.quota->AccountOf(uid);
+  if (!account->descriptors.TryTake(kDescriptors)) return account->DescriptorRefusal();
   ++connections;
   return absl::OkStatus();
 }
@@ -20,7 +30,9 @@ absl::Status Admission::Admit(uid_t uid) {
 void Admission::Leave(uid_t uid) {
   base::MutexLock lock(mutex_);
   const auto found = connections_.find(uid);
-  if (found != connections_.end() && --found->second == 0) connections_.erase(found);
+  if (found == connections_.end()) return;
+  core_.quota->AccountOf(uid)->descriptors.Give(kDescriptors);
+  if (--found->second == 0) connections_.erase(found);
 }
 
 }  // namespace nearcall::rpc

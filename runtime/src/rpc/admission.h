@@ -12,7 +12,8 @@
 
 namespace nearcall::rpc {
 
-// Whether one more client is let in, and how many connections each user has. Thread-safe.
+// Whether one more client is let in, and how many connections each user has: their number is bounded, and so are the
+// descriptors that they need. Thread-safe.
 class Admission {
  public:
   explicit Admission(const ServerCore& core) : core_(core) {}

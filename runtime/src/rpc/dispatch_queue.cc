@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/no_memory.h"
+
 namespace nearcall::rpc {
 
 namespace {
@@ -11,11 +13,35 @@ constexpr size_t kUrgentLane = static_cast<size_t>(Priority::kUrgent);
 }  // namespace
 
 void DispatchQueue::Push(ClientQueue& client, ServerCallImpl& call) {
+  if (client.user_ == nullptr) client.user_ = &QueueOf(call.session().account());
   ClientQueue::Lane& lane = client.lanes_[call.lane()];
   lane.client = &client;
   lane.calls.PushBack(call);
-  if (!lane.linked() && !client.held_) lanes_[call.lane()].PushBack(lane);
+  if (!lane.linked() && !client.held_) Link(client, call.lane());
   Account(client, call, true);
+}
+
+UserQueue& DispatchQueue::QueueOf(base::Account* account) {
+  for (const auto& user : users_) {
+    if (user->account_ == account) return *user;
+  }
+  base::UntilThereIsMemory([&] { users_.push_back(std::make_unique<UserQueue>(account)); });
+  return *users_.back();
+}
+
+// Behind the user's other clients, and the user behind the others.
+void DispatchQueue::Link(ClientQueue& client, size_t lane) {
+  UserQueue::Lane& user = client.user_->lanes_[lane];
+  user.user = client.user_;
+  user.clients.PushBack(client.lanes_[lane]);
+  if (!user.linked()) lanes_[lane].PushBack(user);
+}
+
+void DispatchQueue::Unlink(ClientQueue& client, size_t lane) {
+  if (!client.lanes_[lane].linked()) return;
+  client.lanes_[lane].Unlink();
+  UserQueue::Lane& user = client.user_->lanes_[lane];
+  if (user.clients.empty()) user.Unlink();
 }
 
 void DispatchQueue::Account(ClientQueue& client, const ServerCallImpl& call, bool in) {
@@ -53,20 +79,38 @@ size_t DispatchQueue::BestLane(base::SteadyNs now) {
 
 // How long the lane has waited for a turn.
 int64_t DispatchQueue::Waited(size_t lane, base::SteadyNs now) {
-  return now - std::max(lanes_[lane].front()->calls.front()->arrived(), last_turns_[lane]);
+  return now - std::max(lanes_[lane].front()->clients.front()->calls.front()->arrived(), last_turns_[lane]);
 }
 
 ServerCallImpl* DispatchQueue::Pop(base::SteadyNs now, HandlerSlots& slots) {
   const size_t best = BestLane(now);
-  if (best == lanes_.size() || !slots.TryTake(best == kUrgentLane)) return nullptr;
-  return Take(best, now);
+  if (best == lanes_.size()) return nullptr;
+  if (ServerCallImpl* call = TryTake(best, now, slots)) return call;
+  // All users of that lane may have what they may have; those of another one go on.
+  for (size_t lane = lanes_.size(); lane-- > 0;) {
+    if (lane == best) continue;
+    if (ServerCallImpl* call = TryTake(lane, now, slots)) return call;
+  }
+  return nullptr;
 }
 
-ServerCallImpl* DispatchQueue::Take(size_t lane, base::SteadyNs now) {
-  ClientQueue::Lane* turn = lanes_[lane].PopFront();
-  ServerCallImpl* call = turn->calls.PopFront();
-  if (!turn->calls.empty()) lanes_[lane].PushBack(*turn);
+ServerCallImpl* DispatchQueue::TryTake(size_t lane, base::SteadyNs now, HandlerSlots& slots) {
+  UserQueue::Lane* turn = nullptr;
+  lanes_[lane].ForEachUntil([&](UserQueue::Lane& user) {
+    if (slots.TryTake(lane == kUrgentLane, user.user->account_)) turn = &user;
+    return turn != nullptr;
+  });
+  if (turn == nullptr) return nullptr;
   last_turns_[lane] = now;
+  return TakeOf(*turn, lane);
+}
+
+ServerCallImpl* DispatchQueue::TakeOf(UserQueue::Lane& user, size_t lane) {
+  ClientQueue::Lane* turn = user.clients.PopFront();
+  ServerCallImpl* call = turn->calls.PopFront();
+  if (!turn->calls.empty()) user.clients.PushBack(*turn);
+  user.Unlink();
+  if (!user.clients.empty()) lanes_[lane].PushBack(user);
   Account(*turn->client, *call, false);
   return call;
 }
@@ -75,19 +119,18 @@ void DispatchQueue::Hold(ClientQueue& client, bool held) {
   if (client.held_ == held) return;
   client.held_ = held;
   for (size_t i = 0; i < client.lanes_.size(); ++i) {
-    ClientQueue::Lane& lane = client.lanes_[i];
     if (held) {
-      lane.Unlink();
-    } else if (!lane.calls.empty()) {
-      lanes_[i].PushBack(lane);
+      Unlink(client, i);
+    } else if (!client.lanes_[i].calls.empty()) {
+      Link(client, i);
     }
   }
 }
 
 void DispatchQueue::Remove(ClientQueue& client, const std::function<void(ServerCallImpl&)>& drop) {
-  for (ClientQueue::Lane& lane : client.lanes_) {
-    lane.Unlink();
-    while (ServerCallImpl* call = lane.calls.PopFront()) {
+  for (size_t i = 0; i < client.lanes_.size(); ++i) {
+    Unlink(client, i);
+    while (ServerCallImpl* call = client.lanes_[i].calls.PopFront()) {
       Account(client, *call, false);
       drop(*call);
     }

@@ -130,13 +130,26 @@ bool Poller::PumpHeldBack(Connection& connection) {
 }
 
 bool Poller::MayRead(Connection& connection) const {
-  return connection.queue.bytes() <= core_.options.max_queued_bytes &&
-         connection.session->outbox().bytes_kept() <= base::kHeldBackPause;
+  return connection.queue.bytes() <= core_.options.max_queued_bytes && !LeavesRepliesLying(connection) &&
+         MayHaveCalls(connection);
+}
+
+// More calls than it has: fewer than the server has granted it, where those that its client has given up count until
+// they have ended; or one that does not want to wait, which is read to be refused.
+bool Poller::MayHaveCalls(const Connection& connection) const {
+  return connection.session->call_count() < core_.options.max_queued_calls || connection.session->NextDoesNotWait();
+}
+
+// Of a user who has used up what may be held for it already, any reply is too much.
+bool Poller::LeavesRepliesLying(const Connection& connection) {
+  const size_t kept = connection.session->outbox().cost_kept();
+  const base::Account* account = connection.session->account();
+  return kept > base::kHeldBackPause || (kept != 0 && account != nullptr && account->memory.exhausted());
 }
 
 // Who leaves replies lying gets no others made: what has been read of his requests already could be a thousand.
 void Poller::HoldIfItDoesNotRead(Connection& connection) {
-  queue_.Hold(connection.queue, connection.session->outbox().bytes_kept() > base::kHeldBackPause);
+  queue_.Hold(connection.queue, LeavesRepliesLying(connection));
 }
 
 bool Poller::ReadFrom(Connection& connection) {
@@ -144,8 +157,10 @@ bool Poller::ReadFrom(Connection& connection) {
   size_t size;
   if (session.transport().Peek(size) == Transport::ReadState::kEmpty || session.gone()) return false;
   try {
-    for (int i = 0; i < kFramesPerTurn && ReadFrame(connection); ++i) {
-    }
+    int frames = 0;
+    do {
+      ++frames;
+    } while (ReadFrame(connection) && frames < kFramesPerTurn && MayHaveCalls(connection));
   } catch (const std::bad_alloc&) {
     // What has been taken of it is lost.
     session.HangUp();
@@ -163,6 +178,7 @@ bool Poller::ReadFrame(Connection& connection) {
     AcceptCall(connection, std::move(call), event);
     return true;
   }
+  call->message().charge.Release();  // it may have been none that a client sends
   free_calls_.push_back(std::move(call));
   return event == Inbox::Event::kProgress;
 }
@@ -191,9 +207,10 @@ absl::Status Poller::WhyRefused(const Connection& connection, ServerCallImpl& ca
   if (core_.draining.load(std::memory_order_acquire)) {
     return absl::UnavailableError("the server is shutting down");
   }
-  if (connection.queue.calls() >= core_.options.max_queued_calls) {
-    return absl::ResourceExhaustedError(absl::StrCat(connection.queue.calls(),
-                                                     " calls of this client wait for a handler already, as many as "
+  if (event == Inbox::Event::kOverQuota) return connection.session->account()->MemoryRefusal(size);
+  if (call.do_not_wait() && connection.session->call_count() > core_.options.max_queued_calls) {
+    return absl::ResourceExhaustedError(absl::StrCat(core_.options.max_queued_calls,
+                                                     " calls of this client have not ended yet, as many as "
                                                      "ServerOptions::max_queued_calls allows"));
   }
   return absl::OkStatus();
@@ -251,7 +268,7 @@ Poller::Ran Poller::RunInline(ThreadId me, std::unique_ptr<ServerCallImpl> call,
 
 // Whether this thread still leads.
 bool Poller::HandlerEnded(ThreadId me, std::unique_ptr<ServerCallImpl> call) {
-  core_.slots.Give();
+  core_.slots.Give(call->session().account());
   bool leads;
   {
     base::MutexLock lock(mutex_);
@@ -281,13 +298,15 @@ void Poller::RunOnWorker(std::unique_ptr<ServerCallImpl> call) {
 }
 
 void Poller::WorkerEnded(std::unique_ptr<ServerCallImpl> call) {
+  // Lives as long as the server.
+  base::Account* const account = call->session().account();
   LookAgainAt(call->session());
   if (call->Drop()) {
     call->Reset();
   } else {
     static_cast<void>(call.release());  // whoever answers it owns it
   }
-  core_.slots.Give();
+  core_.slots.Give(account);
   core_.on_slot_given();
 }
 

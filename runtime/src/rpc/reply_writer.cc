@@ -25,20 +25,25 @@ class LargeReply {
   LargeReply(session::Outbox& outbox, const wire::FrameHeader& header, size_t size, size_t max_frame_size)
       : outbox_(outbox), size_(size), message_(std::make_unique<session::Outgoing>(header, size, max_frame_size)) {}
 
-  void Take(std::span<const std::byte> piece) {
+  // False: what is left may not be kept.
+  bool Take(std::span<const std::byte> piece) {
     if (message_->kept.size() == 0) {
       message_->piece = piece;
       if (outbox_.TryOffer(*message_)) {
         passed_ += piece.size();
-        return;
+        return true;
       }
+      over_quota_ = !outbox_.TryCharge(*message_, size_ - passed_);
+      if (over_quota_) return false;
       message_->piece = {};
       message_->kept.Resize(size_ - passed_);
       message_->kept_from = passed_;
     }
     std::memcpy(message_->kept.data() + (passed_ - message_->kept_from), piece.data(), piece.size());
     passed_ += piece.size();
+    return true;
   }
+  bool over_quota() const { return over_quota_; }
 
   void Finish() {
     if (message_->kept.size() != 0) outbox_.Keep(std::move(message_));
@@ -51,36 +56,35 @@ class LargeReply {
   const size_t size_;
   std::unique_ptr<session::Outgoing> message_;
   size_t passed_ = 0;
+  bool over_quota_ = false;
 };
 
 }  // namespace
 
-bool WriteReply(session::Outbox& outbox, size_t max_frame_size, const wire::FrameHeader& header,
-                std::span<const std::byte> envelope, const google::protobuf::MessageLite* reply, size_t reply_size) {
+Written WriteReply(session::Outbox& outbox, size_t max_frame_size, const wire::FrameHeader& header,
+                   std::span<const std::byte> envelope, const google::protobuf::MessageLite* reply, size_t reply_size) {
   const size_t size = envelope.size() + reply_size;
   const auto write = [&](std::span<std::byte> to) { Serialize(to, envelope, reply); };
   if (size <= base::kInPlaceMax && wire::kHeaderSize + size <= max_frame_size) {
-    if (outbox.TrySend(header, size, write)) return true;
+    if (outbox.TrySend(header, size, write)) return Written::kAll;
     auto message = std::make_unique<session::Outgoing>(header, size, max_frame_size);
+    if (!outbox.TryCharge(*message, size)) return Written::kOverQuota;
     message->kept.Resize(size);
     write(message->kept.bytes());
     outbox.Keep(std::move(message));
-    return true;
+    return Written::kAll;
   }
   LargeReply large(outbox, header, size, max_frame_size);
-  const auto take = [&](std::span<const std::byte> piece) {
-    large.Take(piece);
-    return true;
-  };
+  const auto take = [&](std::span<const std::byte> piece) { return large.Take(piece); };
   PieceStream pieces(size, max_frame_size, take);
   const bool whole = pieces.Write(envelope) && (reply == nullptr || reply->SerializePartialToZeroCopyStream(&pieces)) &&
                      pieces.Finish();
   if (whole) {
     large.Finish();
-  } else {
-    large.GiveUp();
+    return Written::kAll;
   }
-  return whole;
+  large.GiveUp();
+  return large.over_quota() ? Written::kOverQuota : Written::kChanged;
 }
 
 }  // namespace nearcall::rpc

@@ -80,7 +80,8 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
   };
   absl::StatusOr<std::shared_ptr<session::ServerSession>> session = base::OrNoMemory([&] {
     return session::ServerSession::Start(std::move(connection), core_.options.max_message_size, core_.logger,
-                                         {.on_gone = on_gone, .on_ring = [poller, id] { poller->LookAt(id); }});
+                                         {.on_gone = on_gone, .on_ring = [poller, id] { poller->LookAt(id); }},
+                                         core_.quota->AccountOf(uid));
   });
   if (!session.ok()) {
     admission_.Leave(uid);
@@ -222,7 +223,7 @@ std::string ServerImpl::DebugString() const {
                    ", started: ", core_.calls_started.load(), ", refused: ", core_.calls_refused.load(),
                    ", violations: ", core_.violations.load(), ", threads: ", core_.threads.threads(),
                    core_.draining.load() ? ", draining\n" : "\n");
-  absl::StrAppend(&text, door_->DebugString());
+  absl::StrAppend(&text, core_.quota->DebugString(), door_->DebugString());
   for (const auto& poller : pollers_) absl::StrAppend(&text, poller->DebugString());
   return text;
 }

@@ -41,6 +41,15 @@ absl::Status CheckOptions(const ServerOptions& options) {
   if (options.handler_stack_size != 0) {
     status.Update(CheckRange("handler_stack_size", options.handler_stack_size, base::kMinStack, base::kMaxStack));
   }
+  status.Update(CheckRange("max_total_calls", options.max_total_calls, 1, base::kMaxTotalCalls));
+  if (options.max_total_descriptors != 0) {
+    status.Update(CheckRange("max_total_descriptors", options.max_total_descriptors, base::kDescriptorsPerConnection,
+                             base::kDescriptorsPerConnection * base::kMaxConnections));
+  }
+  if (options.max_total_bytes != 0) {
+    status.Update(
+        CheckRange("max_total_bytes", options.max_total_bytes, options.max_message_size, base::kMaxTotalBytes));
+  }
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("ServerOptions::handshake_timeout must be more than zero"));
   }

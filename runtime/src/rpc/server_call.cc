@@ -90,7 +90,9 @@ void ServerCallImpl::Accept(std::shared_ptr<session::ServerSession> session, bas
 
 void ServerCallImpl::Reset() {
   if (session_ == nullptr) return;
-  session_->RemoveCall(*this);
+  std::shared_ptr<session::ServerSession> session = std::move(session_);
+  session->RemoveCall(*this);
+  message_.charge.Release();
   stop_at_deadline_.reset();
   {
     base::MutexLock lock(stop_mutex_);
@@ -103,7 +105,8 @@ void ServerCallImpl::Reset() {
   answered_ = deferred_ = false;
   stage_.store(Stage::kWaiting, std::memory_order_relaxed);
   holders_.store(1, std::memory_order_relaxed);
-  session_.reset();
+  if (session->LookWasWanted()) session->AskToBeLookedAt();
+  session.reset();
   core_.CallEnds();
 }
 
@@ -237,9 +240,12 @@ void ServerCallImpl::Send(const absl::Status& status, ExecState exec_state, cons
   header.envelope_size = static_cast<uint32_t>(envelope.size());
   if (!envelope.empty()) header.flags |= wire::kEnvelope;
   const ProtobufLog log;
-  if (!WriteReply(session_->outbox(), session_->transport().max_frame_size(), header,
-                  std::as_bytes(std::span(envelope)), reply, reply_size)) {
+  const Written written = WriteReply(session_->outbox(), session_->transport().max_frame_size(), header,
+                                     std::as_bytes(std::span(envelope)), reply, reply_size);
+  if (written == Written::kChanged) {
     SendInstead(absl::InternalError("the reply changed while it was serialised"), exec_state);
+  } else if (written == Written::kOverQuota) {
+    SendInstead(session_->account()->MemoryRefusal(reply_size), exec_state);
   }
   if (!log.text().empty()) {
     LogFailure(LogSeverity::kWarning, absl::StrCat("the reply of ", method_->method->info.full_name, ": ", log.text()));

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/quota.h"
 #include "base/user_threads.h"
 #include "nearcall/server.h"
 #include "rpc/handler_slots.h"
@@ -25,7 +26,8 @@ struct ServerCore {
   ServerCore(ServerOptions server_options, size_t pollers)
       : options(std::move(server_options)),
         logger(std::make_shared<base::Logger>(options.log_sink)),
-        slots(options.max_handler_threads),
+        quota(MakeQuota(options)),
+        slots(options.max_handler_threads, quota->shared()),
         canceller(std::make_shared<base::UserThreads>("nearcall-cancel", options.max_handler_threads,
                                                       options.handler_stack_size)),
         threads(options.max_handler_threads + kThreadsPerPoller * pollers,
@@ -35,6 +37,8 @@ struct ServerCore {
     canceller->Join();
     logger->Close();
   }
+
+  static std::shared_ptr<base::Quota> MakeQuota(const ServerOptions& options);
 
   // A request has been accepted / its answer has been given.
   void CallBegins() { active_calls.fetch_add(1, std::memory_order_seq_cst); }
@@ -49,6 +53,8 @@ struct ServerCore {
 
   const ServerOptions options;
   const std::shared_ptr<base::Logger> logger;
+  // What each user may take of it.
+  const std::shared_ptr<base::Quota> quota;
   ServiceTable services;
   HandlerSlots slots;
   // Runs the stop callbacks of handlers.

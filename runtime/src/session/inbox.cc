@@ -43,11 +43,24 @@ Inbox::Event Inbox::Next(wire::Message& message) {
       return Event::kTooLarge;
     case wire::Reassembler::Result::kNoMemory:
       return Event::kNoMemory;
+    case wire::Reassembler::Result::kOverQuota:
+      return Event::kOverQuota;
     case wire::Reassembler::Result::kNothing:
     case wire::Reassembler::Result::kAborted:
       break;
   }
   return Event::kProgress;
+}
+
+bool Inbox::NextDoesNotWait() {
+  size_t size = 0;
+  if (!error_.ok() || transport_.Peek(size) != transport::Transport::ReadState::kFrame || size < wire::kHeaderSize) {
+    return false;
+  }
+  std::array<std::byte, wire::kHeaderSize> raw;
+  transport_.CopyOut(0, raw);
+  wire::FrameHeader header;
+  return wire::DecodeHeader(raw, size, header).ok() && header.has(wire::kDoNotWait);
 }
 
 Inbox::Event Inbox::Break(absl::Status error) {

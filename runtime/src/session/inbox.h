@@ -18,18 +18,20 @@ namespace nearcall::session {
 // Used by one thread at a time.
 class Inbox {
  public:
-  Inbox(transport::Transport& transport, uint32_t peer_id, size_t max_message_size)
-      : transport_(transport), peer_id_(peer_id), reassembler_(max_message_size) {}
+  // `memory`: who pays for messages; may be null.
+  Inbox(transport::Transport& transport, uint32_t peer_id, size_t max_message_size, base::Allowance* memory = nullptr)
+      : transport_(transport), peer_id_(peer_id), reassembler_(max_message_size, memory) {}
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
 
   enum class Event {
-    kEmpty,     // nothing there
-    kProgress,  // a part of a message
-    kMessage,   // `message` is a whole one
-    kTooLarge,  // the message that begins with `message.header` is over the limit and will be skipped
-    kNoMemory,  // the same for want of memory
-    kBroken,    // the peer broke the protocol, see error(); for good
+    kEmpty,      // nothing there
+    kProgress,   // a part of a message
+    kMessage,    // `message` is a whole one
+    kTooLarge,   // the message that begins with `message.header` is over the limit and will be skipped
+    kNoMemory,   // the same for want of memory
+    kOverQuota,  // the same because too much is held already
+    kBroken,     // the peer broke the protocol, see error(); for good
   };
 
   // Takes one frame. `message` is reused: its buffer keeps its memory.
@@ -37,6 +39,9 @@ class Inbox {
 
   // After one or several Next(): gives the room back to the peer.
   void Release() { transport_.Release(); }
+
+  // Whether the next frame says that it does not want to wait. It stands where the peer can change it: a hint.
+  bool NextDoesNotWait();
 
   const absl::Status& error() const { return error_; }
   size_t bytes_held() const { return reassembler_.bytes_held(); }

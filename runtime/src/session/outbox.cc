@@ -86,7 +86,11 @@ bool Outbox::Waits(const Outgoing& message) {
 void Outbox::Enqueue(Entry entry) {
   Lane& lane = lanes_[entry.message->lane];
   entry.message->waits = true;
-  if (entry.owned == nullptr) bytes_lent_.fetch_add(entry.message->piece.size(), std::memory_order_relaxed);
+  if (entry.owned != nullptr) {
+    messages_kept_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    bytes_lent_.fetch_add(entry.message->piece.size(), std::memory_order_relaxed);
+  }
   lane.queue.push_back(std::move(entry));
   ++waiting_;
   UpdateHasWaiting();
@@ -97,7 +101,11 @@ Outbox::Entry Outbox::Dequeue(Lane& lane, size_t index) {
   Entry entry = std::move(*at);
   lane.queue.erase(at);
   entry.message->waits = false;
-  if (entry.owned == nullptr) bytes_lent_.fetch_sub(entry.message->piece.size(), std::memory_order_relaxed);
+  if (entry.owned != nullptr) {
+    messages_kept_.fetch_sub(1, std::memory_order_relaxed);
+  } else {
+    bytes_lent_.fetch_sub(entry.message->piece.size(), std::memory_order_relaxed);
+  }
   --waiting_;
   return entry;
 }
@@ -120,6 +128,14 @@ void Outbox::Withdraw(Outgoing& message) {
   Outgoing* raw = last.get();
   Enqueue({raw, std::move(last)});
   PumpLocked();
+}
+
+bool Outbox::TryCharge(Outgoing& message, size_t bytes) const {
+  const auto amount = base::Amount::Of(0, bytes + base::kKeptMessageCost);
+  if (message.charge.TryTake(memory_, amount)) return true;
+  if (bytes > base::kAlwaysKept) return false;
+  message.charge.TakeAnyway(memory_, amount);
+  return true;
 }
 
 void Outbox::Keep(std::unique_ptr<Outgoing> message) {

@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/limits.h"
 #include "base/mutex.h"
+#include "base/quota.h"
 #include "base/waiter.h"
 #include "transport/transport.h"
 #include "wire/fragmenter.h"
@@ -42,6 +43,7 @@ struct Outgoing {
   const bool whole;   // one frame only
   base::Buffer kept;  // the bytes of the message from kept_from on, or empty
   size_t kept_from = 0;
+  base::Charge charge;               // for what is kept
   std::span<const std::byte> piece;  // the payload of the next frame, if nothing is kept
   base::Waiter* sender = nullptr;    // poked when `piece` has been taken
 
@@ -62,7 +64,9 @@ struct Outgoing {
 // to wait is written by whoever calls Pump() next. Never blocks.
 class Outbox {
  public:
-  Outbox(transport::Transport& transport, uint32_t source_id) : transport_(transport), source_id_(source_id) {}
+  // `memory`: who pays for what is kept; may be null.
+  Outbox(transport::Transport& transport, uint32_t source_id, base::Allowance* memory = nullptr)
+      : transport_(transport), source_id_(source_id), memory_(memory) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
 
@@ -85,6 +89,8 @@ class Outbox {
   // once.
   void Withdraw(Outgoing& message);
 
+  // Before `message` keeps so many bytes. False: too much is held already. (A few bytes are taken anyway.)
+  [[nodiscard]] bool TryCharge(Outgoing& message, size_t bytes) const;
   // Sends what fits and keeps the rest until it fits.
   void Keep(std::unique_ptr<Outgoing> message);
 
@@ -98,6 +104,10 @@ class Outbox {
   // Whether anything waits, and all bytes that Keep() holds: as of a moment ago, for the price of a load.
   bool has_waiting() const { return has_waiting_.load(std::memory_order_relaxed); }
   size_t bytes_kept() const { return bytes_kept_.load(std::memory_order_relaxed); }
+  // What the messages that Keep() holds cost, even if they are empty.
+  size_t cost_kept() const {
+    return bytes_kept() + base::kKeptMessageCost * messages_kept_.load(std::memory_order_relaxed);
+  }
   // All bytes that wait, those that senders lend included.
   size_t bytes_waiting() const { return bytes_kept() + bytes_lent_.load(std::memory_order_relaxed); }
 
@@ -133,9 +143,11 @@ class Outbox {
 
   transport::Transport& transport_;
   const uint32_t source_id_;
+  base::Allowance* const memory_;
 
   std::atomic<bool> has_waiting_{false};  // written under the mutex
   std::atomic<size_t> bytes_kept_{0};     // likewise
+  std::atomic<size_t> messages_kept_{0};  // likewise
   std::atomic<size_t> bytes_lent_{0};     // likewise
 
   base::Mutex mutex_;

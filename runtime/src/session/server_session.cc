@@ -11,11 +11,12 @@ namespace nearcall::session {
 absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::Connection connection,
                                                                     size_t max_message_size,
                                                                     std::shared_ptr<base::Logger> logger,
-                                                                    Listener listener) {
+                                                                    Listener listener,
+                                                                    std::shared_ptr<base::Account> account) {
   base::Fd control = std::move(connection.control);
   base::Fd pidfd = std::move(connection.peer_pidfd);
-  std::shared_ptr<ServerSession> session(
-      new ServerSession(std::move(connection), max_message_size, std::move(logger), std::move(listener)));
+  std::shared_ptr<ServerSession> session(new ServerSession(std::move(connection), max_message_size, std::move(logger),
+                                                           std::move(listener), std::move(account)));
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
       transport::WatchControl(std::move(control), std::move(pidfd), session);
   if (!watched.ok()) return watched.status();
@@ -27,14 +28,16 @@ absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::C
 }
 
 ServerSession::ServerSession(transport::Connection connection, size_t max_message_size,
-                             std::shared_ptr<base::Logger> logger, Listener listener)
+                             std::shared_ptr<base::Logger> logger, Listener listener,
+                             std::shared_ptr<base::Account> account)
     : id_(connection.peer_id),
       transport_(std::move(connection.transport)),
       peer_(connection.peer),
       peer_max_message_size_(connection.peer_terms.max_message_size),
       logger_(std::move(logger)),
-      outbox_(*transport_, connection.local_id),
-      inbox_(*transport_, connection.peer_id, max_message_size),
+      account_(std::move(account)),
+      outbox_(*transport_, connection.local_id, account_ == nullptr ? nullptr : &account_->memory),
+      inbox_(*transport_, connection.peer_id, max_message_size, account_ == nullptr ? nullptr : &account_->memory),
       listener_(std::move(listener)) {}
 
 ServerSession::~ServerSession() = default;
@@ -55,7 +58,7 @@ Inbox::Event ServerSession::Next(wire::Message& message) {
 void ServerSession::AddCall(ActiveCall& call) {
   base::MutexLock lock(mutex_);
   calls_.PushBack(call);
-  ++call_count_;
+  call_count_.store(call_count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   const auto early = std::find(early_cancels_.begin(), early_cancels_.end(), call.call_id());
   if (early != early_cancels_.end()) {
     early_cancels_.erase(early);
@@ -68,7 +71,7 @@ void ServerSession::AddCall(ActiveCall& call) {
 void ServerSession::RemoveCall(ActiveCall& call) {
   base::MutexLock lock(mutex_);
   call.Unlink();
-  --call_count_;
+  call_count_.store(call_count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
 void ServerSession::OnControl(const transport::ControlMessage& message) {
@@ -159,7 +162,7 @@ std::string ServerSession::DebugString() {
   const uint64_t frames_sent = outbox_.frames_sent();
   base::MutexLock lock(mutex_);
   return absl::StrCat("connection ", id_, ": ", transport_->name(), ", client pid ", peer_.pid, " uid ", peer_.uid,
-                      ", ", call_count_, " calls, ", frames_sent, " frames sent, ", kept, " B held back",
+                      ", ", call_count(), " calls, ", frames_sent, " frames sent, ", kept, " B held back",
                       gone() ? ", gone" : "", violation_.empty() ? "" : absl::StrCat(", ", violation_));
 }
 

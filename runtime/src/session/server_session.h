@@ -15,6 +15,7 @@
 #include "base/intrusive_list.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/quota.h"
 #include "session/inbox.h"
 #include "session/outbox.h"
 #include "transport/connection.h"
@@ -56,25 +57,31 @@ class ServerSession final : public transport::ControlSink {
     // The client asks to be looked at, over a transport that cannot ring. On the monitor's thread.
     std::function<void()> on_ring;
   };
+  // `account`: of the client's user, who pays for what is held for it; may be null.
   static absl::StatusOr<std::shared_ptr<ServerSession>> Start(transport::Connection connection, size_t max_message_size,
-                                                              std::shared_ptr<base::Logger> logger, Listener listener);
+                                                              std::shared_ptr<base::Logger> logger, Listener listener,
+                                                              std::shared_ptr<base::Account> account = nullptr);
   ~ServerSession() override;
 
   uint32_t id() const { return id_; }
   transport::Transport& transport() { return *transport_; }
   const PeerIdentity& peer() const { return peer_; }
+  base::Account* account() const { return account_.get(); }
   size_t peer_max_message_size() const { return peer_max_message_size_; }
   Outbox& outbox() { return outbox_; }
 
   // Inbox::Next; a violation has been dealt with when it says kBroken.
   Inbox::Event Next(wire::Message& message);
   void Release() { inbox_.Release(); }
+  bool NextDoesNotWait() { return inbox_.NextDoesNotWait(); }
   size_t bytes_held() const { return inbox_.bytes_held(); }
 
   // From its being read to its being answered. A cancel that came before the call itself counts. Calls of a dead
   // connection are cancelled from the start.
   void AddCall(ActiveCall& call);
   void RemoveCall(ActiveCall& call);
+  // As of a moment ago.
+  size_t call_count() const { return call_count_.load(std::memory_order_relaxed); }
 
   // Calls `visit` under the session's lock, until it returns true.
   template <typename Visit>
@@ -90,15 +97,19 @@ class ServerSession final : public transport::ControlSink {
   // From now on the listener is not called and not running. Not from within it.
   void Detach();
 
-  // The poller does not read from this connection, nor is it woken by its client, until replies have gone.
-  void WantALook() { wants_a_look_.store(true, std::memory_order_seq_cst); }
+  // The poller does not read from this connection, nor is it woken by its client, until replies have gone or calls have
+  // ended.
+  void WantALook() {
+    wants_a_look_.store(true, std::memory_order_seq_cst);
+    // Whoever removes a call after this sees it; of those before the poller, who looks again, sees that they are gone.
+    base::MutexLock lock(mutex_);
+  }
 
   // For whoever has written a reply: what did not fit of it waits for room, but the client may have been asked to ring
   // for its requests only; and what has gone may have been all that the poller waited for.
-  bool NeedsALook() {
-    const bool wanted = wants_a_look_.load(std::memory_order_seq_cst) && wants_a_look_.exchange(false);
-    return wanted || outbox_.has_waiting();
-  }
+  bool NeedsALook() { return LookWasWanted() || outbox_.has_waiting(); }
+  // For whoever has removed a call.
+  bool LookWasWanted() { return wants_a_look_.load(std::memory_order_seq_cst) && wants_a_look_.exchange(false); }
   // As if the client had rung.
   void AskToBeLookedAt();
 
@@ -118,7 +129,7 @@ class ServerSession final : public transport::ControlSink {
 
  private:
   ServerSession(transport::Connection connection, size_t max_message_size, std::shared_ptr<base::Logger> logger,
-                Listener listener);
+                Listener listener, std::shared_ptr<base::Account> account);
   void CancelAll();
   transport::ControlChannel* control();
   void End();
@@ -129,6 +140,7 @@ class ServerSession final : public transport::ControlSink {
   const PeerIdentity peer_;
   const size_t peer_max_message_size_;
   const std::shared_ptr<base::Logger> logger_;
+  const std::shared_ptr<base::Account> account_;
 
   // Synchronise themselves.
   Outbox outbox_;
@@ -145,7 +157,7 @@ class ServerSession final : public transport::ControlSink {
   base::Mutex mutex_;
   std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
   base::List<ActiveCall> calls_ ABSL_GUARDED_BY(mutex_);
-  size_t call_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::atomic<size_t> call_count_{0};  // written under the mutex
   std::deque<uint64_t> early_cancels_ ABSL_GUARDED_BY(mutex_);
   std::string violation_ ABSL_GUARDED_BY(mutex_);
 };

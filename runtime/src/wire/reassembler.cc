@@ -47,9 +47,14 @@ absl::Status CheckNext(const FrameHeader& header, const FrameHeader& first, size
   return absl::OkStatus();
 }
 
+base::Amount Cost(size_t size) {
+  return base::Amount::Of(1, size + base::kCallCost);
+}
+
 }  // namespace
 
 absl::StatusOr<Reassembler::Result> Reassembler::Receive(const FrameHeader& header, Message& message, Copy copy) {
+  message.charge.Release();
   if (!header.has(kFirst)) return ReceiveNext(header, message, copy);
   if (!header.has(kLast)) return ReceiveFirst(header, message, copy);
   return ReceiveWhole(header, message, copy);
@@ -59,6 +64,7 @@ Reassembler::Result Reassembler::ReceiveWhole(const FrameHeader& header, Message
   message.header = header;
   // Half-close and credit, too, are whole; what they say in message_size needs no memory.
   if (header.payload_size != 0 && IsTooLarge(header)) return Result::kTooLarge;
+  if (!message.charge.TryTake(memory_, Cost(header.payload_size))) return Result::kOverQuota;
   if (!message.bytes.TryResize(header.payload_size)) return Result::kNoMemory;
   if (header.payload_size != 0) copy(message.bytes.bytes());
   return Result::kMessage;
@@ -72,10 +78,14 @@ absl::StatusOr<Reassembler::Result> Reassembler::ReceiveFirst(const FrameHeader&
   partial.received = header.payload_size;
   partial.dropped = true;
   if (IsTooLarge(header)) return Result::kTooLarge;
+  if (!partial.charge.TryTake(memory_, Cost(header.message_size))) return Result::kOverQuota;
   // The caller's memory, if it is large enough, is warm from the message before: fresh memory of a mebibyte costs as
   // much in page faults as the copy does.
   if (message.bytes.capacity() >= header.message_size) partial.bytes = std::move(message.bytes);
-  if (!partial.bytes.TryResize(header.message_size)) return Result::kNoMemory;
+  if (!partial.bytes.TryResize(header.message_size)) {
+    partial.charge.Release();
+    return Result::kNoMemory;
+  }
   partial.dropped = false;
   copy(partial.bytes.bytes().first(header.payload_size));
   return Result::kNothing;
@@ -97,6 +107,7 @@ absl::StatusOr<Reassembler::Result> Reassembler::ReceiveNext(const FrameHeader& 
   message.header = ended.first;
   if (aborted) return Result::kAborted;
   message.bytes = std::move(ended.bytes);
+  message.charge = std::move(ended.charge);
   return Result::kMessage;
 }
 

@@ -8,14 +8,16 @@
 #include "absl/status/statusor.h"
 #include "base/buffer.h"
 #include "base/limits.h"
+#include "base/quota.h"
 #include "wire/header.h"
 
 namespace nearcall::wire {
 
 // One message as received. Reused from frame to frame: the buffer keeps its memory.
 struct Message {
-  FrameHeader header;  // of its first frame
-  base::Buffer bytes;  // the envelope, then the payload
+  FrameHeader header;   // of its first frame
+  base::Buffer bytes;   // the envelope, then the payload
+  base::Charge charge;  // for both, at a server
 };
 
 // Puts the frames of one direction of a connection together again. Each byte goes straight from the transport to its
@@ -26,18 +28,22 @@ struct Message {
 //       header, message, [&](std::span<std::byte> to) { transport.CopyOut(kHeaderSize, to); });
 //
 // Memory: nothing while no message is partial, and a message of one frame allocates nothing once `message` is warm. A
-// partial one holds a buffer of its whole size, which the peer's bytes alone touch. Used by one thread at a time.
+// partial one holds a buffer of its whole size, which the peer's bytes alone touch. Each message is taken of an
+// allowance from its first frame on, and takes that charge along. Used by one thread at a time.
 class Reassembler {
  public:
-  // `max_message_size` bounds a message without its envelope (which kMaxEnvelopeSize bounds).
-  explicit Reassembler(size_t max_message_size) : max_message_size_(max_message_size) {}
+  // `max_message_size` bounds a message without its envelope (which kMaxEnvelopeSize bounds). `memory`: who pays for
+  // messages; may be null.
+  explicit Reassembler(size_t max_message_size, base::Allowance* memory = nullptr)
+      : max_message_size_(max_message_size), memory_(memory) {}
 
   enum class Result : uint8_t {
     kNothing,   // a part of a message that is not complete, or of one that is being dropped
     kMessage,   // `message` is complete
     kTooLarge,  // the header in `message` announces more than the limit: told once, its frames are dropped as they come
     kNoMemory,  // the same for want of memory
-    kAborted,   // the sender has given up the partial message whose header is in `message`
+    kOverQuota,  // the same because the allowance is used up
+    kAborted,    // the sender has given up the partial message whose header is in `message`
   };
 
   using Copy = absl::FunctionRef<void(std::span<std::byte> to)>;
@@ -63,6 +69,7 @@ class Reassembler {
     FrameHeader first = {};
     size_t received = 0;
     base::Buffer bytes = {};
+    base::Charge charge = {};
   };
 
   Result ReceiveWhole(const FrameHeader& header, Message& message, Copy copy);
@@ -71,6 +78,7 @@ class Reassembler {
   bool IsTooLarge(const FrameHeader& header) const;
 
   size_t max_message_size_;
+  base::Allowance* memory_;
   std::array<Partial, base::kLanes> partials_;
 };
 

@@ -113,7 +113,8 @@ TEST_F(BackPressureTest, DeadlineInTheMiddleOfALargeRequestHurtsNobody) {
   EXPECT_FALSE(log.Has("violation"));
 }
 
-TEST_F(BackPressureTest, QueueLimitOfABrokenPromise) {
+// Calls that the client has given up have not ended at the server.
+TEST_F(BackPressureTest, WhatTheServerHasGrantedIsWaitedFor) {
   const auto server = StartBlocked({.max_queued_calls = 3, .max_handler_threads = 1});
   const Echo::Stub stub = ConnectStub();
   std::vector<std::future<absl::Status>> calls;
@@ -121,16 +122,14 @@ TEST_F(BackPressureTest, QueueLimitOfABrokenPromise) {
     calls.push_back(std::async(
         std::launch::async, [&stub] { return stub.Say(MakeBlob(""), {.timeout = absl::Milliseconds(20)}).status(); }));
   }
-  // Calls that the client has given up still stand in the server's queue.
   for (auto& call : calls) EXPECT_EQ(call.get().code(), StatusCode::kDeadlineExceeded);
-  absl::Status status;
-  for (int i = 0; i < 4; ++i) {
-    // Time for the server to refuse it, however busy the machine: the first of these may still find a place.
-    status = stub.Say(MakeBlob(""), {.timeout = absl::Seconds(1)}).status();
-    if (status.code() == StatusCode::kResourceExhausted) break;
-  }
-  ExpectFull(status, "ServerOptions::max_queued_calls", ExecState::kNotStarted);
+  ASSERT_TRUE(Eventually([&] { return CallsActive(*server) == 3; }));
+  ExpectFull(stub.Say(MakeBlob(""), {.timeout = kLong, .when_full = WhenFull::kFailFast}).status(),
+             "ServerOptions::max_queued_calls", ExecState::kNotStarted);
+  EXPECT_EQ(stub.Say(MakeBlob(""), {.timeout = absl::Milliseconds(20)}).status().code(), StatusCode::kDeadlineExceeded);
+  Pending waits = SayAsync(stub, "waits", {.timeout = kLong});
   may_end.Set();
+  EXPECT_EQ(Must(waits.get()).data(), "waits");
 }
 
 // Gives up each call before it has read the reply, so that nobody reads: see also HostileClientTest.

@@ -191,6 +191,7 @@ TEST_F(HostileClientTest, MoreCallsThanGrantedAreRefused) {
   FrameHeader header = client.Header(FrameKind::kRequest, 0);
   for (uint64_t i = 1; i <= 6; ++i) {
     header.sequence = header.call_id = i;
+    if (i > 4) header.flags |= wire::kDoNotWait;
     client.Send(header);
   }
   const FrameHeader refused = client.Receive();
@@ -210,6 +211,30 @@ TEST_F(HostileClientTest, CancelsOfCallsThatNeverComeAreForgotten) {
   }
   client.Send(client.Header(FrameKind::kRequest, 0));
   EXPECT_EQ(client.Receive().status, 0);
+}
+
+// The others are not read before those have ended.
+TEST_F(HostileClientTest, MoreCallsThanGrantedThatMayWaitAreNotRead) {
+  Event may_end;
+  echo.say = [&](ServerContext&, const Blob&, Blob&) {
+    may_end.Wait();
+    return absl::OkStatus();
+  };
+  const auto server = StartServer({.max_queued_calls = 4, .max_handler_threads = 1}, Address("other"));
+  RawClient client(Address("other"));
+  FrameHeader header = client.Header(FrameKind::kRequest, 0);
+  for (uint64_t i = 1; i <= 6; ++i) {
+    header.sequence = header.call_id = i;
+    client.Send(header);
+  }
+  EXPECT_TRUE(Eventually([&] { return CallsActive(*server) == 4; }));
+  // What the server reads after this it has read in vain before.
+  const Echo::Stub other(Connect({}, Address("other")));
+  EXPECT_EQ(other.Say(MakeBlob(""), {.timeout = absl::Milliseconds(20)}).status().code(),
+            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_LE(CallsActive(*server), 4u + 1u);
+  may_end.Set();
+  for (int i = 1; i <= 6; ++i) EXPECT_EQ(client.Receive().status, 0);
 }
 
 // A place for a handler is free when the handler has returned, and not when nobody waits for it any more.

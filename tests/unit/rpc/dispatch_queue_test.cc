@@ -92,6 +92,60 @@ TEST_F(DispatchQueueTest, AClientThatComesBackStandsBehindTheOthers) {
   EXPECT_THAT(PopAll(), ElementsAre(11, 2));
 }
 
+// --- users ---
+
+// Two users: one with two clients, who came first, and one with one.
+class DispatchQueueUsersTest : public ::testing::Test {
+ protected:
+  static constexpr uid_t kAnna = 1001;
+  static constexpr uid_t kBert = 1002;
+
+  struct Client {
+    Client(ServerCore& core, uid_t user) : end(core, {.max_frame_size = 256, .capacity_frames = 8}, user) {}
+    testing::ServerEnd end;
+    ClientQueue queue;
+  };
+  ~DispatchQueueUsersTest() override {
+    for (Client& client : clients_) queue_.Remove(client.queue, [](ServerCallImpl& call) { call.Reset(); });
+    for (const auto& call : calls_) call->Reset();
+  }
+
+  void Push(size_t client, uint64_t call_id, Priority priority = Priority::kNormal) {
+    calls_.push_back(clients_[client].end.SendAndRead({.call_id = call_id, .priority = priority}, 0));
+    queue_.Push(clients_[client].queue, *calls_.back());
+  }
+  std::vector<uint64_t> PopAll() {
+    std::vector<uint64_t> ids;
+    while (ServerCallImpl* call = queue_.Pop(0, core_.slots)) ids.push_back(call->call_id());
+    return ids;
+  }
+
+  ServerCore core_{{.max_handler_threads = 8, .allowed_uids = {kAnna, kBert}}, 1};
+  Client clients_[3] = {Client(core_, kAnna), Client(core_, kAnna), Client(core_, kBert)};
+  std::vector<std::unique_ptr<ServerCallImpl>> calls_;
+  DispatchQueue queue_;
+};
+
+TEST_F(DispatchQueueUsersTest, UsersTakeTurnsWhateverTheNumberOfTheirConnections) {
+  Push(0, 1);
+  Push(1, 2);
+  Push(0, 3);
+  Push(2, 11);
+  Push(2, 12);
+  EXPECT_THAT(PopAll(), ElementsAre(1, 11, 2, 12, 3));
+}
+
+TEST_F(DispatchQueueUsersTest, WhoHasAllThePlacesItMayHaveIsPassedOver) {
+  for (uint64_t id = 1; id <= 8; ++id) Push(id % 2, id);
+  EXPECT_THAT(PopAll(), ElementsAre(1, 2, 3, 4, 5, 6)) << "a share of 2, and 4 that are first come";
+  Push(0, 9, Priority::kUrgent);
+  EXPECT_THAT(PopAll(), IsEmpty());
+  Push(2, 11, Priority::kLow);
+  EXPECT_THAT(PopAll(), ElementsAre(11));
+  core_.slots.Give(clients_[0].end.session().account());
+  EXPECT_THAT(PopAll(), ElementsAre(9));
+}
+
 // --- clients that do not take their replies ---
 
 TEST_F(DispatchQueueTest, NoCallStartsOfAClientThatIsHeld) {

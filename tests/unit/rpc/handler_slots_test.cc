@@ -40,6 +40,24 @@ TEST(HandlerSlotsTest, AnOnlyPlaceIsForAll) {
   EXPECT_FALSE(slots.TryTake(true));
 }
 
+TEST(HandlerSlotsTest, WhereUsersShareEachTakesOfItsOwnPart) {
+  constexpr uid_t kAnna = 1001;
+  constexpr uid_t kBert = 1002;
+  const auto quota = std::make_shared<base::Quota>(base::Quota::Totals{.places = 8}, std::vector{kAnna, kBert}, 500);
+  const auto anna = quota->AccountOf(kAnna);
+  const auto bert = quota->AccountOf(kBert);
+  HandlerSlots slots(8, true);
+  for (int i = 0; i < 6; ++i) EXPECT_TRUE(slots.TryTake(true, anna.get()));
+  EXPECT_FALSE(slots.TryTake(true, anna.get()));
+  EXPECT_TRUE(slots.TryTake(false, bert.get()));
+  EXPECT_FALSE(slots.TryTake(false, bert.get())) << "the last place";
+  EXPECT_TRUE(slots.TryTake(true, bert.get()));
+  for (int i = 0; i < 6; ++i) slots.Give(anna.get());
+  for (int i = 0; i < 2; ++i) slots.Give(bert.get());
+  EXPECT_EQ(slots.taken(), 0u);
+  EXPECT_EQ(anna->places.taken().word + bert->places.taken().word, 0u);
+}
+
 TEST(HandlerSlotsTest, ManyThreadsNeverTakeMoreThanThereAre) {
   HandlerSlots slots(3);
   std::atomic<int> inside{0};

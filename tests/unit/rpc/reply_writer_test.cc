@@ -32,8 +32,8 @@ class ReplyWriterTest : public ::testing::Test {
     wire::FrameHeader header = Header(wire::FrameKind::kReply, call_id, 1);
     header.envelope_size = static_cast<uint32_t>(envelope.size());
     if (!envelope.empty()) header.flags |= wire::kEnvelope;
-    EXPECT_TRUE(WriteReply(outbox_, max_frame_size_, header, AsBytes(envelope), reply,
-                           reply == nullptr ? 0 : reply->ByteSizeLong()));
+    EXPECT_EQ(Written::kAll, WriteReply(outbox_, max_frame_size_, header, AsBytes(envelope), reply,
+                                        reply == nullptr ? 0 : reply->ByteSizeLong()));
   }
 
   // The next message, with room given back and used as it comes.
@@ -141,7 +141,8 @@ TEST_F(ReplyWriterTest, AReplyOfAnotherSizeThanItSaidIsTakenBack) {
   for (const int wrong : {-20, +20}) {
     const Bytes reply = MakeBytes(std::string(100, 'r'));
     const size_t size = reply.ByteSizeLong() + static_cast<size_t>(wrong);
-    EXPECT_FALSE(WriteReply(outbox_, max_frame_size_, Header(wire::FrameKind::kReply, 7, 1), {}, &reply, size));
+    EXPECT_EQ(WriteReply(outbox_, max_frame_size_, Header(wire::FrameKind::kReply, 7, 1), {}, &reply, size),
+              Written::kChanged);
     EXPECT_FALSE(Receive());
     EXPECT_EQ(outbox_.bytes_kept(), 0u);
     Write(8, "", &reply);

@@ -478,5 +478,64 @@ TEST_F(ServerCallTest, TheLastCallOfADrainingServerSaysSo) {
   EXPECT_EQ(drained, 1);
 }
 
+// --- who pays ---
+
+class ServerCallQuotaTest : public ServerCallTest {
+ protected:
+  static constexpr size_t kBytes = 16 << 10;
+
+  size_t held() { return shared_end_.session().account()->memory.taken().bytes(); }
+
+  ServerCore small_core_{{.max_message_size = 8 << 10, .max_total_bytes = 2 * kBytes}, 1};
+  testing::ServerEnd shared_end_{small_core_, {.max_frame_size = 256, .capacity_frames = 2}};
+};
+
+TEST_F(ServerCallQuotaTest, ACallIsPaidForUntilItIsAnsweredEvenIfThatIsDeferred) {
+  ASSERT_TRUE(small_core_.services.Add(&service_).ok());
+  const Request request = MakeRequest(std::string(50, 'x'));
+  auto call = shared_end_.SendAndRead(request);
+  ASSERT_NE(call, nullptr);
+  std::unique_ptr<internal::PendingAnswer> pending = call->Defer();
+  EXPECT_FALSE(call->Drop());
+  static_cast<void>(call.release());
+  EXPECT_EQ(held(), request.payload.size() + base::kCallCost);
+  EXPECT_EQ(shared_end_.session().account()->memory.taken().count(), 1u);
+  pending->Finish(absl::OkStatus(), MakeBytes(""));
+  EXPECT_EQ(held(), 0u);
+  EXPECT_EQ(shared_end_.session().account()->memory.taken().count(), 0u);
+}
+
+TEST_F(ServerCallQuotaTest, AReplyThatMayNotBeKeptIsReplacedByARefusal) {
+  ASSERT_TRUE(small_core_.services.Add(&service_).ok());
+  service_.handler = [](ServerContext&, const Bytes&, Bytes& reply) {
+    reply.set_value(std::string(7 << 10, 'r'));
+    return absl::OkStatus();
+  };
+  std::vector<std::unique_ptr<ServerCallImpl>> calls;
+  for (uint64_t id = 1; id <= 5; ++id) {
+    Request request = MakeRequest();
+    request.call_id = id;
+    calls.push_back(shared_end_.SendAndRead(request));
+    ASSERT_NE(calls.back(), nullptr);
+  }
+  for (const auto& call : calls) {
+    call->Run();
+    call->Reset();
+  }
+  EXPECT_LE(held(), kBytes + 5 * (base::kAlwaysKept + base::kKeptMessageCost));
+  size_t refused = 0;
+  for (int i = 0; i < 5; ++i) {
+    const auto answer = shared_end_.TakeAnswer();
+    ASSERT_TRUE(answer);
+    if (answer->code() == absl::StatusCode::kOk) continue;
+    ++refused;
+    EXPECT_EQ(answer->code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_THAT(std::string(answer->text()), HasSubstr("max_total_bytes"));
+    EXPECT_EQ(answer->exec_state(), ExecState::kExecuted);
+  }
+  EXPECT_GE(refused, 2u);
+  EXPECT_EQ(held(), 0u);
+}
+
 }  // namespace
 }  // namespace nearcall::rpc

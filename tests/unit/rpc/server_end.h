@@ -48,10 +48,13 @@ struct Answer {
 class ServerEnd {
  public:
   explicit ServerEnd(ServerCore& core,
-                     const session::testing::LinkOptions& options = {.max_frame_size = 256, .capacity_frames = 8})
+                     const session::testing::LinkOptions& options = {.max_frame_size = 256, .capacity_frames = 8},
+                     uid_t user = session::testing::kUser)
       : core_(core) {
     session::testing::Link link = session::testing::MakeLink(options);
-    session_ = *session::ServerSession::Start(std::move(link.server), core.options.max_message_size, core.logger, {});
+    link.server.peer.uid = user;
+    session_ = *session::ServerSession::Start(std::move(link.server), core.options.max_message_size, core.logger, {},
+                                              core.quota->AccountOf(user));
     client_.emplace(std::move(link.client));
   }
 

@@ -33,6 +33,7 @@ inline base::SteadyNs Patience() {
 
 constexpr uint32_t kClientId = 11;
 constexpr uint32_t kServerId = 22;
+constexpr uid_t kUser = 5678;
 
 // A connection within this process, as a handshake would make it: a tiny transport, and a real control socket.
 struct Link {
@@ -69,7 +70,7 @@ inline Link MakeLink(const LinkOptions& options = {}) {
   link.server.control.Reset(sockets[1]);
   link.client.local_id = link.server.peer_id = kClientId;
   link.client.peer_id = link.server.local_id = kServerId;
-  link.client.peer = link.server.peer = {.pid = 1234, .uid = 5678, .gid = 9};
+  link.client.peer = link.server.peer = {.pid = 1234, .uid = kUser, .gid = 9};
   link.client.peer_terms = link.server.peer_terms = terms;
   return link;
 }

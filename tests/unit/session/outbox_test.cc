@@ -186,6 +186,16 @@ TEST_F(OutboxTest, KeptBytesAreCountedUntilTheLastFrameIsOut) {
   EXPECT_EQ(outbox_->bytes_kept(), 0u);
 }
 
+// Else a client that takes none of its empty replies would cost memory without end.
+TEST_F(OutboxTest, AnEmptyMessageThatIsKeptCostsSomething) {
+  Fill();
+  Keep(7, kNormal, "");
+  Keep(8, kNormal, "");
+  EXPECT_EQ(outbox_->cost_kept(), 2 * base::kKeptMessageCost);
+  Drain();
+  EXPECT_EQ(outbox_->cost_kept(), 0u);
+}
+
 TEST_F(OutboxTest, AHigherLaneOvertakesBetweenTheFramesOfABulkMessage) {
   Keep(7, kLow, "aaaabbbbccccdddd");
   Keep(8, kUrgent, "!");

@@ -75,6 +75,8 @@ class ReassemblerTest : public ::testing::Test {
         return absl::StrCat("too large ", call);
       case Reassembler::Result::kNoMemory:
         return absl::StrCat("no memory ", call);
+      case Reassembler::Result::kOverQuota:
+        return absl::StrCat("over quota ", call);
       case Reassembler::Result::kAborted:
         return absl::StrCat("aborted ", call);
       case Reassembler::Result::kMessage:
@@ -332,6 +334,77 @@ TEST_F(ReassemblerTest, WithoutMemoryTheMessageIsDroppedAndTold) {
     ::_exit(told && dropped ? 0 : 1);
   };
   EXPECT_EXIT(receive(), ::testing::ExitedWithCode(0), "");
+}
+
+// --- who pays ---
+
+class ReassemblerQuotaTest : public ::testing::Test {
+ protected:
+  Reassembler::Result Receive(int lane, int flags, size_t payload_size, size_t message_size) {
+    const FrameHeader header{.kind = FrameKind::kMessage,
+                             .flags = static_cast<uint8_t>(flags),
+                             .priority = static_cast<uint8_t>(lane),
+                             .payload_size = static_cast<uint32_t>(payload_size),
+                             .call_id = 1,
+                             .message_size = static_cast<uint32_t>(message_size)};
+    return *reassembler_.Receive(header, message_,
+                                 [](std::span<std::byte> to) { std::memset(to.data(), 0, to.size()); });
+  }
+  // A message of so many bytes would be the last one.
+  static constexpr size_t kBytes = 10 * (base::kCallCost + kLimit);
+  size_t held() const { return account_->memory.taken().bytes(); }
+
+  std::shared_ptr<base::Account> account_ =
+      std::make_shared<base::Quota>(base::Quota::Totals{.calls = 4, .bytes = kBytes}, std::vector<uid_t>(), 0)
+          ->AccountOf(0);
+  Reassembler reassembler_{kLimit, &account_->memory};
+  Message message_;
+};
+
+TEST_F(ReassemblerQuotaTest, AWholeMessageIsPaidForUntilItsChargeIsReleased) {
+  EXPECT_EQ(Receive(0, kFirst | kLast, 10, 10), Reassembler::Result::kMessage);
+  EXPECT_EQ(held(), 10 + base::kCallCost);
+  const base::Charge taken = std::move(message_.charge);
+  EXPECT_EQ(Receive(0, kFirst | kLast, 5, 5), Reassembler::Result::kMessage);
+  EXPECT_EQ(held(), 15 + 2 * base::kCallCost);
+  message_.charge.Release();
+  EXPECT_EQ(held(), 10 + base::kCallCost);
+}
+
+TEST_F(ReassemblerQuotaTest, APartialMessageIsPaidForInFullFromItsFirstFrameOn) {
+  EXPECT_EQ(Receive(0, kFirst, 4, kLimit), Reassembler::Result::kNothing);
+  EXPECT_EQ(held(), kLimit + base::kCallCost);
+  EXPECT_EQ(Receive(0, kLast, kLimit - 4, kLimit), Reassembler::Result::kMessage);
+  EXPECT_EQ(held(), kLimit + base::kCallCost);
+  message_.charge.Release();
+  EXPECT_EQ(held(), 0u);
+}
+
+TEST_F(ReassemblerQuotaTest, WhatIsOverTheQuotaIsToldOnceAndDropped) {
+  for (int lane = 0; lane < 3; ++lane) EXPECT_EQ(Receive(lane, kFirst, 4, kLimit), Reassembler::Result::kNothing);
+  const base::Charge other = [this] {
+    base::Charge charge;
+    EXPECT_TRUE(charge.TryTake(&account_->memory, base::Amount::Of(1)));
+    return charge;
+  }();
+  EXPECT_EQ(Receive(3, kFirst, 4, kLimit), Reassembler::Result::kOverQuota);
+  EXPECT_EQ(Receive(0, kFirst | kLast, 1, 1), Reassembler::Result::kOverQuota);
+  EXPECT_EQ(Receive(3, kLast, kLimit - 4, kLimit), Reassembler::Result::kNothing);
+  EXPECT_EQ(account_->memory.taken().count(), 4u);
+}
+
+TEST_F(ReassemblerQuotaTest, AnAbortedMessageAndOneThatIsNeverFinishedAreGivenBack) {
+  EXPECT_EQ(Receive(0, kFirst, 4, kLimit), Reassembler::Result::kNothing);
+  EXPECT_EQ(Receive(0, kLast | kAborted, 0, kLimit), Reassembler::Result::kAborted);
+  EXPECT_EQ(held(), 0u);
+  {
+    Reassembler dies(kLimit, &account_->memory);
+    const FrameHeader header{
+        .kind = FrameKind::kMessage, .flags = kFirst, .payload_size = 4, .call_id = 1, .message_size = kLimit};
+    EXPECT_TRUE(dies.Receive(header, message_, [](std::span<std::byte>) {}).ok());
+    EXPECT_EQ(held(), kLimit + base::kCallCost);
+  }
+  EXPECT_EQ(held(), 0u);
 }
 
 }  // namespace
