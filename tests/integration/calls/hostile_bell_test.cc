@@ -44,7 +44,7 @@ void Keep(const base::Fd& region_of_the_client, size_t ring_size) {
                                  base::Mapping::Access::kReadWrite));
 }
 
-absl::StatusOr<std::unique_ptr<Transport>> AttachAndKeep(std::vector<base::Fd> fds,
+absl::StatusOr<std::unique_ptr<Transport>> AttachAndKeep(std::vector<base::Fd>&& fds,
                                                          const transport::Geometry& geometry) {
   Keep(fds[0], geometry[0]);
   return Shm().attach(std::move(fds), geometry);
