@@ -1,5 +1,7 @@
 #include "base/user_threads.h"
 
+#include <cxxabi.h>
+
 #include "base/limits.h"
 #include "base/no_memory.h"
 
@@ -19,10 +21,10 @@ bool UserThreads::IsCurrent() const {
   return current == this;
 }
 
-bool UserThreads::Start() {
+absl::Status UserThreads::Start() {
   MutexLock lock(mutex_);
   kept_ = 1;
-  return threads_ != 0 || StartThread();
+  return threads_ != 0 ? absl::OkStatus() : StartThread();
 }
 
 void UserThreads::Post(Task& task) {
@@ -36,20 +38,20 @@ void UserThreads::SeeToIt() {
   if (waiting_ != 0) {
     changed_.NotifyOne();
   } else {
-    StartThread();
+    StartThread().IgnoreError();  // then the task waits
   }
 }
 
-bool UserThreads::StartThread() {
-  if (threads_ == max_threads_) return false;
+absl::Status UserThreads::StartThread() {
+  if (threads_ == max_threads_) return absl::ResourceExhaustedError("all threads are stuck");
   Thread thread;
   const absl::Status started =
       OrNoMemory([&] { return thread.Start(name_, stack_size_, [self = shared_from_this()] { self->ThreadMain(); }); });
-  if (!started.ok()) return false;
+  if (!started.ok()) return started;
   thread.Detach();  // but counted: Join() waits until each has said its last word
   ++threads_;
   ++waiting_;
-  return true;
+  return absl::OkStatus();
 }
 
 void UserThreads::ThreadMain() {
@@ -58,7 +60,7 @@ void UserThreads::ThreadMain() {
   while (Task* task = NextTask()) {
     const uint64_t turn = turn_;
     mutex_.Unlock();
-    task->Run();
+    RunTask(*task, turn);
     mutex_.Lock();
     ++waiting_;
     const bool replaced = turn_ != turn;
@@ -69,6 +71,24 @@ void UserThreads::ThreadMain() {
   --threads_;
   gone_.NotifyAll();
   mutex_.Unlock();
+}
+
+void UserThreads::RunTask(Task& task, uint64_t turn) {
+  try {
+    task.Run();
+  } catch (abi::__forced_unwind&) {
+    Lose(turn);
+    throw;
+  }
+}
+
+// A task has ended its thread. The others need one, too.
+void UserThreads::Lose(uint64_t turn) {
+  MutexLock lock(mutex_);
+  if (turn_ == turn) turn_ = 0;
+  --threads_;
+  if (!tasks_.empty() || threads_ < kept_) SeeToIt();
+  gone_.NotifyAll();
 }
 
 bool UserThreads::MayTake() const {

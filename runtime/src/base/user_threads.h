@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/fork.h"
 #include "base/intrusive_list.h"
@@ -23,7 +24,8 @@ class UserThreads : public std::enable_shared_from_this<UserThreads> {
  public:
   class Task : public ListNode<Task> {
    public:
-    // Once for each Post(), without a lock. The task must exist until then; it may end itself.
+    // Once for each Post(), without a lock. The task must exist until then; it may end itself, and its thread
+    // (pthread_exit(3)).
     virtual void Run() = 0;
 
    protected:
@@ -36,8 +38,8 @@ class UserThreads : public std::enable_shared_from_this<UserThreads> {
   UserThreads(const UserThreads&) = delete;
   UserThreads& operator=(const UserThreads&) = delete;
 
-  // Makes the first thread, which then stays. False: none can be made.
-  bool Start();
+  // Makes the first thread, which then stays. Errors as Thread::Start().
+  absl::Status Start();
 
   // Hands over a task that is not waiting already. Never blocks, and allocates only for a thread: a task for which none
   // can be made now waits for the next Post(), or for RunHere().
@@ -54,9 +56,11 @@ class UserThreads : public std::enable_shared_from_this<UserThreads> {
   bool IsCurrent() const;
 
  private:
-  bool StartThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status StartThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SeeToIt() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ThreadMain();
+  void RunTask(Task& task, uint64_t turn);
+  void Lose(uint64_t turn);
   Task* NextTask() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayTake() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -35,11 +35,7 @@ ServerImpl::ServerImpl(ServerOptions options) : core_(std::move(options), Poller
 
 absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   ProtobufLog::Install();
-  if (!core_.canceller->Start()) {
-    return absl::ResourceExhaustedError(
-        "cannot start a server: no thread can be made; look at RLIMIT_NPROC (ulimit -u) "
-        "and the control group's pids.max");
-  }
+  if (absl::Status status = core_.canceller->Start(); !status.ok()) return status;
   core_.on_drained = [this] { OnDrained(); };
   core_.on_slot_given = [this] {
     for (const auto& poller : pollers_) poller->OnSlotGiven();

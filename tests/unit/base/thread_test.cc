@@ -140,11 +140,13 @@ TEST(ThreadTest, WithoutMemoryToLockTheLimitOfThatIsNamed) {
               // Root is not subject to the limit.
               if (::geteuid() == 0 && ::setuid(65534) != 0) return "setuid";
               // The soft limit only: nothing that is mapped already is counted before mlockall().
-              const rlimit limit = {.rlim_cur = 64 << 10, .rlim_max = 64 << 10};
+              // (With room for what this process may still need.)
+              const rlimit limit = {.rlim_cur = 4 << 20, .rlim_max = 4 << 20};
               if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return "setrlimit";
               if (::mlockall(MCL_FUTURE) != 0) return "mlockall";
               Thread thread;
-              const absl::Status status = thread.Start("test", size_t{8} << 20, [] {});
+              // Larger than any stack that glibc has kept of a thread before.
+              const absl::Status status = thread.Start("test", size_t{256} << 20, [] {});
               if (status.code() != absl::StatusCode::kResourceExhausted) return status.ToString();
               const std::string text(status.message());
               return text.find("RLIMIT_MEMLOCK") != std::string::npos && text.find("NPROC") == std::string::npos ? ""

@@ -75,6 +75,14 @@ TEST_F(UserThreadsTest, ATaskThatIsStuckIsPassedBy) {
   threads_->Join();
 }
 
+TEST_F(UserThreadsTest, ATaskMayEndItsThread) {
+  std::latch next_ran(1);
+  Post([] { ::pthread_exit(nullptr); });
+  Post([&] { next_ran.count_down(); });
+  next_ran.wait();
+  threads_->Join();
+}
+
 TEST_F(UserThreadsTest, OneThatComesLaterToo) {
   std::latch entered(1);
   std::latch stuck(1);
@@ -179,7 +187,7 @@ class NoUserThreadsTest : public UserThreadsTest {
 
 TEST_F(NoUserThreadsTest, WhatHasNoThreadRunsHere) {
   std::thread::id ran_on;
-  EXPECT_FALSE(threads_->Start());
+  EXPECT_FALSE(threads_->Start().ok());
   Post([&] { ran_on = std::this_thread::get_id(); });
   threads_->RunHere();
   EXPECT_EQ(ran_on, std::this_thread::get_id());
