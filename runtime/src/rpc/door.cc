@@ -129,6 +129,7 @@ absl::Status Door::Serve(base::Fd socket) {
 
 void Door::Close() {
   std::vector<Listening> listening;  // destroyed without the lock
+  absl::Status unlinked;
   {
     base::MutexLock lock(mutex_);
     closed_ = true;
@@ -136,9 +137,10 @@ void Door::Close() {
     for (const Listening& one : listening) {
       // Explicitly: a forked child may hold a duplicate, and then closing ours would not end the watch (epoll(7)).
       ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one.entry.listener->fd(), nullptr);
-      one.entry.listener->Unlink();
+      unlinked.Update(one.entry.listener->Unlink());
     }
   }
+  if (!unlinked.ok()) core_.logger->Log({}, LogSeverity::kError, unlinked.message());
   Wake();
 }
 
@@ -194,7 +196,11 @@ void Door::ReadMail() {
     sockets.swap(mail_);
     closed = closed_;
   }
-  if (closed) return handshakes_.DropAll();
+  if (closed) {
+    handshakes_.DropSilent();
+    if (IsEmpty() && !std::exchange(emptied_, true)) core_.on_drained();
+    return;
+  }
   if (sockets.empty()) return;
   const auto all = std::make_shared<Handshakes::Transports>();
   for (const transport::TransportRow& row : transport::Transports()) all->push_back(&row);

@@ -53,8 +53,11 @@ class Door {
   // One connected socket.
   absl::Status Serve(base::Fd socket);
 
-  // Gives up names and listening sockets, now. Handshakes under way are dropped.
+  // Gives up names and listening sockets, now. Who has been let in may finish his handshake; the others are dropped.
   void Close();
+
+  // After Close(): nobody is on his way in. ServerCore::on_drained is called when that has come about.
+  bool IsEmpty() const { return handshakes_.count() == 0; }
 
   // Ends the thread. Not from within it.
   void Stop();
@@ -105,6 +108,7 @@ class Door {
   base::Fd reserve_;  // given up for a moment to refuse a client when descriptors run out
   base::SteadyNs pause_until_ = 0;
   bool in_trouble_ = false;  // and the log knows
+  bool emptied_ = false;     // and the server knows
 
   base::Mutex mutex_;
   std::vector<Listening> listening_ ABSL_GUARDED_BY(mutex_);

@@ -102,7 +102,7 @@ absl::Status Handshakes::Keep(HalfOpenPtr half_open) {
     HangUp(kept);
     throw;
   }
-  count_.store(half_open_.size(), std::memory_order_relaxed);
+  Count();
   epoll_event event{.events = EPOLLIN, .data = {.u64 = id}};
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, kept.handshake->fd(), &event) == 0) return absl::OkStatus();
   absl::Status status = base::ErrnoStatus("cannot watch a client that has connected (epoll_ctl)");
@@ -129,12 +129,13 @@ void Handshakes::Step(Id id) {
     return Drop(id);
   }
   if (half_open.admitted) Speaks(id, half_open);
-  if (progress != Progress::kWaiting) End(*TakeOut(id), progress);
+  if (progress == Progress::kWaiting) return;
+  End(*TakeOut(id), progress);
+  Count();
 }
 
 Handshakes::HalfOpenPtr Handshakes::TakeOut(Id id) {
   HalfOpenPtr half_open = std::move(half_open_.extract(id).mapped());
-  count_.store(half_open_.size(), std::memory_order_relaxed);
   Speaks(id, *half_open);
   // Explicitly: a forked child may hold a duplicate, and then closing ours would not end the watch (epoll(7)).
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, half_open->handshake->fd(), nullptr);
@@ -159,6 +160,12 @@ void Handshakes::HangUp(HalfOpen& half_open) {
 
 void Handshakes::Drop(Id id) {
   HangUp(*TakeOut(id));
+  Count();
+}
+
+// Release: whoever sees that a finished one is not here finds it where it has gone (Door::IsEmpty).
+void Handshakes::Count() {
+  count_.store(half_open_.size(), std::memory_order_release);
 }
 
 base::SteadyNs Handshakes::NextDeadline() const {
@@ -168,6 +175,10 @@ base::SteadyNs Handshakes::NextDeadline() const {
 
 void Handshakes::DropLate(base::SteadyNs now) {
   while (NextDeadline() <= now) Drop(half_open_.begin()->first);
+}
+
+void Handshakes::DropSilent() {
+  while (silent_count_ != 0) Drop(*silent_.begin()->second.begin());
 }
 
 void Handshakes::DropAll() {

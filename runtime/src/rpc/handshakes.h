@@ -57,8 +57,11 @@ class Handshakes {
   base::SteadyNs NextDeadline() const;
   void DropLate(base::SteadyNs now);
   void DropAll();
+  // Those who have not been let in. The others may believe already that they are connected, and call.
+  void DropSilent();
 
-  size_t count() const { return count_.load(std::memory_order_relaxed); }
+  // Of a finished one, not before somebody else has taken it over.
+  size_t count() const { return count_.load(std::memory_order_acquire); }
 
  private:
   struct HalfOpen {
@@ -82,6 +85,7 @@ class Handshakes {
   void End(HalfOpen& half_open, Progress progress);
   void HangUp(HalfOpen& half_open);
   void Drop(Id id);
+  void Count();
 
   ServerCore& core_;
   Admission& admission_;

@@ -165,7 +165,8 @@ bool ServerImpl::HungUp() {
 void ServerImpl::OnDrained() {
   if (core_.active_calls.load(std::memory_order_seq_cst) != 0) return;
   const auto empty = [](const auto& poller) { return poller->connection_count() == 0; };
-  if (HungUp() || std::all_of(pollers_.begin(), pollers_.end(), empty)) HangUpAll();
+  // The door first: who is not there any more is at a poller.
+  if (HungUp() || (door_->IsEmpty() && std::all_of(pollers_.begin(), pollers_.end(), empty))) HangUpAll();
 }
 
 void ServerImpl::HangUpAll() {

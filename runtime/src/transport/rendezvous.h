@@ -51,7 +51,8 @@ class Listener {
   virtual ~Listener() = default;
   virtual int fd() const = 0;            // non-blocking; for epoll and accept4
   virtual std::string name() const = 0;  // the socket's path, for people
-  virtual void Unlink() = 0;             // gives the name up; connections in the backlog are still accepted
+  // Gives the name up; connections in the backlog are still accepted. An error: it stays behind, as after setuid(2).
+  virtual absl::Status Unlink() = 0;
 
   // Readable when somebody may have done something to the name: LookAfterName() then. -1: nobody will say so (the name
   // of an inherited socket is not ours, and the kernel has few watches: fs.inotify.max_user_instances).

@@ -4,6 +4,7 @@
 
 #include "fixture.h"
 #include "measured.h"
+#include "raw_peer.h"
 
 namespace nearcall::integration {
 namespace {
@@ -96,6 +97,36 @@ TEST_F(TakeOverTest, LosesNoAsynchronousCall) {
   CallAsynchronously(Echo::AsyncStub(channel), 64);
   TakeOverManyTimes();
   ended.Wait();
+}
+
+// A client who has the server's offer, and has not acknowledged it, when the end begins: he believes that he is
+// connected.
+Server* ends_on_attach = nullptr;
+
+absl::StatusOr<std::unique_ptr<transport::Transport>> AttachWhenItEnds(std::vector<base::Fd>&& fds,
+                                                                       const transport::Geometry& geometry) {
+  ends_on_attach->Shutdown(kGrace);
+  return TransportUnderTest().attach(std::move(fds), geometry);
+}
+
+TEST_F(TakeOverTest, WhoIsOnHisWayInIsAnswered) {
+  ends_on_attach = server.get();
+  transport::TransportRow row = TransportUnderTest();
+  row.attach = AttachWhenItEnds;
+  {
+    RawClient client(Address(), {.max_message_size = 1 << 20, .max_calls_in_flight = 16}, {&row, 1});
+    client.Send(client.Header(wire::FrameKind::kRequest, 0));
+    EXPECT_EQ(client.Receive().kind, wire::FrameKind::kReply);
+  }
+  server->Wait();
+}
+
+TEST_F(TakeOverTest, WhoHasNotSaidWhoHeIsIsNotWaitedFor) {
+  const base::Fd silent = ConnectRaw(directory() + "/echo");
+  EXPECT_TRUE(Eventually([&] { return NumberIn(server->DebugString(), "handshakes under way: ") == 1; }));
+  server->Shutdown(kGrace);
+  EXPECT_TRUE(HangsUp(silent.get()));
+  server->Wait();
 }
 
 }  // namespace

@@ -50,6 +50,9 @@ class DoorTest : public ::testing::Test {
     door_.Stop();
   }
 
+  DoorTest() {
+    core_.on_drained = [] {};
+  }
   void Start() {
     auto transports = std::make_shared<Handshakes::Transports>();
     transports->push_back(transport::FindTransport("shm"));

@@ -88,7 +88,7 @@ TEST(ListenerNameTest, TheFormerSocketKeepsItsBacklogAndLeavesTheNewNameAlone) {
   ASSERT_EQ(::unlink((names / "echo").c_str()), 0);
   const auto news = NewsOf(*listener);
   EXPECT_TRUE(base::Fd(::accept4(listener->fd(), nullptr, nullptr, SOCK_CLOEXEC)).valid());
-  listener->Unlink();
+  EXPECT_TRUE(listener->Unlink().ok());
   listener.reset();
   EXPECT_TRUE(CanConnect(names / "echo"));
 }
@@ -125,7 +125,7 @@ TEST(ListenerNameTest, ThereIsNewsOnlyOnceAndNoneOfWhatTheServerDidItself) {
   ASSERT_EQ(::unlink((names / "echo").c_str()), 0);
   EXPECT_TRUE(NewsOf(*listener));
   EXPECT_FALSE(listener->LookAfterName());
-  other->Unlink();
+  EXPECT_TRUE(other->Unlink().ok());
   EXPECT_FALSE(NewsOf(*other));
 }
 

@@ -306,16 +306,27 @@ TEST(ListenerTest, UnlinksOnlyItsOwnSocket) {
   ASSERT_EQ(::unlink((names / "echo").c_str()), 0);
   const auto second = Listener::Bind(Parse("echo"));
   ASSERT_TRUE(second.ok());
-  first->Unlink();
+  EXPECT_TRUE(first->Unlink().ok());
   first.reset();
   EXPECT_EQ(ConnectTo(names / "echo"), 0);
+}
+
+TEST(ListenerTest, ANameThatItMayNotRemoveIsAnError) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become somebody else, as setuid(2) does after the start";
+  const NameDirectory names;
+  const auto listener = Listener::Bind(Parse("echo")).value();
+  ASSERT_EQ(::seteuid(65534), 0);
+  const absl::Status status = listener->Unlink();
+  ASSERT_EQ(::seteuid(0), 0);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat(names / "echo", ", stays behind: remove it")));
+  EXPECT_EQ(::unlink((names / "echo").c_str()), 0);
 }
 
 TEST(ListenerTest, ASuccessorCanStartAfterUnlinkWhileTheBacklogIsStillServed) {
   const NameDirectory names;
   const auto first = Listener::Bind(Parse("echo")).value();
   ASSERT_EQ(ConnectTo(names / "echo"), 0);
-  first->Unlink();
+  EXPECT_TRUE(first->Unlink().ok());
   EXPECT_EQ(ConnectTo(names / "echo"), ENOENT);
   EXPECT_TRUE(Listener::Bind(Parse("echo")).ok());
   const base::Fd accepted(::accept4(first->fd(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -326,7 +337,7 @@ TEST(ListenerTest, AForkedChildLeavesTheNameToItsParent) {
   const NameDirectory names;
   auto listener = Listener::Bind(Parse("echo")).value();
   Child child([&] {
-    listener->Unlink();
+    EXPECT_TRUE(listener->Unlink().ok());
     listener.reset();
     return 0;
   });
@@ -368,7 +379,7 @@ TEST(ListenerTest, AdoptsAListeningSocketAndLeavesItsName) {
   EXPECT_EQ(::accept4(listener->fd(), nullptr, nullptr, 0), -1);
   EXPECT_EQ(errno, EAGAIN);
   EXPECT_EQ(::fcntl(listener->fd(), F_GETFD), FD_CLOEXEC);
-  listener->Unlink();
+  EXPECT_TRUE(listener->Unlink().ok());
   listener.reset();
   EXPECT_THAT(directory.Entries(), ElementsAre("given"));
 }

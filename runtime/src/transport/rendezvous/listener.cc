@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <optional>
 #include <utility>
 
@@ -29,7 +30,7 @@ class BoundListener final : public Listener {
         place_(std::move(place)),
         hold_(HoldAgainstCleaners(place_.directory)) {}
   ~BoundListener() override {
-    Unlink();
+    Unlink().IgnoreError();
     if (!fork_guard_.InChild()) CloseListener(std::move(socket_.fd));
   }
 
@@ -37,11 +38,14 @@ class BoundListener final : public Listener {
   int name_fd() const override { return socket_.watch.get(); }
   std::string name() const override { return place_.directory.PathOf(place_.name); }
 
-  void Unlink() override {
+  absl::Status Unlink() override {
     // While our socket listens nobody takes the name over, so it cannot change hands between the look and the unlink.
-    if (given_up_.exchange(true) || fork_guard_.InChild()) return;
-    if (FileIdOf(place_.directory, place_.name) != socket_.id) return;
-    ::unlinkat(place_.directory.fd(), place_.name.c_str(), 0);
+    if (given_up_.exchange(true) || fork_guard_.InChild()) return absl::OkStatus();
+    const std::optional<FileId> now = FileIdOf(place_.directory, place_.name);
+    const bool is_gone = !now && errno == ENOENT;
+    if (is_gone || (now && now != socket_.id)) return absl::OkStatus();
+    if (now && ::unlinkat(place_.directory.fd(), place_.name.c_str(), 0) == 0) return absl::OkStatus();
+    return base::ErrnoStatus(absl::StrCat("the name of this server, ", name(), ", stays behind: remove it"));
   }
 
   std::optional<NameNews> LookAfterName() override {
@@ -84,7 +88,7 @@ class AdoptedListener final : public Listener {
   int fd() const override { return fd_.get(); }
   int name_fd() const override { return -1; }
   std::string name() const override { return absl::StrCat("fd:", fd_.get()); }
-  void Unlink() override {}
+  absl::Status Unlink() override { return absl::OkStatus(); }
   std::optional<NameNews> LookAfterName() override { return std::nullopt; }
 
  private:
