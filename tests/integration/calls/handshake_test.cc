@@ -168,6 +168,7 @@ TEST_F(HandshakeTest, SilentStrangersTakeNoPlacesOfOthers) {
 TEST_F(HandshakeTest, ClientThatHasSaidHelloIsNotPushedOut) {
   const auto server = StartServer({.handshake_timeout = kLong});
   const base::Fd slow = ConnectRaw(path());
+  EXPECT_TRUE(Eventually([&] { return NumberIn(server->DebugString(), "handshakes under way: ") == 1; }));
   Send(slow.get(), Encode(GoodHello()));
   EXPECT_FALSE(Receive(slow.get()).empty());
   std::vector<base::Fd> silent;

@@ -25,6 +25,15 @@ namespace {
 // What the next calls of accept4(2) in this program fail with.
 std::atomic<int> accept_error{0};
 std::atomic<int> accept_failures{0};
+// Whenever nobody waits there comes somebody who has hung up again.
+std::atomic<bool> endless{false};
+
+int SomebodyWhoHasGone() {
+  int sockets[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) != 0) return -1;
+  ::close(sockets[1]);
+  return sockets[0];
+}
 }  // namespace
 
 // In the place of the C library's.
@@ -33,7 +42,8 @@ extern "C" int accept4(int socket, sockaddr* address, socklen_t* size, int flags
     errno = accept_error;
     return -1;
   }
-  return static_cast<int>(::syscall(SYS_accept4, socket, address, size, flags));
+  const int accepted = static_cast<int>(::syscall(SYS_accept4, socket, address, size, flags));
+  return accepted < 0 && errno == EAGAIN && endless ? SomebodyWhoHasGone() : accepted;
 }
 
 namespace nearcall::rpc {
@@ -46,6 +56,7 @@ class DoorTest : public ::testing::Test {
  protected:
   ~DoorTest() override {
     accept_failures = 0;
+    endless = false;
     door_.Close();
     door_.Stop();
   }
@@ -130,6 +141,17 @@ TEST_F(DoorTest, WhoeverWaitsIsLetInWhenTheKernelCanAgain) {
     base::MutexLock lock(mutex_);
     guests_.clear();
   }
+}
+
+TEST_F(DoorTest, WhoIsOnTheWayIsLookedAtThoughOthersNeverCeaseToCome) {
+  Start();
+  endless = true;
+  const auto connection = Connect();
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  EXPECT_TRUE(Becomes([&] {
+    base::MutexLock lock(mutex_);
+    return guests_.size() == 1;
+  }));
 }
 
 TEST_F(DoorTest, ALaterEventIsNotMissedAfterTheFirst) {
