@@ -25,6 +25,9 @@ constexpr uint64_t kWakeEvent = 0;
 constexpr uint64_t kWatchedEvent = 1;
 constexpr uint64_t kFirstListener = 2;
 
+// Each of them has two: somebody connects, something has happened to its name.
+constexpr uint64_t kEventsOfListener = 2;
+
 constexpr int kEventsPerTurn = 64;
 
 // Clients taken from one listening socket before those who are on their way, and other sockets, have their turn.
@@ -95,10 +98,17 @@ absl::Status Door::Open(std::vector<Entry> entries) {
   if (event_fd_ >= 0) status.Update(Watch(event_fd_, EPOLLIN | EPOLLET, kWatchedEvent));
   handshakes_.WatchIn(epoll_.get());
   base::MutexLock lock(mutex_);
-  for (Entry& entry : entries) {
-    status.Update(Watch(entry.listener->fd(), EPOLLIN | EPOLLET, kFirstListener + listening_.size()));
-    listening_.push_back({.entry = std::move(entry)});
-  }
+  for (Entry& entry : entries) status.Update(AddListener(std::move(entry)));
+  return status;
+}
+
+absl::Status Door::AddListener(Entry entry) {
+  auto place = std::find_if(listening_.begin(), listening_.end(), [](const Listening& one) { return one.is_free(); });
+  if (place == listening_.end()) place = listening_.emplace(place);
+  const uint64_t first = kFirstListener + static_cast<uint64_t>(place - listening_.begin()) * kEventsOfListener;
+  *place = {.listener = std::move(entry.listener), .transports = std::move(entry.transports)};
+  absl::Status status = Watch(place->listener->fd(), EPOLLIN | EPOLLET, first);
+  if (place->listener->name_fd() >= 0) status.Update(Watch(place->listener->name_fd(), EPOLLIN | EPOLLET, first + 1));
   return status;
 }
 
@@ -106,6 +116,12 @@ absl::Status Door::Watch(int fd, uint32_t events, uint64_t data) {
   epoll_event event{.events = events, .data = {.u64 = data}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return absl::OkStatus();
   return base::ErrnoStatus("cannot watch a descriptor (epoll_ctl)");
+}
+
+// Explicitly: a forked child may hold a duplicate, and then closing ours would not end the watch (epoll(7)).
+void Door::Unwatch(const transport::Listener& listener) {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.fd(), nullptr);
+  if (listener.name_fd() >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.name_fd(), nullptr);
 }
 
 void Door::Wake() {
@@ -135,9 +151,9 @@ void Door::Close() {
     closed_ = true;
     listening.swap(listening_);
     for (const Listening& one : listening) {
-      // Explicitly: a forked child may hold a duplicate, and then closing ours would not end the watch (epoll(7)).
-      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one.entry.listener->fd(), nullptr);
-      unlinked.Update(one.entry.listener->Unlink());
+      if (one.is_free()) continue;
+      Unwatch(*one.listener);
+      unlinked.Update(one.listener->Unlink());
     }
   }
   if (!unlinked.ok()) core_.logger->Log({}, LogSeverity::kError, unlinked.message());
@@ -183,9 +199,34 @@ void Door::OnEvent(uint64_t data) {
     [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &ignored, sizeof(ignored));
     return;
   }
+  const size_t index = (data - kFirstListener) / kEventsOfListener;
+  if ((data - kFirstListener) % kEventsOfListener == 1) return LookAfterName(index);
   base::MutexLock lock(mutex_);
-  const size_t index = data - kFirstListener;
   if (index < listening_.size()) listening_[index].somebody_waits = true;
+}
+
+// Somebody has done something to it. Without the lock: it is bound again behind other servers that are just starting.
+void Door::LookAfterName(size_t index) {
+  std::shared_ptr<transport::Listener> listener;
+  {
+    base::MutexLock lock(mutex_);
+    if (index < listening_.size()) listener = listening_[index].listener;
+  }
+  if (listener == nullptr) return;
+  auto news = listener->LookAfterName();
+  if (!news) return;
+  core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kWarning, news->text);
+  if (news->successor == nullptr) return;
+  absl::Status status;
+  {
+    base::MutexLock lock(mutex_);
+    if (closed_) return;  // the successor's end gives up the name
+    // Whoever waits at the former socket is taken, then it goes.
+    listening_[index].has_successor = true;
+    listening_[index].somebody_waits = true;
+    status = AddListener({.listener = std::move(news->successor), .transports = listening_[index].transports});
+  }
+  if (!status.ok()) core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kError, status.message());
 }
 
 void Door::ReadMail() {
@@ -239,11 +280,15 @@ Door::Accepted Door::Accept(size_t index) {
   base::MutexLock lock(mutex_);
   if (index >= listening_.size()) return {.socket = base::Fd(), .error = EAGAIN, .transports = nullptr};
   Listening& one = listening_[index];
-  if (!one.somebody_waits) return {.socket = base::Fd(), .error = EAGAIN, .transports = nullptr};
-  base::Fd socket = AcceptOn(one.entry.listener->fd());
+  if (one.is_free() || !one.somebody_waits) return {.socket = base::Fd(), .error = EAGAIN, .transports = nullptr};
+  base::Fd socket = AcceptOn(one.listener->fd());
   const int error = socket.valid() ? 0 : errno;
   if (error == EAGAIN || IsForGood(error)) one.somebody_waits = false;
-  return {.socket = std::move(socket), .error = error, .transports = one.entry.transports};
+  if (one.has_successor && !one.somebody_waits) {
+    Unwatch(*one.listener);
+    one.listener.reset();
+  }
+  return {.socket = std::move(socket), .error = error, .transports = one.transports};
 }
 
 // No descriptor is left: the one kept for this case serves to tell the client so.
@@ -276,8 +321,8 @@ void Door::CannotAccept(size_t index, int error) {
   std::string name;
   {
     base::MutexLock lock(mutex_);
-    if (index >= listening_.size()) return;
-    name = listening_[index].entry.listener->name();
+    if (index >= listening_.size() || listening_[index].is_free()) return;
+    name = listening_[index].listener->name();
   }
   const std::string what = absl::StrCat("nobody can connect to ", name, IsForGood(error) ? "" : " at the moment");
   core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kError, base::ErrnoStatus(error, what).message());
@@ -286,7 +331,9 @@ void Door::CannotAccept(size_t index, int error) {
 std::string Door::DebugString() {
   std::string text;
   base::MutexLock lock(mutex_);
-  for (const Listening& one : listening_) absl::StrAppend(&text, "listening: ", one.entry.listener->name(), "\n");
+  for (const Listening& one : listening_) {
+    if (!one.is_free()) absl::StrAppend(&text, "listening: ", one.listener->name(), "\n");
+  }
   absl::StrAppend(&text, "handshakes under way: ", handshakes_.count(), "\n");
   return text;
 }

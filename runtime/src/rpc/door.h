@@ -66,7 +66,12 @@ class Door {
 
  private:
   struct Listening {
-    Entry entry;
+    // Nobody's place any more: a successor stands in another one, and whoever waited here has been taken.
+    bool is_free() const { return listener == nullptr; }
+
+    std::shared_ptr<transport::Listener> listener;
+    std::shared_ptr<const Handshakes::Transports> transports;
+    bool has_successor = false;
     // Somebody may be in its backlog: its event has come (edge-triggered), and accept4 has not said since that nobody
     // is. So whatever keeps us from taking somebody now, he is not forgotten.
     bool somebody_waits = false;
@@ -79,6 +84,8 @@ class Door {
 
   absl::Status Open(std::vector<Entry> entries);
   absl::Status Watch(int fd, uint32_t events, uint64_t data);
+  absl::Status AddListener(Entry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Unwatch(const transport::Listener& listener);
   void Wake();
 
   // --- the door's thread ---
@@ -86,6 +93,7 @@ class Door {
   int TimeoutMs();
   void OnEvent(uint64_t data);
   void ReadMail();
+  void LookAfterName(size_t index);
   void AcceptTurn();
   bool AcceptOne(size_t index);
   bool AcceptWithoutDescriptors(size_t index, int error);

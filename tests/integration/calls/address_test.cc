@@ -149,6 +149,25 @@ TEST_F(AddressTest, NothingIsLeftWhenOneOfTwoNamesIsTaken) {
   EXPECT_THAT(ConnectStatus(Address("other")), FailsWith(StatusCode::kUnavailable, "other"));
 }
 
+TEST_F(AddressTest, ANameThatSomebodyRemovesIsBoundAgain) {
+  auto server = StartServer();
+  const Echo::Stub before = ConnectStub();
+  const std::string path = directory() + "/echo";
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_EQ(::unlink(path.c_str()), 0);
+    EXPECT_TRUE(Eventually([this] { return ConnectStatus(Address()).ok(); }));
+  }
+  EXPECT_TRUE(before.Say(MakeBlob(""), {.timeout = kLong}).ok());
+  EXPECT_TRUE(Eventually([this] { return log.Has("it is bound again"); }));
+  EXPECT_TRUE(Eventually([&] {
+    const std::string text = server->DebugString();
+    return text.find("listening: ") == text.rfind("listening: ");
+  })) << "a former socket stays: "
+      << server->DebugString();
+  server.reset();
+  EXPECT_NE(::access(path.c_str(), F_OK), 0);
+}
+
 TEST_F(AddressTest, DirectoryThatOthersCanWriteToIsRefused) {
   Must(absl::ErrnoToStatus(::chmod(directory().c_str(), 0777) == 0 ? 0 : errno, "chmod"));
   EXPECT_THAT(ListenStatus(Address()), FailsWith(StatusCode::kPermissionDenied, "can be written by"));
