@@ -14,8 +14,8 @@
 #include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/name_watch.h"
 #include "transport/rendezvous/named_socket.h"
-#include "transport/rendezvous/place.h"
 #include "transport/rendezvous/peer_socket.h"
+#include "transport/rendezvous/place.h"
 #include "transport/rendezvous/socket_kind.h"
 
 namespace nearcall::transport {
