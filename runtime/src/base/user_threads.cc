@@ -45,7 +45,7 @@ void UserThreads::SeeToIt() {
 absl::Status UserThreads::StartThread() {
   if (threads_ == max_threads_) return absl::ResourceExhaustedError("all threads are stuck");
   Thread thread;
-  const absl::Status started =
+  absl::Status started =
       OrNoMemory([&] { return thread.Start(name_, stack_size_, [self = shared_from_this()] { self->ThreadMain(); }); });
   if (!started.ok()) return started;
   thread.Detach();  // but counted: Join() waits until each has said its last word

@@ -64,7 +64,7 @@ class ListeningProcessTest : public ::testing::Test {
 
   ~ListeningProcessTest() override { end_.Set(); }
 
-  const NameDirectory names_;
+  const NameDirectory names_{};
   Event started_;
   Event end_;
   std::optional<Child> server_;

@@ -69,7 +69,7 @@ class WithoutProcTest : public ::testing::Test {
     EXPECT_EQ(code, 0);
   }
 
-  const NameDirectory names_;
+  const NameDirectory names_{};
 };
 
 TEST(WithoutFirstThreadTest, ServersAndClientsMeet) {

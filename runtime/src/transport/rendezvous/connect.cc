@@ -101,7 +101,7 @@ class ClientHandshake {
     if (!hello->status.ok()) return hello->status;
     auto fds = TakeFds(*hello, *message);
     if (!fds.ok()) return fds.status();
-    auto transport = Attach(*hello, *std::move(fds));
+    auto transport = Attach(*hello, *fds);
     if (!transport.ok()) Discard(*std::move(fds));
     absl::Status acked = SendHello(socket_, EncodeAck(transport.status().code()));
     if (!transport.ok()) return transport.status();
@@ -171,7 +171,7 @@ class ClientHandshake {
     return checked;
   }
 
-  absl::StatusOr<std::unique_ptr<Transport>> Attach(const ServerHello& hello, std::vector<base::Fd>&& fds) const {
+  absl::StatusOr<std::unique_ptr<Transport>> Attach(const ServerHello& hello, std::vector<base::Fd>& fds) const {
     const auto row = std::find_if(params_.transports.begin(), params_.transports.end(),
                                   [&](const TransportRow& candidate) { return candidate.bit == hello.transport_bit; });
     if (row == params_.transports.end() || (WantedTransports() & uint32_t{1} << row->bit) == 0) {
