@@ -47,9 +47,10 @@ std::vector<Maker> AllTransports() {
       {"shm_on_one_mapping", [] { return shm::MakeShmPairOnOneMapping(kRingSize); }, kNotAttacked},
       // Frames of 4 KiB and more take another way through Fill().
       {"shm_with_a_larger_ring", [] { return shm::MakeShmPairOnOneMapping(16 * kRingSize); }, kNotAttacked},
-      {"mq", [] { return mq::MakeMqPair({.max_messages = 4, .message_size = 256}); }, &AttackMq},
+      {"mq", [] { return mq::MakeMqPair({.max_messages = 4, .message_size = 256}); }, &AttackMq,
+       Maker::Lanes::kOvertake},
       {"mq_with_large_messages", [] { return mq::MakeMqPair({.max_messages = 10, .message_size = 8192}); },
-       kNotAttacked},
+       kNotAttacked, Maker::Lanes::kOvertake},
       {"pipe", [] { return pipe::MakePipePair(); }, &AttackPipe},
       // A quarter of the largest frame.
       {"pipe_of_one_page", [] { return pipe::MakePipePair(4096); }, kNotAttacked},
@@ -66,8 +67,8 @@ Bytes Pattern(size_t size, uint64_t seed) {
   return bytes;
 }
 
-bool TrySend(Transport& transport, const Bytes& frame) {
-  const std::span<std::byte> room = transport.Reserve(frame.size(), /*lane=*/1);
+bool TrySend(Transport& transport, const Bytes& frame, int lane) {
+  const std::span<std::byte> room = transport.Reserve(frame.size(), lane);
   if (room.empty()) return false;
   EXPECT_EQ(room.size(), frame.size());
   transport.Fill(room, frame);

@@ -29,12 +29,16 @@ class Maker {
   // Of which nobody ever has one end but who has the other, too, or which is another size of one that is attacked.
   static constexpr Attack kNotAttacked = nullptr;
 
-  Maker(std::string maker_name, Make make_pair, Attack attack_end)
-      : name(std::move(maker_name)), make(make_pair), attack(attack_end) {}
+  // What happens to a frame of a higher lane: rule 1.
+  enum class Lanes : bool { kInTurn, kOvertake };
+
+  Maker(std::string maker_name, Make make_pair, Attack attack_end, Lanes what_lanes_do = Lanes::kInTurn)
+      : name(std::move(maker_name)), make(make_pair), attack(attack_end), lanes(what_lanes_do) {}
 
   std::string name;
   Make make;
   Attack attack;
+  Lanes lanes;
 };
 
 inline void PrintTo(const Maker& maker, std::ostream* out) {
@@ -48,7 +52,7 @@ std::vector<Maker> AllTransports();
 Bytes Pattern(size_t size, uint64_t seed);
 
 // Reserve, Fill, Commit, Flush. False without room. What Flush() leaves over is handed over by a later one.
-bool TrySend(Transport& transport, const Bytes& frame);
+bool TrySend(Transport& transport, const Bytes& frame, int lane = 1);
 
 // Peek, CopyOut, Pop; without Release. Nothing if there is no frame.
 std::optional<Bytes> TryReceive(Transport& transport);
