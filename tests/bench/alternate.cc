@@ -1,16 +1,26 @@
 #include "bench/alternate.h"
 
+#include <algorithm>
+#include <numeric>
+#include <random>
+
 namespace nearcall::bench {
 
 namespace {
 
-void Add(const Contender::Outcome& outcome, Measurement& measurement) {
+// The same order in each run of the benchmark, another one in each repetition.
+constexpr uint32_t kOrderSeed = 1;
+
+void Add(const Outcome& outcome, Measurement& measurement) {
   const Histogram latency = outcome.latency();
   measurement.clients = static_cast<int>(outcome.clients.size());
   measurement.latency.Merge(latency);
   measurement.p50_us.Add(latency.Percentile(0.5));
   measurement.p99_us.Add(latency.Percentile(0.99));
-  if (measurement.batch.gap_ns == 0) measurement.calls_per_second.Add(outcome.calls_per_second());
+  if (measurement.batch.gap_ns == 0) {
+    measurement.calls_per_second.Add(outcome.calls_per_second());
+    measurement.calls_per_second_of_calling.Add(outcome.calls_per_second_of_calling());
+  }
   measurement.fairness.Add(outcome.fairness());
   measurement.client_cpu_us.Add(outcome.client_cpu_us_per_call());
   measurement.server_cpu_us.Add(outcome.server_cpu_us_per_call());
@@ -33,8 +43,12 @@ std::vector<Measurement> Alternate(Contenders& contenders, const Title& title, c
     measurement.batch = batch;
     if (contender.params().subject == "memcpy") measurement.ways = 1;
   }
+  std::vector<size_t> order(chosen.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::mt19937 random(kOrderSeed);
   for (int i = 0; i < repetitions; ++i) {
-    for (size_t j = 0; j < chosen.size(); ++j) Add(chosen[j]->Run(batch), measurements[j]);
+    std::shuffle(order.begin(), order.end(), random);
+    for (const size_t j : order) Add(chosen[j]->Run(batch), measurements[j]);
   }
   return measurements;
 }

@@ -15,8 +15,8 @@ struct Title {
   std::string variant;
 };
 
-// Lets the contenders do the batch in turn, again and again: A B C A B C ... One measurement for each. Those that
-// `leave_out` names take no part.
+// Lets the contenders do the batch in turn, again and again, each time in another order: A B C C A B ... Nobody always
+// comes after the same one. One measurement for each. Those that `leave_out` names take no part.
 std::vector<Measurement> Alternate(Contenders& contenders, const Title& title, const Batch& batch, int repetitions,
                                    const std::function<bool(const Contender&)>& leave_out = {});
 

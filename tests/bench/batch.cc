@@ -23,8 +23,8 @@ std::optional<Batch> Batch::FromLine(const std::string& line) {
 std::string BatchResult::ToLine() const {
   std::ostringstream line;
   line.precision(12);
-  line << calls << ' ' << elapsed_us << ' ' << cpu_us << ' ' << min_calls << ' ' << max_calls << ' '
-       << latency.ToString();
+  line << calls << ' ' << begun_ns << ' ' << ended_ns << ' ' << in_calls_us << ' ' << cpu_us << ' ' << min_calls << ' '
+       << max_calls << ' ' << latency.ToString();
   return line.str();
 }
 
@@ -32,7 +32,8 @@ std::optional<BatchResult> BatchResult::FromLine(const std::string& line) {
   std::istringstream in(line);
   BatchResult result;
   std::string latency;
-  in >> result.calls >> result.elapsed_us >> result.cpu_us >> result.min_calls >> result.max_calls >> latency;
+  in >> result.calls >> result.begun_ns >> result.ended_ns >> result.in_calls_us >> result.cpu_us >> result.min_calls >>
+      result.max_calls >> latency;
   std::optional<Histogram> histogram = Histogram::FromString(latency);
   if (!in || !histogram) return std::nullopt;
   result.latency = *std::move(histogram);

@@ -27,9 +27,11 @@ struct Batch {
 // What came out, for one process.
 struct BatchResult {
   double calls = 0;
-  double elapsed_us = 0;  // without the time between calls, where they are blocking
-  double cpu_us = 0;      // of the caller's process
-  double min_calls = 0;   // of one thread
+  int64_t begun_ns = 0;  // on the steady clock
+  int64_t ended_ns = 0;
+  double in_calls_us = 0;  // without the time between calls, where they are blocking
+  double cpu_us = 0;       // of the caller's process
+  double min_calls = 0;    // of one thread
   double max_calls = 0;
   Histogram latency;
 

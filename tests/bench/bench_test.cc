@@ -6,6 +6,7 @@
 #include "bench/batch.h"
 #include "bench/histogram.h"
 #include "bench/journal.h"
+#include "bench/outcome.h"
 #include "bench/statistics.h"
 #include "bench/targets.h"
 
@@ -66,19 +67,42 @@ TEST(BatchTest, SurvivesItsLine) {
 }
 
 TEST(BatchResultTest, SurvivesItsLine) {
-  BatchResult result = {.calls = 2, .elapsed_us = 3.5, .cpu_us = 1, .min_calls = 1, .max_calls = 2, .latency = {}};
+  BatchResult result = {.calls = 2,
+                        .begun_ns = 7'000'000'001,
+                        .ended_ns = 7'000'004'001,
+                        .in_calls_us = 3.5,
+                        .cpu_us = 1,
+                        .min_calls = 1,
+                        .max_calls = 2,
+                        .latency = {}};
   for (const double us : {1.0, 250.0}) result.latency.Add(us);
   const std::optional<BatchResult> read = BatchResult::FromLine(result.ToLine());
   ASSERT_TRUE(read);
   EXPECT_EQ(read->ToLine(), result.ToLine());
   EXPECT_EQ(read->latency.count(), 2);
+  EXPECT_EQ(read->ended_ns - read->begun_ns, 4000);
 }
 
 TEST(BatchResultTest, RefusesHalfALine) {
   EXPECT_FALSE(BatchResult::FromLine(""));
-  EXPECT_FALSE(BatchResult::FromLine("1 2 3 4 5"));
-  EXPECT_FALSE(BatchResult::FromLine("1 2 3 4 5 7:x"));
-  EXPECT_FALSE(BatchResult::FromLine("1 2 3 4 5 999999999:1"));
+  EXPECT_FALSE(BatchResult::FromLine("1 2 3 4 5 6 7"));
+  EXPECT_FALSE(BatchResult::FromLine("1 2 3 4 5 6 7 7:x"));
+  EXPECT_FALSE(BatchResult::FromLine("1 2 3 4 5 6 7 999999999:1"));
+}
+
+TEST(OutcomeTest, CallsPerSecondCountFromTheFirstBeginToTheLastEnd) {
+  BatchResult first;
+  first.calls = 6;
+  first.begun_ns = 1'000'000'000;
+  first.ended_ns = 2'000'000'000;
+  first.in_calls_us = 500'000;
+  BatchResult late = first;
+  late.calls = 3;
+  late.ended_ns = 4'000'000'000;
+  late.in_calls_us = 100'000;
+  const Outcome outcome = {.clients = {first, late}};
+  EXPECT_THAT(outcome.calls_per_second(), DoubleNear(3, 1e-9));
+  EXPECT_THAT(outcome.calls_per_second_of_calling(), DoubleNear(42, 1e-9));
 }
 
 TEST(SeriesTest, HasAMedianBetweenItsEnds) {
@@ -129,11 +153,13 @@ class JudgeTest : public ::testing::Test {
                             .p50_us = {},
                             .p99_us = {},
                             .calls_per_second = {},
+                            .calls_per_second_of_calling = {},
                             .fairness = {},
                             .client_cpu_us = {},
                             .server_cpu_us = {}};
     measurement.p50_us.Add(p50_us);
     measurement.calls_per_second.Add(1e6 / p50_us);
+    measurement.calls_per_second_of_calling.Add(1e6 / p50_us);
     journal_.Add("", {measurement});
   }
 

@@ -26,6 +26,8 @@ void SleepUntil(int64_t when_ns) {
 // What one thread has seen.
 struct Tally {
   Histogram latency;
+  int64_t begun_ns = 0;
+  int64_t ended_ns = 0;
   int64_t in_calls_ns = 0;
 
   void Add(int64_t ns, int trips) {
@@ -58,12 +60,14 @@ void CallInTurn(Subject& subject, const Batch& batch, int64_t end, Tally& tally)
 
 Tally CallFor(Subject& subject, const Batch& batch) {
   Tally tally;
-  const int64_t end = std::max(batch.begin_ns, base::NowNs()) + batch.duration_ns;
+  tally.begun_ns = base::NowNs();
+  const int64_t end = std::max(batch.begin_ns, tally.begun_ns) + batch.duration_ns;
   if (batch.open_loop) {
     CallOnTime(subject, batch, end, tally);
   } else {
     CallInTurn(subject, batch, end, tally);
   }
+  tally.ended_ns = base::NowNs();
   return tally;
 }
 
@@ -85,12 +89,15 @@ BatchResult RunBlocking(const std::vector<std::unique_ptr<Subject>>& subjects, c
   for (std::thread& thread : others) thread.join();
   subjects[0]->End();
 
-  BatchResult result{.min_calls = static_cast<double>(tallies[0].latency.count()), .latency = {}};
+  BatchResult result{
+      .begun_ns = tallies[0].begun_ns, .min_calls = static_cast<double>(tallies[0].latency.count()), .latency = {}};
   for (const Tally& tally : tallies) {
     const double calls = static_cast<double>(tally.latency.count());
     result.min_calls = std::min(result.min_calls, calls);
     result.max_calls = std::max(result.max_calls, calls);
-    result.elapsed_us = std::max(result.elapsed_us, static_cast<double>(tally.in_calls_ns) / 1000);
+    result.begun_ns = std::min(result.begun_ns, tally.begun_ns);
+    result.ended_ns = std::max(result.ended_ns, tally.ended_ns);
+    result.in_calls_us = std::max(result.in_calls_us, static_cast<double>(tally.in_calls_ns) / 1000);
     result.latency.Merge(tally.latency);
   }
   result.calls = static_cast<double>(result.latency.count()) * subjects[0]->trips_per_call();

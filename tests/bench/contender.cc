@@ -1,6 +1,5 @@
 #include "bench/contender.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -61,7 +60,7 @@ void Contender::AddCrowd(int connections) {
   StartClients(params, kCrowdProcesses, crowd_);
 }
 
-Contender::Outcome Contender::Run(Batch batch) {
+Outcome Contender::Run(Batch batch) {
   batch.begin_ns = base::NowNs() + kMusterNs * static_cast<int64_t>(1 + clients_.size() / 16);
   const double cpu_before = server_pid_ == 0 ? 0 : testing::CpuMs(server_pid_);
   for (const auto& client : clients_) client->WriteLine(batch.ToLine());
@@ -73,40 +72,6 @@ Contender::Outcome Contender::Run(Batch batch) {
   }
   if (server_pid_ != 0) outcome.server_cpu_us = (testing::CpuMs(server_pid_) - cpu_before) * 1000;
   return outcome;
-}
-
-double Contender::Outcome::calls() const {
-  double sum = 0;
-  for (const BatchResult& client : clients) sum += client.calls;
-  return sum;
-}
-
-double Contender::Outcome::calls_per_second() const {
-  double sum = 0;
-  for (const BatchResult& client : clients) sum += client.calls / client.elapsed_us * 1e6;
-  return sum;
-}
-
-double Contender::Outcome::client_cpu_us_per_call() const {
-  double sum = 0;
-  for (const BatchResult& client : clients) sum += client.cpu_us;
-  return sum / calls();
-}
-
-double Contender::Outcome::fairness() const {
-  double least = clients.front().min_calls;
-  double most = clients.front().max_calls;
-  for (const BatchResult& client : clients) {
-    least = std::min(least, client.min_calls);
-    most = std::max(most, client.max_calls);
-  }
-  return most / std::max(1.0, least);
-}
-
-Histogram Contender::Outcome::latency() const {
-  Histogram all;
-  for (const BatchResult& client : clients) all.Merge(client.latency);
-  return all;
 }
 
 }  // namespace nearcall::bench

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/batch.h"
+#include "bench/outcome.h"
 #include "bench/subject.h"
 #include "bench/worker.h"
 
@@ -24,19 +25,6 @@ class Contender {
 
   // So many more connections to the server, from a few processes, that do nothing.
   void AddCrowd(int connections);
-
-  struct Outcome {
-    std::vector<BatchResult> clients;
-    double server_cpu_us = 0;
-
-    double calls() const;
-    double calls_per_second() const;
-    double client_cpu_us_per_call() const;
-    double server_cpu_us_per_call() const { return server_cpu_us / calls(); }
-    // Most and least calls of those who should have got the same.
-    double fairness() const;
-    Histogram latency() const;
-  };
 
   // All clients at once.
   Outcome Run(Batch batch);

@@ -17,11 +17,12 @@ std::string Digits(double value) {
 void PrintTable(const std::string& title, const std::vector<Measurement>& measurements) {
   const bool many = std::any_of(measurements.begin(), measurements.end(),
                                 [](const Measurement& m) { return m.clients * m.batch.threads > 1; });
-  absl::PrintF("\n%s\n  %-18s %-24s %-24s %8s %11s %7s %17s%s\n", title, "", "p50 us [min .. max]",
-               "p99 us [min .. max]", "p99.9", "calls/s", "GB/s", "CPU us c / s", many ? "  max/min calls" : "");
+  absl::PrintF("\n%s\n  %-18s %-24s %-24s %8s %9s %11s %7s %17s%s\n", title, "", "p50 us [min .. max]",
+               "p99 us [min .. max]", "p99.9", "of calls", "calls/s", "GB/s", "CPU us c / s",
+               many ? "  max/min calls" : "");
   for (const Measurement& m : measurements) {
-    absl::PrintF("  %-18s %-24s %-24s %8s", m.who, m.p50_us.ToString(), m.p99_us.ToString(),
-                 Digits(m.latency.Percentile(0.999)));
+    absl::PrintF("  %-18s %-24s %-24s %8s %9d", m.who, m.p50_us.ToString(), m.p99_us.ToString(),
+                 Digits(m.latency.Percentile(0.999)), m.latency.count());
     const std::string rate = m.calls_per_second.empty() ? ""
                                                         : absl::StrFormat("%11.0f %7.3f", m.calls_per_second.median(),
                                                                           m.gigabytes_per_second());

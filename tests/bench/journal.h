@@ -22,14 +22,15 @@ struct Measurement {
   Histogram latency;  // of all repetitions
   Series p50_us;
   Series p99_us;
-  Series calls_per_second;  // empty if there were gaps between the calls
+  Series calls_per_second;  // by the clock on the wall; empty, like the next, if there were gaps between the calls
+  Series calls_per_second_of_calling;  // without what the benchmark does between them: making and checking payloads
   Series fairness;
   Series client_cpu_us;  // for each call; this one and the next are empty if that was not measured
   Series server_cpu_us;
 
-  // All ways together.
+  // All ways together, while there was a call.
   double gigabytes_per_second() const {
-    return 1e-9 * ways * static_cast<double>(batch.size) * calls_per_second.median();
+    return 1e-9 * ways * static_cast<double>(batch.size) * calls_per_second_of_calling.median();
   }
 };
 

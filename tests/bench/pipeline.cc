@@ -22,10 +22,11 @@ class Pipeline {
   }
 
   BatchResult Run() {
-    const int64_t begin = base::NowNs();
+    BatchResult result{.begun_ns = base::NowNs(), .latency = {}};
     for (size_t i = 0; i < slots_.size(); ++i) Start(i);
     ended_.wait();
-    BatchResult result{.elapsed_us = static_cast<double>(base::NowNs() - begin) / 1000, .latency = {}};
+    result.ended_ns = base::NowNs();
+    result.in_calls_us = static_cast<double>(result.ended_ns - result.begun_ns) / 1000;
     for (const Slot& slot : slots_) {
       for (const float us : slot.latencies_us) result.latency.Add(static_cast<double>(us));
     }

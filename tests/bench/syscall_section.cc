@@ -75,7 +75,7 @@ class Strace {
 
 void Count(Contender& contender, int in_flight, const Plan& plan, Journal& journal) {
   Strace strace(contender.client(), contender.server());
-  const Contender::Outcome outcome = contender.Run({.duration_ns = 10 * plan.batch_ns, .in_flight = in_flight});
+  const Outcome outcome = contender.Run({.duration_ns = 10 * plan.batch_ns, .in_flight = in_flight});
   const std::optional<double> count = strace.Count();
   if (!count) return;
   Series values;
