@@ -197,6 +197,17 @@ TEST_F(JudgeTest, ComparesRatesWithGrpc) {
   EXPECT_EQ(targets[0].state(), Target::State::kMissed);
 }
 
+TEST_F(JudgeTest, ComparesWithGrpcsBetterServer) {
+  Add("latency", "apart, back to back", "shm", 1);
+  Add("latency", "apart, back to back", "gRPC", 150);
+  Add("latency", "apart, back to back", "gRPC, queues", 100);
+  Add("in_flight", "64", "shm", 1);
+  Add("in_flight", "64", "gRPC", 20);
+  Add("in_flight", "64", "gRPC, queues", 30);
+  EXPECT_THAT(*Rows({2})[0].measured, DoubleNear(100, 1e-9));
+  EXPECT_THAT(*Rows({5})[1].measured, DoubleNear(20, 1e-9));
+}
+
 TEST_F(JudgeTest, SaysWhatDoesNotCountInTheFarState) {
   EXPECT_THAT(Rows({1}, false)[0].remark, HasSubstr("far state"));
   EXPECT_THAT(Rows({3}, false)[0].remark, IsEmpty());

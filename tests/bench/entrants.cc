@@ -24,7 +24,9 @@ void AddTransports(Contenders& contenders, const Placement& placement) {
 }
 
 void AddGrpc(Contenders& contenders, const Placement& placement, int clients) {
-  if (HasGrpc()) contenders.emplace_back("gRPC", Plain("grpc", placement), clients);
+  if (!HasGrpc()) return;
+  contenders.emplace_back("gRPC", Plain("grpc", placement), clients);
+  contenders.emplace_back("gRPC, queues", Plain("grpc queues", Unpinned()), clients);
 }
 
 }  // namespace nearcall::bench

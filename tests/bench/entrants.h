@@ -16,7 +16,8 @@ const Placement& Unpinned();
 // "shm", "mq" and "pipe", as they are by default.
 void AddTransports(Contenders& contenders, const Placement& placement);
 
-// "gRPC", if this program is built with it.
+// "gRPC" and "gRPC, queues", if this program is built with it: its two kinds of server, of which the better one counts.
+// The second is pinned nowhere: it has a thread for each CPU.
 void AddGrpc(Contenders& contenders, const Placement& placement, int clients = 1);
 
 }  // namespace nearcall::bench

@@ -9,5 +9,6 @@ std::unique_ptr<Subject> MakeGrpc(const SubjectParams&) {
   return nullptr;
 }
 void ServeGrpc(const SubjectParams&) {}
+void ServeGrpcQueues(const SubjectParams&) {}
 
 }  // namespace nearcall::bench

@@ -56,6 +56,18 @@ const Measurement* Journal::Find(const std::string& section, const std::string& 
   return found == measurements_.end() ? nullptr : &*found;
 }
 
+const Measurement* Journal::FindGrpc(const std::string& section, const std::string& variant,
+                                     Series Measurement::*figure, Better better) const {
+  const Measurement* best = nullptr;
+  for (const char* who : {"gRPC", "gRPC, queues"}) {
+    const Measurement* found = Find(section, variant, who);
+    if (found == nullptr || (found->*figure).empty()) continue;
+    const bool is_less = best == nullptr || (found->*figure).median() < (best->*figure).median();
+    if (best == nullptr || is_less == (better == Better::kLess)) best = found;
+  }
+  return best;
+}
+
 const Figure* Journal::FindFigure(const std::string& section, const std::string& name) const {
   const auto found = std::find_if(figures_.begin(), figures_.end(),
                                   [&](const Figure& f) { return f.section == section && f.name == name; });

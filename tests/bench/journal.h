@@ -51,6 +51,10 @@ class Journal {
 
   // nullptr: not measured.
   const Measurement* Find(const std::string& section, const std::string& variant, const std::string& who) const;
+  // Of gRPC's two servers the one of which `figure` is less, or more, in the median.
+  enum class Better : bool { kLess, kMore };
+  const Measurement* FindGrpc(const std::string& section, const std::string& variant, Series Measurement::*figure,
+                              Better better) const;
   const Figure* FindFigure(const std::string& section, const std::string& name) const;
 
   const std::deque<Measurement>& measurements() const { return measurements_; }

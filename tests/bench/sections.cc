@@ -11,6 +11,7 @@ const std::vector<Section>& Sections() {
       {"threads", {10}, MeasureThreads},
       {"idle", {11, 12, 13}, MeasureIdle},
       {"urgent", {16}, MeasureUrgent},
+      {"pace", {21}, MeasurePace},
       {"connect", {18}, MeasureConnect},
       {"death", {19}, MeasureDeath},
       {"syscalls", {6}, MeasureSyscalls},

@@ -25,6 +25,7 @@ void MeasureClients(const Plan& plan, Journal& journal);   // many client proces
 void MeasureThreads(const Plan& plan, Journal& journal);   // many threads on one channel
 void MeasureIdle(const Plan& plan, Journal& journal);      // what 1000 silent connections cost
 void MeasureUrgent(const Plan& plan, Journal& journal);    // urgent calls beside bulk
+void MeasurePace(const Plan& plan, Journal& journal);      // CPU of calls that come at a steady rate
 void MeasureConnect(const Plan& plan, Journal& journal);   // to the first reply
 void MeasureDeath(const Plan& plan, Journal& journal);     // of the server, to UNAVAILABLE
 void MeasureSyscalls(const Plan& plan, Journal& journal);  // of both sides, for each call

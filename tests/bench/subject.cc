@@ -38,6 +38,7 @@ constexpr Kind kKinds[] = {
     {"urgent", MakeUrgent, ServeNearcall},
     {"loaded semaphore", MakeLoadedSemaphore, ServeNearcall},
     {"grpc", MakeGrpc, ServeGrpc},
+    {"grpc queues", MakeGrpc, ServeGrpcQueues},
 };
 
 const Kind& Find(const std::string& name) {

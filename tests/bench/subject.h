@@ -114,10 +114,12 @@ void ServeNearcall(const SubjectParams& params);
 std::unique_ptr<Subject> MakeUrgent(const SubjectParams& params);
 std::unique_ptr<Subject> MakeLoadedSemaphore(const SubjectParams& params);
 
-// "grpc", if this program is built with it.
+// "grpc", a server with callbacks, and "grpc queues", one with a thread and a completion queue for each CPU; if this
+// program is built with it.
 bool HasGrpc();
 std::unique_ptr<Subject> MakeGrpc(const SubjectParams& params);
 void ServeGrpc(const SubjectParams& params);
+void ServeGrpcQueues(const SubjectParams& params);
 
 // For the servers: says that it is ready, and waits until standard input ends.
 void ReadyUntilEndOfInput();
