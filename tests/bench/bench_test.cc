@@ -175,6 +175,7 @@ TEST_F(JudgeTest, HasEveryRowEvenIfNothingIsMeasured) {
     rows.insert(target.row);
   }
   EXPECT_EQ(rows.size(), 20u);
+  EXPECT_FALSE(rows.contains(17)) << "there is no streaming to measure";
 }
 
 TEST_F(JudgeTest, MakesGoalsOfTheFloorsOfTheSameRun) {

@@ -14,6 +14,8 @@ class Series {
  public:
   void Add(double value) { values_.push_back(value); }
   bool empty() const { return values_.empty(); }
+  // In the order of the repetitions.
+  const std::vector<double>& values() const { return values_; }
   double min() const;
   double median() const;
   double max() const;

@@ -45,6 +45,12 @@ class Judgement {
   Value GrpcRateOfCalling(const std::string& section, const std::string& variant) const {
     return GrpcsBest(&Measurement::calls_per_second_of_calling, Journal::Better::kMore, section, variant);
   }
+  // Of both sides, for each call.
+  Value Cpu(const std::string& section, const std::string& variant, const std::string& who) const {
+    const Value client = MedianOf(&Measurement::client_cpu_us, section, variant, who);
+    const Value server = MedianOf(&Measurement::server_cpu_us, section, variant, who);
+    return client && server ? Value(*client + *server) : Value();
+  }
   Value FigureOf(const std::string& section, const std::string& name) const {
     const Figure* found = journal_.FindFigure(section, name);
     return found == nullptr ? Value() : found->values.median();
@@ -57,7 +63,6 @@ class Judgement {
     AtMost(row, what, unit, measured, must, aim);
     targets_.back().at_least = true;
   }
-  void Remark(const std::string& remark) { targets_.back().remark = remark; }
 
  private:
   Value MedianOf(Series Measurement::*what, const std::string& section, const std::string& variant,
@@ -181,8 +186,6 @@ void JudgeTheRest(Judgement& j) {
     j.AtMost(16, absl::StrCat(transport, ", urgent beside bulk: p99 against F_sem under the same load"), "x",
              j.P99("urgent", transport, "urgent") / j.P99("urgent", transport, "F_sem"), 2, 1.3);
   }
-  j.AtLeast(17, "shm, server streaming, 64 B", "messages/s", {}, 3e6, 8e6);
-  j.Remark("does not exist yet");
   const Value raw = j.P50("connect", "first reply", "raw connect");
   j.AtMost(18, "shm, connect to first reply against 3 raw connects, p50", "us", j.P50("connect", "first reply", "shm"),
            3 * raw, 2 * raw);
@@ -195,6 +198,18 @@ void JudgeTheRest(Judgement& j) {
   j.AtMost(20, "generated lines against gRPC's", "x",
            j.FigureOf("compile", "lines of .nearcall.pb.{h,cc}") / j.FigureOf("compile", "lines of .grpc.pb.{h,cc}"),
            0.25, {});
+}
+
+// Calls that come now and then, where spinning could cost more than it gains.
+void JudgePace(Judgement& j) {
+  for (const char* calls : {"1000", "10000"}) {
+    const Value cpu = j.Cpu("pace", calls, "shm");
+    const std::string what = absl::StrCat("shm, ", calls, " calls/s: CPU of both sides against ");
+    j.AtMost(21, what + "F_sem's", "x", cpu / j.Cpu("pace", calls, "F_sem"), 4, 2);
+    const Value callbacks = j.Cpu("pace", calls, "gRPC");
+    const Value queues = j.Cpu("pace", calls, "gRPC, queues");
+    j.AtMost(21, what + "gRPC's", "x", cpu / (callbacks && queues ? std::min(callbacks, queues) : Value()), 0.75, 0.4);
+  }
 }
 
 bool CountsOnlyWhereNear(int row) {
@@ -233,7 +248,7 @@ std::vector<Target> Judge(const Journal& journal, bool near, const std::set<int>
   std::vector<Target> all;
   Judgement judgement(journal, all);
   for (const auto judge : {JudgeSpinning, JudgeSleeping, JudgeInFlight, JudgeSizes, JudgeClients, JudgeIdle,
-                           JudgeKernelTransports, JudgeTheRest}) {
+                           JudgeKernelTransports, JudgeTheRest, JudgePace}) {
     judge(judgement);
   }
   std::vector<Target> targets;

@@ -9,7 +9,7 @@
 
 namespace nearcall::bench {
 
-// One line of the table of targets.
+// One line of the table of targets. What does not exist has none: row 17 is for streaming.
 struct Target {
   enum class State { kNotMeasured, kMissed, kMet, kAimed };
 
