@@ -1,8 +1,9 @@
 # What Nearcall is built on, all from the distribution's packages. A missing one is named with the package that has it.
 find_package(Threads REQUIRED)
 
-find_package(Protobuf 3.21 MODULE QUIET)
-if(NOT Protobuf_FOUND OR NOT Protobuf_PROTOC_EXECUTABLE OR NOT TARGET protobuf::libprotoc)
+include(NearcallProtobuf)
+nearcall_find_protobuf()
+if(NOT Protobuf_FOUND OR NOT TARGET protobuf::protoc OR NOT TARGET protobuf::libprotoc)
   message(FATAL_ERROR "nearcall needs Protocol Buffers 3.21 or newer and its compiler library: "
                       "apt-get install libprotobuf-dev libprotoc-dev protobuf-compiler")
 endif()

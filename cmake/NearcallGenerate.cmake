@@ -13,6 +13,7 @@
 #
 # When cross-compiling set NEARCALL_PLUGIN_EXECUTABLE and Protobuf_PROTOC_EXECUTABLE to programs of the build machine.
 include_guard()
+include(${CMAKE_CURRENT_LIST_DIR}/NearcallProtobuf.cmake)
 cmake_policy(VERSION 3.20...3.25)
 
 function(nearcall_add_library name)
@@ -78,7 +79,7 @@ function(_nearcall_run_protoc target proto protos import_dirs out_dir)
   endif()
   if(NOT TARGET protobuf::protoc)
     # After add_subdirectory(nearcall): targets of a package are known only in the directory that looked for it.
-    find_package(Protobuf REQUIRED MODULE)
+    nearcall_find_protobuf()
   endif()
   _nearcall_plugin(plugin plugin_dependency)
   _nearcall_options_dir(options_dir)

@@ -28,6 +28,7 @@ install(FILES
   ${PROJECT_BINARY_DIR}/nearcallConfig.cmake
   ${PROJECT_BINARY_DIR}/nearcallConfigVersion.cmake
   ${PROJECT_SOURCE_DIR}/cmake/NearcallGenerate.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/NearcallProtobuf.cmake
   DESTINATION ${package_dir})
 
 # ---- pkg-config ----

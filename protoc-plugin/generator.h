@@ -16,7 +16,22 @@ class Generator final : public google::protobuf::compiler::CodeGenerator {
                 google::protobuf::compiler::GeneratorContext* context, std::string* error) const override;
   bool GenerateAll(const std::vector<const google::protobuf::FileDescriptor*>& files, const std::string& parameter,
                    google::protobuf::compiler::GeneratorContext* context, std::string* error) const override;
-  uint64_t GetSupportedFeatures() const override { return FEATURE_PROTO3_OPTIONAL; }
+#if GOOGLE_PROTOBUF_VERSION >= 5027000
+  uint64_t GetSupportedFeatures() const override {
+    return FEATURE_PROTO3_OPTIONAL | FEATURE_SUPPORTS_EDITIONS;
+  }
+  // What is generated touches no field: an edition changes nothing in it. 2024 is the newest that was tried.
+  google::protobuf::Edition GetMinimumEdition() const override {
+    return google::protobuf::EDITION_PROTO2;
+  }
+  google::protobuf::Edition GetMaximumEdition() const override {
+    return google::protobuf::EDITION_2024;
+  }
+#else
+  uint64_t GetSupportedFeatures() const override {
+    return FEATURE_PROTO3_OPTIONAL;
+  }
+#endif
 };
 
 }  // namespace nearcall::plugin

@@ -44,13 +44,16 @@ class HeaderCheck {
         absl::StrCat("\"", name, "\" is a keyword, and protobuf does not rename it"));
   }
 
+  // protobuf 27 and newer renames a keyword in a package.
   void CheckPackage() {
+#if GOOGLE_PROTOBUF_VERSION < 5027000
     for (absl::string_view part : absl::StrSplit(file_.package(), '.')) {
       if (!IsKeyword(part)) continue;
       Add(AtFileElement(file_, {pb::FileDescriptorProto::kPackageFieldNumber}),
           absl::StrCat("package ", file_.package()),
           absl::StrCat("\"", part, "\" is a keyword, and protobuf does not rename it"));
     }
+#endif
   }
 
   // SUBTLE: a nested type is in the header twice, as Outer_Inner and, within the class, by its own name.
@@ -70,7 +73,7 @@ class HeaderCheck {
 
   // Of what is in the namespace without being a type.
   template <typename Descriptor>
-  void CheckGlobal(const Descriptor& descriptor, absl::string_view kind, const std::string& name) {
+  void CheckGlobal(const Descriptor& descriptor, absl::string_view kind, absl::string_view name) {
     if (!file_.package().empty() || !IsLibraryNamespace(name)) return;
     Add(At(descriptor), absl::StrCat(kind, " ", descriptor.full_name()),
         "a library that generated code includes has this namespace; rename it");
@@ -112,7 +115,7 @@ class HeaderCheck {
   void CheckGenericServices() {
     const std::set<std::string> types = NamesOfTypes(file_);
     std::set<std::string> classes = types;
-    for (int i = 0; i < file_.service_count(); ++i) classes.insert(file_.service(i)->name());
+    for (int i = 0; i < file_.service_count(); ++i) classes.emplace(file_.service(i)->name());
     for (int i = 0; i < file_.service_count(); ++i) {
       const pb::ServiceDescriptor& service = *file_.service(i);
       CheckGenericService(service, types, classes);
@@ -124,7 +127,7 @@ class HeaderCheck {
                            const std::set<std::string>& classes) {
     static const std::set<std::string> members = {"CallMethod",           "GetDescriptor", "GetRequestPrototype",
                                                   "GetResponsePrototype", "Stub",          "descriptor"};
-    const std::string& name = service.name();
+    const std::string name(service.name());
     const std::string stub = absl::StrCat(name, "_Stub");
     if (IsKeyword(name)) AddGeneric(service, "service", name, "which is a keyword");
     if (types.contains(name)) AddGeneric(service, "service", name, "which a message or enum is already");
@@ -133,10 +136,10 @@ class HeaderCheck {
   }
 
   void CheckGenericMethod(const pb::MethodDescriptor& method) {
-    const std::string& service = method.service()->name();
+    const std::string service(method.service()->name());
     const std::set<std::string> members = {"Stub",          "channel_", "descriptor",
                                            "owns_channel_", service,    absl::StrCat(service, "_Stub")};
-    const std::string& name = method.name();
+    const std::string name(method.name());
     if (IsKeyword(name)) AddGeneric(method, "method", name, "which is a keyword");
     if (members.contains(name)) AddGeneric(method, "method", name, "which its class has already");
   }

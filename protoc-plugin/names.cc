@@ -8,6 +8,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "google/protobuf/compiler/cpp/names.h"
 #include "imports.h"
 #include "scope.h"
@@ -49,11 +50,11 @@ void NameAll(const std::vector<const Descriptor*>& all, absl::FunctionRef<bool(a
       others.push_back(one);
       continue;
     }
-    given.insert(one->name());
+    given.emplace(one->name());
     names[one] = one->name();
   }
   for (const Descriptor* one : others) {
-    std::string name = one->name();
+    std::string name(one->name());
     while (is_taken(name) || given.contains(name)) name += '_';
     given.insert(name);
     names[one] = name;
@@ -79,7 +80,12 @@ std::string BaseName(const pb::FileDescriptor& file) {
 }
 
 std::string Namespace(const pb::FileDescriptor& file) {
+#if GOOGLE_PROTOBUF_VERSION >= 5027000
+  // Its keywords are renamed, and an option may choose another one.
+  return std::string(absl::StripPrefix(cpp::Namespace(&file), "::"));
+#else
   return absl::StrReplaceAll(file.package(), {{".", "::"}});
+#endif
 }
 
 std::string MessageName(const pb::Descriptor& message) {

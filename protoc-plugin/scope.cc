@@ -31,13 +31,13 @@ void AddTypes(const pb::FileDescriptor& file, NameSet& names) {
 void AddGenericServices(const pb::FileDescriptor& file, NameSet& names) {
   if (!HasGenericServices(file)) return;
   for (int i = 0; i < file.service_count(); ++i) {
-    names.insert(file.service(i)->name());
+    names.emplace(file.service(i)->name());
     names.insert(absl::StrCat(file.service(i)->name(), "_Stub"));
   }
 }
 
 // "b" of "a.b.c" in the package "a", and "a" in no package.
-void AddNamespace(const pb::FileDescriptor& imported, const std::string& package, NameSet& names) {
+void AddNamespace(const pb::FileDescriptor& imported, absl::string_view package, NameSet& names) {
   absl::string_view inner = imported.package();
   if (!package.empty() && !absl::ConsumePrefix(&inner, absl::StrCat(package, "."))) return;
   if (!inner.empty()) names.emplace(inner.substr(0, inner.find('.')));

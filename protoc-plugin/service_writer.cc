@@ -258,7 +258,7 @@ std::string ClassesOf(const pb::ServiceDescriptor& service, const Names& names) 
 std::string ServiceInHeader(const pb::ServiceDescriptor& service, const Names& names) {
   return Fill(kService, {{"comment", CommentOf(service)},
                          {"Service", names.Of(service)},
-                         {"full_name", service.full_name()},
+                         {"full_name", std::string(service.full_name())},
                          {"classes", ClassesOf(service, names)},
                          {"method_infos", ForEachMethod(service, names, kMethodInfo, "")}});
 }
@@ -290,7 +290,7 @@ std::string FileText(const pb::FileDescriptor& file, const char* text,
   }
   const std::string name = Namespace(file);
   const std::string body = name.empty() ? services : Fill(kNamespace, {{"namespace", name}, {"services", services}});
-  return Fill(text, {{"proto", file.name()}, {"base", BaseName(file)}, {"body", body}});
+  return Fill(text, {{"proto", std::string(file.name())}, {"base", BaseName(file)}, {"body", body}});
 }
 
 }  // namespace

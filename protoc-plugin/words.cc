@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "google/protobuf/stubs/common.h"
 
 namespace nearcall::plugin {
 
@@ -81,7 +82,12 @@ bool IsKeyword(absl::string_view word) {
 }
 
 bool IsKeywordUnknownToProtobuf(absl::string_view word) {
+#if GOOGLE_PROTOBUF_VERSION >= 4022000
+  static_cast<void>(word);
+  return false;
+#else
   return Contains(kUnknownToProtobuf, word);
+#endif
 }
 
 bool IsMacro(absl::string_view word) {

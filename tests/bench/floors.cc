@@ -236,7 +236,8 @@ class ProtobufFloor final : public Subject {
  private:
   int Encode(const ::bench::Data& data) {
     const size_t size = data.ByteSizeLong();
-    data.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(bytes_.data()));
+    auto* const begin = reinterpret_cast<uint8_t*>(bytes_.data());
+    NEARCALL_CHECK(data.SerializeWithCachedSizesToArray(begin) == begin + size);
     return static_cast<int>(size);
   }
 

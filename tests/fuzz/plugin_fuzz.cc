@@ -34,8 +34,13 @@ class Files final : public pb::compiler::GeneratorContext {
 
 class Silent final : public pb::DescriptorPool::ErrorCollector {
  public:
+#if GOOGLE_PROTOBUF_VERSION >= 4022000
+  void RecordError(absl::string_view, absl::string_view, const pb::Message*, ErrorLocation,
+                   absl::string_view) override {}
+#else
   void AddError(const std::string&, const std::string&, const pb::Message*, ErrorLocation,
                 const std::string&) override {}
+#endif
 };
 
 // What x.proto imports: types of every kind that a method can name, or must not.

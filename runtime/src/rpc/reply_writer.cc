@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "rpc/piece_stream.h"
+#include "rpc/serialize.h"
 
 namespace nearcall::rpc {
 
@@ -14,9 +15,7 @@ namespace {
 void Serialize(std::span<std::byte> to, std::span<const std::byte> envelope,
                const google::protobuf::MessageLite* reply) {
   if (!envelope.empty()) std::memcpy(to.data(), envelope.data(), envelope.size());
-  if (reply != nullptr) {
-    reply->SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(to.data() + envelope.size()));
-  }
+  if (reply != nullptr) SerializeCached(*reply, to.subspan(envelope.size()));
 }
 
 // Sends a large reply piece by piece while there is room, and collects the rest from the first piece that finds none.

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "nearcall/internal/unary.h"
 #include "rpc/parse_message.h"
+#include "rpc/serialize.h"
 #include "wire/envelope.h"
 
 namespace nearcall::rpc {
@@ -111,7 +112,7 @@ wire::FrameHeader UnaryRequest::Header(uint64_t call_id) const {
 void UnaryRequest::Serialize(const google::protobuf::MessageLite& request, std::byte* to) const {
   if (!envelope_.empty()) std::memcpy(to, envelope_.data(), envelope_.size());
   // Prepare() has cached the sizes.
-  request.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(to + envelope_.size()));
+  SerializeCached(request, {to + envelope_.size(), payload_size_});
 }
 
 absl::Status UnaryRequest::StatusOf(const absl::Status& failure, const wire::Message& answer) const {

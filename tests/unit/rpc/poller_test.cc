@@ -39,7 +39,7 @@ class EndlessTransport final : public Transport {
     header_.source_id = session::testing::kClientId;
     header_.method_id = method_id;
     header_.payload_size = header_.message_size = kRequestSize;
-    MakeBytes(std::string(kRequestSize - 2, 'x')).SerializeToArray(request_.data(), kRequestSize);
+    EXPECT_TRUE(MakeBytes(std::string(kRequestSize - 2, 'x')).SerializeToArray(request_.data(), kRequestSize));
   }
 
   size_t taken() const { return taken_; }
