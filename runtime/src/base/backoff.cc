@@ -22,7 +22,8 @@ uint32_t Seed() {
 
 }  // namespace
 
-Backoff::Backoff(int64_t first_ns, int64_t longest_ns) : longest_ns_(longest_ns), pause_ns_(first_ns), random_(Seed()) {
+Backoff::Backoff(int64_t first_ns, int64_t longest_ns)
+    : first_ns_(first_ns), longest_ns_(longest_ns), pause_ns_(first_ns), random_(Seed()) {
   random_.discard(3);  // the first numbers of near seeds are near, too
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "base/backoff.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/intrusive_list.h"
@@ -122,7 +123,7 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   Lane in_flight_ ABSL_GUARDED_BY(mutex_);                                             // until their callback's turn
   std::set<std::pair<base::SteadyNs, AsyncCall*>> deadlines_ ABSL_GUARDED_BY(mutex_);  // of both
   base::SteadyNs retry_at_ ABSL_GUARDED_BY(mutex_) = 0;                                // the next attempt to connect
-  base::SteadyNs retry_pause_ ABSL_GUARDED_BY(mutex_) = base::kReconnectMinNs;
+  base::Backoff retry_pauses_ ABSL_GUARDED_BY(mutex_){base::kReconnectMinNs, base::kReconnectMaxNs};
   bool idle_ ABSL_GUARDED_BY(mutex_) = false;            // the thread waits, and does not read
   base::SteadyNs wakes_at_ ABSL_GUARDED_BY(mutex_) = 0;  // the thread waits until then
   bool running_ ABSL_GUARDED_BY(mutex_) = false;

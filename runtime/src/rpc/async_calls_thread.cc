@@ -136,6 +136,7 @@ void AsyncCalls::ConnectIfNeeded() {
   base::MutexLock lock(mutex_);
   if (session.ok()) {
     session_ = *std::move(session);
+    retry_pauses_.Reset();
   } else if (base::NowNs() < deadline) {
     FailUnconnected(session.status());
   }
@@ -164,8 +165,7 @@ void AsyncCalls::FailUnconnected(const absl::Status& why) {
   }
   // Their callbacks may run on different threads.
   for (AsyncCall* call : hasty) End(*call, base::UnsharedCopy(why));
-  retry_at_ = base::AddNs(base::NowNs(), retry_pause_);
-  retry_pause_ = std::min(2 * retry_pause_, base::kReconnectMaxNs);
+  retry_at_ = base::AddNs(base::NowNs(), retry_pauses_.NextNs());
 }
 
 void AsyncCalls::ExpireOverdue() {

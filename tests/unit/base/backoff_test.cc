@@ -16,6 +16,13 @@ TEST(BackoffTest, PausesGrowAndStayNearWhatTheyShouldBe) {
   }
 }
 
+TEST(BackoffTest, BeginsAnewAfterASuccess) {
+  Backoff backoff(1'000'000, 8'000'000);
+  for (int i = 0; i < 5; ++i) backoff.NextNs();
+  backoff.Reset();
+  EXPECT_LE(backoff.NextNs(), 1'500'000);
+}
+
 TEST(BackoffTest, ThoseWhoBeginTogetherDoNotStayTogether) {
   std::set<int64_t> pauses;
   for (int i = 0; i < 100; ++i) pauses.insert(Backoff(1'000'000'000, 1'000'000'000).NextNs());
