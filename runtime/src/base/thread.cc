@@ -100,6 +100,12 @@ size_t Thread::StackFor(size_t size) {
   return std::clamp(usual, kMinStack, kMaxDefaultStack);
 }
 
+absl::Status Thread::CheckStack(absl::string_view option, size_t size) {
+  if (size == 0 || (size >= kMinStack && size <= kMaxStack)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(option, " is ", size, ", allowed are 0 and ", kMinStack, " to ", kMaxStack));
+}
+
 Thread::~Thread() {
   NEARCALL_CHECK(!joinable_);
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace nearcall::base {
 
@@ -32,6 +33,8 @@ class Thread {
   // The stack of a thread that runs the user's code, who has asked for `size` bytes (one that does not: kOwnStack).
   // Zero: what the process gives any thread (RLIMIT_STACK, as it was when the process began), at most 8 MiB.
   static size_t StackFor(size_t size);
+  // Whether the user may ask for that, in the option of this name. INVALID_ARGUMENT otherwise.
+  static absl::Status CheckStack(absl::string_view option, size_t size);
 
   Thread() = default;
   // Neither joined nor detached before: our own bug.

@@ -34,10 +34,9 @@ absl::Status CheckOptions(const ChannelOptions& options) {
                                                    options.max_calls_in_flight, ", allowed are 1 to ",
                                                    base::kMaxCallsInFlight));
   }
-  const size_t stack = options.callback_stack_size;
-  if (stack != 0 && (stack < base::kMinStack || stack > base::kMaxStack)) {
-    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::callback_stack_size is ", stack,
-                                                   ", allowed are 0 and ", base::kMinStack, " to ", base::kMaxStack));
+  if (absl::Status stack = base::Thread::CheckStack("ChannelOptions::callback_stack_size", options.callback_stack_size);
+      !stack.ok()) {
+    return stack;
   }
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("ChannelOptions::handshake_timeout must be more than zero");

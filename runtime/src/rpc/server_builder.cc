@@ -38,9 +38,7 @@ absl::Status CheckOptions(const ServerOptions& options) {
   status.Update(CheckRange("max_connections_per_uid", options.max_connections_per_uid, 1, base::kMaxConnections));
   status.Update(CheckRange("expected_clients", options.expected_clients, 1, base::kMaxConnections));
   status.Update(CheckRange("max_priority", static_cast<size_t>(options.max_priority), 0, base::kLanes - 1));
-  if (options.handler_stack_size != 0) {
-    status.Update(CheckRange("handler_stack_size", options.handler_stack_size, base::kMinStack, base::kMaxStack));
-  }
+  status.Update(base::Thread::CheckStack("ServerOptions::handler_stack_size", options.handler_stack_size));
   status.Update(CheckRange("max_total_calls", options.max_total_calls, 1, base::kMaxTotalCalls));
   if (options.max_total_descriptors != 0) {
     status.Update(CheckRange("max_total_descriptors", options.max_total_descriptors, base::kDescriptorsPerConnection,
