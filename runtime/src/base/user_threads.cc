@@ -119,7 +119,7 @@ void UserThreads::RunHere() {
     Task* task = tasks_.PopFront();
     if (task == nullptr) return;
     mutex_.Unlock();
-    task->Run();
+    task->Run();  // without RunTask(): the caller's thread is none of ours to lose
     mutex_.Lock();
   }
 }

@@ -59,7 +59,8 @@ class ClientSession final : public transport::ControlSink {
   bool TrySend(ClientCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write);
 
   // Sends the next frame of `message`; without room waits for it, or (fail_fast, first frame) ends the call with
-  // RESOURCE_EXHAUSTED. False: the call has ended, and the message has been withdrawn.
+  // RESOURCE_EXHAUSTED. False: the call has ended, and the message has been withdrawn. True, and nothing sent, if the
+  // connection is just ending: Wait() tells the outcome.
   bool Send(ClientCall& call, Outgoing& message, bool fail_fast);
 
   // Gives up a call that cannot be sent to its end: its message is withdrawn, and it ends with `failure` if it has not

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/clock.h"
@@ -66,7 +67,7 @@ TEST_F(CycleClockTest, ACounterThatIsNoneIsNotUsed) {
     cycles_per_ns_ = cycles_per_ns;
     EXPECT_EQ(Calibrate(), 0) << cycles_per_ns;
   }
-  const auto backwards = []() -> uint64_t { return uint64_t{1} << 60 >> (readings_++ / 64); };
+  const auto backwards = []() -> uint64_t { return uint64_t{1} << 60 >> std::min(readings_++ / 64, 60); };
   EXPECT_EQ(CycleClock::Calibrate(&Now, backwards), 0);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -19,23 +20,27 @@ namespace nearcall::session::testing {
 
 constexpr uint64_t kMethod = 1000;  // as in Header()
 
-// The lines that a session logs. Thread-safe.
+// The lines that a session logs. Thread-safe; a sink may outlive it, as a session does that the monitor still holds.
 class LogLines {
  public:
   LogSink Sink() {
-    return [this](LogSeverity, absl::string_view line) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      lines_.emplace_back(line);
+    return [lines = lines_](LogSeverity, absl::string_view line) {
+      const std::lock_guard<std::mutex> lock(lines->mutex);
+      lines->all.emplace_back(line);
     };
   }
   std::vector<std::string> all() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return lines_;
+    const std::lock_guard<std::mutex> lock(lines_->mutex);
+    return lines_->all;
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::vector<std::string> lines_;
+  struct Lines {
+    std::mutex mutex;
+    std::vector<std::string> all;
+  };
+
+  const std::shared_ptr<Lines> lines_ = std::make_shared<Lines>();
 };
 
 struct CallSpec {
@@ -61,10 +66,11 @@ inline absl::StatusOr<std::string> MakeCall(ClientSession& session, ClientCall& 
     Outgoing message(header, size, session.max_frame_size());
     size_t offset = 0;
     do {
-      message.piece = AsBytes(spec.request).subspan(offset, message.fragmenter.next_frame_size() - wire::kHeaderSize);
-      offset += message.piece.size();
+      const size_t piece = std::min(size - offset, session.max_frame_size() - wire::kHeaderSize);
+      message.piece = AsBytes(spec.request).subspan(offset, piece);
+      offset += piece;
       sent = session.Send(call, message, spec.fail_fast);
-    } while (sent && !message.fragmenter.done());
+    } while (sent && offset < size);
   }
   if (sent) session.Wait(call);
   absl::StatusOr<std::string> outcome =

@@ -59,14 +59,14 @@ void AwaitSleeper(const std::atomic<pid_t>& tid) {
 }
 
 TEST_F(SemaphoreBellTest, InterruptWakesWhateverThePeerHasWritten) {
-  for (const int value : {0, 1, 0x7f, 0xff}) {
+  for (const uint32_t value : {0u, 1u, 0x7f7f7f7fu, 0xffffffffu}) {
     std::atomic<pid_t> tid{0};
     std::thread waiter([&] {
       tid = ::gettid();
       EXPECT_TRUE(bell_.Wait(base::kNever));
     });
     AwaitSleeper(tid);
-    std::memset(page_, value, sizeof(page_));
+    word().store(value, std::memory_order_relaxed);
     bell_.Interrupt();
     waiter.join();
   }
