@@ -9,6 +9,11 @@ function(nearcall_compile_options target)
   endif()
 endfunction()
 
+# nearcall_hide(TARGET): only what is marked NEARCALL_EXPORT can be seen from outside a shared library.
+function(nearcall_hide target)
+  set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+endfunction()
+
 if(NEARCALL_SANITIZE)
   add_compile_options(-fsanitize=${NEARCALL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${NEARCALL_SANITIZE})

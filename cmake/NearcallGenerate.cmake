@@ -11,6 +11,8 @@
 # must lie in one of them; below it, "dir/a.proto" becomes "dir/a.nearcall.pb.h". OUT_DIR is for the generated files;
 # each target has its own by default.
 #
+# What is generated links nearcall::nearcall. Set NEARCALL_LINK to nearcall::nearcall_static for the archive.
+#
 # When cross-compiling set NEARCALL_PLUGIN_EXECUTABLE and Protobuf_PROTOC_EXECUTABLE to programs of the build machine.
 include_guard()
 include(${CMAKE_CURRENT_LIST_DIR}/NearcallProtobuf.cmake)
@@ -47,7 +49,10 @@ function(nearcall_generate)
     _nearcall_run_protoc(${arg_TARGET} ${proto} "${protos}" "${import_dirs}" ${out_dir})
   endforeach()
   target_include_directories(${arg_TARGET} PUBLIC $<BUILD_INTERFACE:${out_dir}>)
-  target_link_libraries(${arg_TARGET} PUBLIC nearcall::nearcall)
+  if(NOT NEARCALL_LINK)
+    set(NEARCALL_LINK nearcall::nearcall)
+  endif()
+  target_link_libraries(${arg_TARGET} PUBLIC ${NEARCALL_LINK})
 endfunction()
 
 function(_nearcall_check_arguments target protos unknown)

@@ -5,31 +5,37 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearcall)
 
-set_target_properties(nearcall PROPERTIES
-  VERSION ${PROJECT_VERSION}
-  SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
-install(TARGETS nearcall EXPORT nearcallTargets)
+# Components: runtime (what a program needs to run), development, tools (protoc's plugin).
+install(TARGETS nearcall EXPORT nearcallTargets
+  LIBRARY COMPONENT runtime NAMELINK_COMPONENT development
+  ARCHIVE COMPONENT development)
+if(NEARCALL_SHARED)
+  install(TARGETS nearcall_static EXPORT nearcallTargets ARCHIVE COMPONENT development)
+endif()
 if(NOT NEARCALL_PLUGIN_EXECUTABLE)
-  install(TARGETS protoc-gen-nearcall EXPORT nearcallTargets)
+  install(TARGETS protoc-gen-nearcall EXPORT nearcallToolsTargets RUNTIME COMPONENT tools)
 endif()
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/nearcall DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-  FILES_MATCHING PATTERN *.h)
+  COMPONENT development FILES_MATCHING PATTERN *.h)
 get_target_property(public_idl_files nearcall_idl NEARCALL_PUBLIC_FILES)
-install(FILES ${public_idl_files} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nearcall)
+install(FILES ${public_idl_files} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nearcall COMPONENT development)
 
 # ---- find_package(nearcall) ----
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/nearcallConfig.cmake.in
   ${PROJECT_BINARY_DIR}/nearcallConfig.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/nearcallConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(EXPORT nearcallTargets NAMESPACE nearcall:: DESTINATION ${package_dir})
+install(EXPORT nearcallTargets NAMESPACE nearcall:: DESTINATION ${package_dir} COMPONENT development)
+if(NOT NEARCALL_PLUGIN_EXECUTABLE)
+  install(EXPORT nearcallToolsTargets NAMESPACE nearcall:: DESTINATION ${package_dir} COMPONENT tools)
+endif()
 install(FILES
   ${PROJECT_BINARY_DIR}/nearcallConfig.cmake
   ${PROJECT_BINARY_DIR}/nearcallConfigVersion.cmake
   ${PROJECT_SOURCE_DIR}/cmake/NearcallGenerate.cmake
   ${PROJECT_SOURCE_DIR}/cmake/NearcallProtobuf.cmake
-  DESTINATION ${package_dir})
+  DESTINATION ${package_dir} COMPONENT development)
 
 # ---- pkg-config ----
 
@@ -66,4 +72,4 @@ endforeach()
 set(pc_prefix ${CMAKE_INSTALL_PREFIX})
 cmake_path(RELATIVE_PATH pc_prefix BASE_DIRECTORY ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/nearcall.pc.in ${PROJECT_BINARY_DIR}/nearcall.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/nearcall.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_BINARY_DIR}/nearcall.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)

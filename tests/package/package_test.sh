@@ -1,6 +1,6 @@
 #!/bin/sh
-# package_test.sh install|find_package|pkg_config|add_subdirectory SOURCE BUILD WORK: installs Nearcall to WORK/prefix,
-# and builds and runs a program that is not part of the project (project/) with it, in each of the ways that users have.
+# package_test.sh WAY SOURCE BUILD WORK: `install` installs Nearcall to WORK/prefix; the other ways build and run a
+# program that is not part of the project (project/) with it, in each of the ways that users have.
 set -eu
 verb=$1
 source=$2
@@ -27,19 +27,71 @@ install_package() {
   fi
 }
 
-find_package() {
-  cmake -S "$project" -B "$work/find_package" -G Ninja -DCMAKE_PREFIX_PATH="$prefix"
-  cmake --build "$work/find_package"
-  run_contract_test "$work/find_package/contract_test"
+# find_package_with DIRECTORY [OPTION...]
+find_package_with() {
+  dir=$work/$1
+  shift
+  cmake -S "$project" -B "$dir" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" "$@"
+  cmake --build "$dir"
+  run_contract_test "$dir/contract_test"
+}
+
+find_package() { find_package_with find_package; }
+
+find_package_static() { find_package_with find_package_static -DNEARCALL_LINK=nearcall::nearcall_static; }
+
+# Two plug-ins that know nothing of each other, in one process.
+plugins() {
+  find_package_with plugins -DPLUGINS=ON
+  "$dir/plugin_host" "$dir/libplugin_a.so" "$dir/libplugin_b.so" || {
+    echo "package_test: two plug-ins of one process cannot both use nearcall" >&2
+    exit 1
+  }
+}
+
+# generate DIRECTORY: makes it, goes there, and generates the program's code, with what pkg-config knows.
+generate() {
+  PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name nearcall.pc)")
+  export PKG_CONFIG_PATH
+  mkdir -p "$work/$1"
+  cd "$work/$1"
+  protoc --plugin="$(pkg-config --variable=plugin nearcall)" -I "$project" \
+    -I "$(pkg-config --variable=includedir nearcall)" --cpp_out=. --nearcall_out=. "$project/echo.proto"
+}
+
+# Every compiler that is here, without a warning: each standard, with RTTI and without, linked in each way.
+compilers() {
+  generate compilers
+  tried=
+  for compiler in g++ g++-12 g++-13 g++-14 clang++ clang++-14 clang++-19; do
+    path=$(command -v "$compiler") || continue
+    path=$(readlink -f "$path")
+    case "$tried " in *" $path "*) continue ;; esac
+    tried="$tried $path"
+    for standard in c++20 c++2b; do
+      for rtti in -frtti -fno-rtti; do compile_with "$compiler" -std=$standard $rtti; done
+    done
+  done
+}
+
+# compile_with COMPILER OPTION...
+compile_with() {
+  echo "$*"
+  for file in "$project/contract_test.cc" echo.pb.cc echo.nearcall.pb.cc; do
+    # shellcheck disable=SC2046 # these are lists of flags
+    "$@" -Wall -Wextra -Werror -I. $(pkg-config --cflags nearcall) -c "$file" -o "$(basename "$file" .cc).o"
+  done
+  objects='contract_test.o echo.pb.o echo.nearcall.pb.o'
+  # shellcheck disable=SC2046,SC2086
+  "$@" -o with_archive $objects $(pkg-config --static --libs nearcall | sed 's/-lnearcall\b/-l:libnearcall.a/')
+  # shellcheck disable=SC2046,SC2086
+  "$@" -o contract_test $objects $(pkg-config --libs nearcall)
+  run_contract_test ./with_archive
+  LD_LIBRARY_PATH=$(pkg-config --variable=libdir nearcall) run_contract_test ./contract_test
 }
 
 pkg_config() {
-  PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name nearcall.pc)")
-  export PKG_CONFIG_PATH
-  mkdir -p "$work/pkg_config"
-  cd "$work/pkg_config"
-  protoc --plugin="$(pkg-config --variable=plugin nearcall)" -I "$project" \
-    -I "$(pkg-config --variable=includedir nearcall)" --cpp_out=. --nearcall_out=. "$project/echo.proto"
+  generate pkg_config
   # shellcheck disable=SC2046 # these are lists of flags
   ${CXX:-c++} -std=c++20 -Wall -Wextra -Werror -I. $(pkg-config --cflags nearcall) -o contract_test \
     "$project/contract_test.cc" echo.pb.cc echo.nearcall.pb.cc $(pkg-config --libs nearcall)
@@ -55,7 +107,7 @@ add_subdirectory() {
 
 case $verb in
   install) install_package ;;
-  find_package | pkg_config | add_subdirectory) "$verb" ;;
+  find_package | find_package_static | plugins | compilers | pkg_config | add_subdirectory) "$verb" ;;
   *)
     echo "package_test: unknown verb $verb" >&2
     exit 2

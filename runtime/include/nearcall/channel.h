@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "nearcall/call_options.h"
 #include "nearcall/executor.h"
+#include "nearcall/export.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/outcome.h"
 #include "nearcall/log.h"
@@ -83,7 +84,7 @@ struct ChannelOptions {
 // executor, a callback runs inside its call after all, with RESOURCE_EXHAUSTED.) The end of the channel ends its
 // asynchronous calls with CANCELLED: their callbacks have run when the destructor returns, unless the destructor runs
 // in a callback itself or there is an executor.
-class Channel {
+class NEARCALL_EXPORT Channel {
  public:
   // INVALID_ARGUMENT: the address is malformed. UNAVAILABLE: nobody listens (the text names each place looked at).
   // PERMISSION_DENIED: the server does not allow this user, or it runs as one that `options.allowed_uids` does not

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "nearcall/export.h"
 
 namespace nearcall {
 
@@ -16,6 +17,6 @@ enum class ExecState : uint8_t {
 
 // The state that a failed call left in its status. kExecuted for an OK status; kMaybeExecuted for a status that carries
 // none (one that Nearcall did not make).
-ExecState ExecStateOf(const absl::Status& status);
+NEARCALL_EXPORT ExecState ExecStateOf(const absl::Status& status);
 
 }  // namespace nearcall

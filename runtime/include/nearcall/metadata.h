@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "nearcall/export.h"
 
 namespace nearcall {
 
@@ -20,7 +21,7 @@ namespace nearcall {
 //   nearcall::Metadata metadata = {{"trace-id", "7f3a"}, {"token-bin", raw_bytes}};
 //
 // A value type: copyable, not synchronised.
-class Metadata {
+class NEARCALL_EXPORT Metadata {
  public:
   using Entry = std::pair<std::string, std::string>;
   using const_iterator = std::vector<Entry>::const_iterator;

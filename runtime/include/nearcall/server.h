@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "nearcall/export.h"
 #include "nearcall/log.h"
 #include "nearcall/priority.h"
 #include "nearcall/service.h"
@@ -98,7 +99,7 @@ struct ServerOptions {
 // SIGPROF. A child process begins with the mask of the thread that made it: a handler that starts one empties the mask
 // first (posix_spawnattr_setsigmask(3)). A handler may end its thread by pthread_exit(3); its call ends with INTERNAL.
 // pthread_cancel(3) does not take effect while a thread is in a call of this interface.
-class Server {
+class NEARCALL_EXPORT Server {
  public:
   Server() = default;
   Server(const Server&) = delete;
@@ -135,7 +136,7 @@ class Server {
 //   (*server)->Wait();
 //
 // Used by one thread. Nothing is opened before Start().
-class ServerBuilder {
+class NEARCALL_EXPORT ServerBuilder {
  public:
   explicit ServerBuilder(ServerOptions options = {});
   ServerBuilder(const ServerBuilder&) = delete;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "nearcall/export.h"
 #include "nearcall/metadata.h"
 #include "nearcall/priority.h"
 
@@ -22,7 +23,7 @@ struct PeerIdentity {
 
 // What a handler knows of its call beside the request. Lives as long as the handler runs (for an asynchronous handler:
 // until it has answered). Thread-safe, except for the metadata to send: one thread at a time.
-class ServerContext {
+class NEARCALL_EXPORT ServerContext {
  public:
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;

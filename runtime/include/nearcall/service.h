@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "nearcall/export.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/server_context.h"
 
@@ -19,7 +20,7 @@ class Service;
 namespace internal {
 
 // The right to answer a call, once, later and on any thread. Whoever destroys it without an answer answers INTERNAL.
-class PendingAnswer {
+class NEARCALL_EXPORT PendingAnswer {
  public:
   PendingAnswer() = default;
   PendingAnswer(const PendingAnswer&) = delete;
@@ -31,7 +32,7 @@ class PendingAnswer {
 };
 
 // One call on the server, as the generated thunk sees it. Implemented by the runtime.
-class ServerCall {
+class NEARCALL_EXPORT ServerCall {
  public:
   ServerCall(const ServerCall&) = delete;
   ServerCall& operator=(const ServerCall&) = delete;
@@ -64,7 +65,7 @@ struct ServiceInfo {
 
 // The base of every generated `X::Service`. Derive from the generated class, not from this one.
 // Registered with a ServerBuilder by pointer; the program owns it and keeps it alive longer than the server.
-class Service {
+class NEARCALL_EXPORT Service {
  public:
   Service() = default;
   Service(const Service&) = delete;

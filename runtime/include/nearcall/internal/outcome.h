@@ -2,6 +2,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "nearcall/export.h"
 
 namespace google::protobuf {
 class MessageLite;
@@ -11,7 +12,7 @@ class MessageLite;
 namespace nearcall::internal {
 
 // How an asynchronous call has ended, before the reply is parsed.
-class Outcome {
+class NEARCALL_EXPORT Outcome {
  public:
   Outcome(const Outcome&) = delete;
   Outcome& operator=(const Outcome&) = delete;

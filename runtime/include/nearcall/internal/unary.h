@@ -9,6 +9,7 @@
 #include "nearcall/call_options.h"
 #include "nearcall/callback.h"
 #include "nearcall/channel.h"
+#include "nearcall/export.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/outcome.h"
 #include "nearcall/service.h"
@@ -66,6 +67,6 @@ void RunAsyncUnary(Service& service, ServerCall& call) {
 }
 
 // What a method answers that nobody has overridden.
-absl::Status Unimplemented(const MethodInfo& method);
+NEARCALL_EXPORT absl::Status Unimplemented(const MethodInfo& method);
 
 }  // namespace nearcall::internal
