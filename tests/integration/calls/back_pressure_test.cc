@@ -1,4 +1,5 @@
 // When something is full: who waits, who is refused, and who is not affected at all.
+#include "absl/strings/str_cat.h"
 #include "fixture.h"
 
 namespace nearcall::integration {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "child.h"
 #include "fixture.h"

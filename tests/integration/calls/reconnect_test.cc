@@ -5,6 +5,7 @@
 
 #include <stop_token>
 
+#include "absl/strings/str_cat.h"
 #include "child.h"
 #include "fixture.h"
 
