@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 # nearcall_compile_options(TARGET): the warnings and sanitizers of our own code. Generated protobuf code is not ours.
 # Warnings are errors in our presets only (NEARCALL_WERROR): a newer compiler warns of more, and breaks nobody's build.
 function(nearcall_compile_options target)

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 # What Nearcall is built on, all from the distribution's packages. A missing one is named with the package that has it.
 find_package(Threads REQUIRED)
 

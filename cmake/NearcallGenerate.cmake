@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 # Generates code from .proto files: protobuf's and Nearcall's, in one run of protoc for each file. The same in the build
 # tree, with add_subdirectory or FetchContent, and from an installed package.
 #

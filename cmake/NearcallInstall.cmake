@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 # What `cmake --install` puts where, so that other projects find Nearcall by find_package() and by pkg-config. Nothing
 # in it names the place: the installed tree may be moved.
 include_guard()

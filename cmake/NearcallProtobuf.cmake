@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 # nearcall_find_protobuf(): Protocol Buffers with its compiler, the same choice wherever Nearcall looks for it: its own
 # CMake package, which knows what it links (protobuf 22 and newer: Abseil), else CMake's module (Debian's protobuf 3.21
 # has no package). No version is asked of the package: its own check takes equal major versions only, and 22 came

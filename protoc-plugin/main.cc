@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // protoc-gen-nearcall: the plugin that `protoc --nearcall_out=DIR x.proto` runs.
 #include "google/protobuf/compiler/plugin.h"
 

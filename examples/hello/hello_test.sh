@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # hello_test.sh SERVER CLIENT: the README's two programs talk to each other, and the server ends when it is told to.
 set -eu
 server=$1

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // search_client [FLAGS] ADDRESS COMMAND ...: asks a search_server. See kUsage.
 
 #include <cstddef>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // search_server [FLAGS] ADDRESS [TREE...]: indexes directory trees of text files and answers searches in them, and in
 // what clients add.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What the benchmark concludes from figures, without measuring any.
 
 #include <gmock/gmock.h>

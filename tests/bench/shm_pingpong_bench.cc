@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The round trip of 64 bytes through the transport shm, beside the floors that it stands on, in one run:
 //
 //   F_line   one cache line there and back, both sides spinning

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What a transport is: the contract of transport/transport.h, rule by rule, for every transport and in both directions.
 
 #include <gtest/gtest.h>

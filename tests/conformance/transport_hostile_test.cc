@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The hostile part of what a transport is: rule 7 of transport/transport.h, and what it means for the other rules. A
 // peer may break its own connection and nothing else: no other one of this process, no deadline, and no bound of
 // memory.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The parts of the contract that need two threads or two processes.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Addresses, as they come from command lines and configuration.
 #include <string>
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What stands before a payload: metadata, status text and details of any bytes. What is let through obeys the rules of
 // what may be sent, and comes back the same.
 #include <vector>

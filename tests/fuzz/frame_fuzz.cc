@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Frames of any bytes into the header's decoder and the reassembler, as a hostile peer sends them. The decoder sees
 // short headers too; what it lets through is encoded again and must be the same.
 #include <array>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The three messages of the handshake, and the control messages after it.
 #include <array>
 #include <vector>

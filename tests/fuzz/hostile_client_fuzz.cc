@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A client that shakes hands and then breaks every rule, against a real server in this process: the script says what it
 // does next. A bystander must be served all the while, and when the client has gone nothing of it is left.
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The plugin over descriptors that protoc may hand over, and over some that it would not: it writes both files, or
 // says what is wrong and writes nothing; and the same each time.
 #include <map>

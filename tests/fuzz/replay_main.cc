@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Runs a fuzz target over the files of a directory, with any compiler.
 #include <filesystem>
 #include <fstream>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The receiving side of a ring over a region of any content, which goes on changing: the peer is a script. First the
 // ring's bytes; then steps, each of which moves the tail, writes a word somewhere, or lets the victim look and take.
 #include <cstring>

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+
 # Run by ctest: builds cmake_project in a directory of its own and checks what nearcall_generate() does there.
 #   -D WORK_DIR= a directory for this test alone    -D PROJECT= the name of the project's directory in it
 #   -D SOURCE_DIR= and -D BINARY_DIR= of Nearcall   -D PLUGIN=   -D COMPILER=   -D GENERATOR=

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What the plugin writes for each goldens/*.proto is what lies beside it, byte for byte.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The options of a method reach the runtime.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What is renamed, because C++ has the name already, is called by its new name and travels by its old one.
 #include <gtest/gtest.h>
 

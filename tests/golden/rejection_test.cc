@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What cannot be generated is named with its place, and nothing is written.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A generated Service leads a call to the handler and its answer back.
 #include <gtest/gtest.h>
 

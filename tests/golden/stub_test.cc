@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A generated Stub hands the runtime what the .proto says.
 #include <gtest/gtest.h>
 

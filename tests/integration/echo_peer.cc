@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A process for the tests to start and to kill:
 //
 //   echo_peer server ADDRESS THREADS [CLIENTS]

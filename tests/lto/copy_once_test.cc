@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A frame that is copied out of the ring is not read there again, though the compiler sees that the copy is one: what
 // was checked is what is used, whatever the peer writes meanwhile.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The asynchronous calls of one connection, and the thread that sends, reads and calls back for all of them.
 
    The code: AsyncCalls::Start, Enqueue, EnsureThread (async_calls.cc); Run, RunCallbacks, MoveElsewhere, BeginWaiting,

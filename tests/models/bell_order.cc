@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Who writes a frame and who falls asleep for one: one of them sees the other.
 //
 // The code, with its memory orders: RingWriter::Commit, Publish, and ShmTransport::Notify (thread 0); ShmTransport::Arm

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How a call ends, exactly once: by its reply, its deadline, a cancel, or the death of the server; whoever of the waiting
    callers reads for all.
 

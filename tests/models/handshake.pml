@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The handshake of transport shm, the order in which memory is made, sealed, passed and mapped, and how a connection that
    has ended leaves the server again.
 

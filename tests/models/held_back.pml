@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A connection whose client does not read its replies: what is held back goes when there is room, and the client's next
    request is read when little enough is left.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Who reads on the server: a leader, one that stands by, and the client as the watchdog of both.
 
    The code: Poller::Serve, WaitForEvents, TakeEvents, DecideWhoLeads, OnSlotGiven, Stop (poller_threads.cc); Work,

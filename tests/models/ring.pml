@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The rings of transport shm, how one side wakes the other, and what is left of it when one of them is killed.
 
    The code: RingWriter::Reserve, Commit, Publish, HasRoom; RingReader::Peek, Release, HasFrame; ShmTransport::Notify,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The semaphore on which a client sleeps, and a peer that may write it.
 
    The code: base::Semaphore, Post, PostToAll, Wait; ShmTransport::Wait and Interrupt (the mark `interrupted`). FutexWait

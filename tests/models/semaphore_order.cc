@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The semaphore on which a client sleeps: two that post, each for another reason, and one that waits for both.
 //
 // The code, with its memory orders: base::Semaphore, Post by threads 1 and 2, Wait by thread 0. The count is the

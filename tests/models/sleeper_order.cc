@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A thread that sleeps in poll(2), and two that interrupt it, once and twice, each time for another reason.
 //
 // The code, with its memory orders: FdSleeper::Wait (thread 0), Interrupt (threads 1 and 2); their reason is what

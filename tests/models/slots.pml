@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Who waits until a new call may begin: for a place in the table, or until fewer bytes wait for room.
 
    The code: ClientSession::Begin, BeginsOrFails, full, PokeNextForSlot, PokeCall, End, Cancel, Pump, and what of WaitUntil,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // One thread that waits, one that pokes it, and one that ends what it waits for.
 //
 // The code, with its memory orders: base::Waiter, Wait() and finished() by thread 0, Finish() by thread 1, Poke() by

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # package_test.sh WAY SOURCE BUILD WORK: `install` installs Nearcall to WORK/prefix; the other ways build and run a
 # program that is not part of the project (project/) with it, in each of the ways that users have.
 set -eu

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Every rule, for every file of the project.
 
 #include <gmock/gmock.h>
@@ -52,6 +54,9 @@ TEST(ProjectTest, DescriptorsAreOwned) {
 }
 TEST(ProjectTest, PathsAreOfTheProject) {
   ExpectInEachFile(PathsAreOfTheProject);
+}
+TEST(ProjectTest, FilesNameTheLicence) {
+  ExpectInEachFile(FilesNameTheLicence);
 }
 
 TEST(ProjectTest, UnitTestsMirrorSources) {

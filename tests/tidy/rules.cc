@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "rules.h"
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "functions.h"
 
 namespace nearcall::tidy {
@@ -20,6 +22,7 @@ constexpr size_t kMaxFileLines = 600;
 constexpr size_t kMaxFunctionLines = 70;
 constexpr size_t kMaxLineCharacters = 120;
 constexpr size_t kMaxReadmeProgramLines = 40;
+constexpr absl::string_view kLicence = "SPDX-License-Identifier: Apache-2.0";
 
 // Bad examples are written down here, so these rules cannot hold for themselves.
 constexpr char kOwnFolder[] = "tests/tidy/";
@@ -244,6 +247,18 @@ Problems UnitTestsMirrorSources(const std::vector<SourceFile>& files) {
   return problems;
 }
 
+Problems FilesNameTheLicence(const SourceFile& file) {
+  const bool is_source = file.IsCpp() || file.HasExtension(".proto") || file.HasExtension(".cmake") ||
+                         file.HasExtension("CMakeLists.txt") || file.HasExtension(".pml") ||
+                         absl::StartsWith(file.text, "#!");
+  if (!is_source || file.IsUnder("tests/golden/bad/") || file.IsUnder("tests/golden/foreign/")) return {};
+  const std::vector<std::string> lines = file.Lines();
+  for (size_t i = 0; i < std::min<size_t>(lines.size(), 2); ++i) {
+    if (absl::StrContains(lines[i], kLicence)) return {};
+  }
+  return {Problem(file, 1, absl::StrCat("does not begin with a comment ", kLicence))};
+}
+
 Problems ReadmeShowsHello(const std::vector<SourceFile>& files) {
   Problems problems;
   const SourceFile* readme = Find(files, "README.md");
@@ -255,7 +270,9 @@ Problems ReadmeShowsHello(const std::vector<SourceFile>& files) {
       continue;
     }
     const char* language = program->IsCpp() ? "cpp" : "proto";
-    if (!absl::StrContains(readme->text, absl::StrCat("```", language, "\n", program->text, "```\n"))) {
+    absl::string_view text = program->text;
+    if (absl::ConsumePrefix(&text, absl::StrCat("// ", kLicence, "\n"))) absl::ConsumePrefix(&text, "\n");
+    if (!absl::StrContains(readme->text, absl::StrCat("```", language, "\n", text, "```\n"))) {
       problems.push_back(Problem(*readme, 1, absl::StrCat("does not show ", program->path, " as it is")));
     }
     if (program->Lines().size() >= kMaxReadmeProgramLines) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string>
@@ -32,12 +33,16 @@ Problems DescriptorsAreOwned(const SourceFile& file);
 // No path of the machine on which the file was written.
 Problems PathsAreOfTheProject(const SourceFile& file);
 
+// One of the first lines names the licence. Not in what tests take as input or compare with; nor does generated code
+// have one: it is its user's.
+Problems FilesNameTheLicence(const SourceFile& file);
+
 // ---- all files ----
 
 // tests/unit/<floor>/x_test.cc tests a file x of that floor, x_property_test.cc what several files promise together.
 Problems UnitTestsMirrorSources(const std::vector<SourceFile>& files);
 
-// The README shows each file of examples/hello as it is, and each is a page.
+// The README shows each file of examples/hello as it is, but for the licence's line, and each is a page.
 Problems ReadmeShowsHello(const std::vector<SourceFile>& files);
 
 }  // namespace nearcall::tidy

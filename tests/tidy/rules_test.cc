@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Each rule reports what it is there for, and nothing else.
 
 #include "rules.h"
@@ -158,11 +160,27 @@ TEST(UnitTestsMirrorSourcesTest, ReportsATestOfNothing) {
               ElementsAre("tests/unit/wire/fd_test.cc:1: there is no wire/fd in runtime/src"));
 }
 
+TEST(FilesNameTheLicenceTest, ReportsSourcesWithoutIt) {
+  for (const char* path : {"a.cc", "a.h", "a.proto", "a.cmake", "a/CMakeLists.txt"}) {
+    EXPECT_THAT(FilesNameTheLicence({path, "x\n\n// SPDX-License-Identifier: Apache-2.0\n"}), SizeIs(1)) << path;
+    EXPECT_THAT(FilesNameTheLicence({path, "// SPDX-License-Identifier: Apache-2.0\n"}), IsEmpty()) << path;
+  }
+  EXPECT_THAT(FilesNameTheLicence({"tool", "#!/bin/sh\n"}), SizeIs(1));
+  EXPECT_THAT(FilesNameTheLicence({"tool", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"}), IsEmpty());
+}
+
+TEST(FilesNameTheLicenceTest, LetsOthersPass) {
+  EXPECT_THAT(FilesNameTheLicence({"README.md", "x\n"}), IsEmpty());
+  EXPECT_THAT(FilesNameTheLicence({"tests/golden/bad/a.proto", "x\n"}), IsEmpty());
+}
+
 TEST(ReadmeShowsHelloTest, ReportsAnyDifference) {
   std::vector<SourceFile> files = {{"README.md", "```proto\np\n```\n```cpp\ns\n```\n\n```cpp\nc\n```\n"},
                                    {"examples/hello/hello.proto", "p\n"},
                                    {"examples/hello/hello_server.cc", "s\n"},
                                    {"examples/hello/hello_client.cc", "c\n"}};
+  EXPECT_THAT(ReadmeShowsHello(files), IsEmpty());
+  files[1].text = "// SPDX-License-Identifier: Apache-2.0\n\np\n";
   EXPECT_THAT(ReadmeShowsHello(files), IsEmpty());
   files[2].text = "s;\n";
   EXPECT_THAT(ReadmeShowsHello(files), ElementsAre(HasSubstr("hello_server.cc")));

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Clients that are killed at random moments: while they connect, call, and hang up.
 #include <algorithm>
 #include <filesystem>

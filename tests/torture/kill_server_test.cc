@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Servers that are killed at random moments: while they start, serve, and shut down.
 #include <algorithm>
 #include <filesystem>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The n-th allocation fails, for every n, anywhere in the process: in the runtime, the generated code, Abseil and
 // protobuf, on any thread.
 #include <execinfo.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The n-th system call fails, for every n, on any thread of the process.
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A client that is killed at every instruction boundary of sending one frame, and of receiving one: the server sees
 // the whole frame or nothing, then the hang-up.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 // What a shared libnearcall offers to those who link it. Everything else is compiled with hidden visibility: nobody can

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 // NEARCALL_CHECK(condition): for our own bugs only, never for what a peer or a user sent. Always on.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "rpc/async_call.h"
 
 #include "base/exec_state.h"

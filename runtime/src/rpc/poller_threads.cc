@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <cxxabi.h>
 #include <sys/eventfd.h>
 #include <time.h>

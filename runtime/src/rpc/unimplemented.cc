@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "nearcall/internal/unary.h"

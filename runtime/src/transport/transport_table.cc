@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "transport/transport_table.h"
 
 #include "transport/mq/mq_offer.h"

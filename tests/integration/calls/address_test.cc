@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Addresses and names: what cannot be one, who has one, and who listens.
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Handlers that answer later: AsyncService.
 #include <atomic>
 #include <deque>

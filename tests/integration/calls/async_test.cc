@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Calls by callback: AsyncStub.
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // When something is full: who waits, who is refused, and who is not affected at all.
 #include "absl/strings/str_cat.h"
 #include "fixture.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Cancelling: before, while the call waits, while its handler runs.
 #include <atomic>
 #include <stop_token>

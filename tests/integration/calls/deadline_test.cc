@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Deadlines: before, during and after the handler; where they come from; and that no handler starts late.
 #include <atomic>
 

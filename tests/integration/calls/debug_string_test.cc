@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What one looks at when something is wrong.
 #include <unistd.h>
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // fork(): what a child may do with what it inherits.
 #include <signal.h>
 #include <sys/socket.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Peers that shake hands badly, or not at all.
 #include <poll.h>
 #include <sys/stat.h>

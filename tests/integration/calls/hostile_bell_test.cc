@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Peers that write over the bell that both sides can write (shm): they harm nobody but themselves.
 #include <unistd.h>
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Clients that shake hands and then break the protocol: they lose their connection, and nobody else notices.
 #include <unistd.h>
 

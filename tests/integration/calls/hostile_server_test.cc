@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Servers that shake hands and then break the protocol: the calls end with a text, and the channel survives.
 #include "absl/strings/str_cat.h"
 #include "fixture.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Who may talk with whom.
 #include <sys/stat.h>
 #include <unistd.h>

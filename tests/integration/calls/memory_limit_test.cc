@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Limits of memory: who does not fit is told so, and nobody else is affected.
 #include <fcntl.h>
 #include <malloc.h>

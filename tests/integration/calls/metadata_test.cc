@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Metadata, both ways, with replies and with errors.
 #include "fixture.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Which call runs first, and on which thread.
 #include <atomic>
 

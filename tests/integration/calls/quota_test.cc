@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What one user can take of a server, with any number of connections.
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Death and return of the other side.
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Limits of descriptors: on either side they are named, and nobody else is affected.
 #include <fcntl.h>
 #include <sys/resource.h>

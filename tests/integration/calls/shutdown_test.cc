@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The end of a server: graceful, forced, by a signal, by a handler.
 #include <signal.h>
 #include <unistd.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Messages of any size up to the limit, both ways, byte for byte.
 #include <functional>
 #include <thread>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // How calls fail: codes, texts, details, and how far each got.
 #include <atomic>
 #include <memory>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A server that cannot end, because a handler does not return or a Done is kept, says so.
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A server that ends while its clients call, and its successor under the same name: no call is lost.
 #include <atomic>
 #include <thread>

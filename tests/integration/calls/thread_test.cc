@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The runtime's threads beside the program's: signals, stacks, and threads that are cancelled or end in the middle.
 #include <pthread.h>
 #include <signal.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The plain call: what goes in comes out, and the handler knows who calls.
 #include <unistd.h>
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The user's code in places where it could hold up others: stop callbacks of handlers, log sinks.
 #include <stop_token>
 #include <string>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // No thread can be made any more (RLIMIT_NPROC, which counts a user's threads): who needs one is told so or does
 // without, and what runs goes on.
 #include <sys/resource.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // After it has connected, a client needs few system calls: a strict seccomp filter that kills for any other lets it
 // make every kind of call.
 #include <linux/filter.h>

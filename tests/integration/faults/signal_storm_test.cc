@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Signals without SA_RESTART at 10 kHz to each thread of either side: every system call is interrupted all the time.
 #include <signal.h>
 #include <time.h>

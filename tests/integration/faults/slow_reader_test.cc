@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A client that takes a long time over each reply gets all of them, and others do not wait for it.
 #include <algorithm>
 #include <vector>

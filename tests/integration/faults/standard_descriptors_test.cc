@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A program that was started with its standard input, output and error closed, or closed them itself, as daemons did.
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A server without a log sink, whose standard error is a pipe: full, without a reader, or read; and clients that make
 // it log.
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Either side is stopped (SIGSTOP) and goes on again.
 #include <signal.h>
 #include <sys/wait.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Peers in a user namespace of their own that maps nobody: there, everybody else is the overflow user (65534), who is
 // not trusted unless he is listed.
 #include <sched.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A flood of strangers at a server's door, beside a client that is served: what it notices of them is no more than what
 // it would notice of the same flood at another server's door. NEARCALL_FLOOD_SECONDS says how long.
 #include <sys/socket.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Two sides that send to each other as much as they can, for a while: neither may ever wait for the other for good.
 // NEARCALL_FLOOD_SECONDS says how long.
 #include <atomic>

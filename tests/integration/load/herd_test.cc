@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Clients that come all at once: a server that starts, or starts again, has as many as there are.
 #include <iostream>
 #include <latch>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // More clients than the kernel has room for: who does not fit is told why, and those that are connected are served on.
 #include <iostream>
 #include <vector>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The public contract, as a program outside the project is written. Everything here must go on compiling, without a
 // warning, and mean what it means now.
 #include "echo.nearcall.pb.h"  // includes echo.pb.h and the few public runtime headers it needs

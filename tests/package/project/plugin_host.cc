@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Loads two plug-ins into one process. (With an archive in each, protobuf would end the process at the second.)
 #include <dlfcn.h>
 

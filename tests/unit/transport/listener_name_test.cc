@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What becomes of a server's name while it lives: cleaners of temporary files, somebody's hand, a hostile neighbour.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A server that is killed while another process holds its socket: a forked child that knows nothing of it, or an heir.
 #include "transport/rendezvous/listening_process.h"
 

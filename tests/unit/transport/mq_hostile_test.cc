@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A peer that does with its queues what it likes. It may spoil its connection and nothing else, and nobody ever waits
 // for it.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What is passed, and what the client checks of it.
 
 #include "transport/mq/mq_offer.h"

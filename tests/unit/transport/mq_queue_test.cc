@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // How queues are made, what the kernel says when it has had enough, and what remains of either.
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The rule by which a server shares what the kernel allows among its clients.
 
 #include <gmock/gmock.h>

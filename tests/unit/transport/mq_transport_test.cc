@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What is special about message queues: lanes, room that is counted, and no bell.
 
 #include "transport/mq/mq_transport.h"

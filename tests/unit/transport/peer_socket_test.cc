@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Descriptors whose last close blocks, passed where none may be, or others: whoever reads the message, or closes the
 // socket in which it waits, is not held up.
 

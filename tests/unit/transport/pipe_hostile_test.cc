@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A peer that writes what is no frame, takes what is not for it, and turns the pipes into other ones. It may spoil its
 // connection; the sanitizers watch that it spoils nothing else.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What is passed, what the client checks of it, and what each side has for itself alone.
 
 #include "transport/pipe/pipe_offer.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What stands in the pipes, in how many system calls it gets there, and who is woken by it.
 
 #include "transport/pipe/pipe_transport.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Names and connections where /proc/self leads nowhere: the first thread has ended, or there is no /proc at all.
 #include <gtest/gtest.h>
 #include <sched.h>

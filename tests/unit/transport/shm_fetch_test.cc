@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // How often the ring's ends read a word that the peer may change at any time: once for each use, so that what was
 // checked is what is used. Counted as the processor reads, so that it does not matter whether a second read stands in
 // the source or is the compiler's.

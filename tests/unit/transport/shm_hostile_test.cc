@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A peer that scribbles over all that it can write, while this side goes on. It may spoil its connection; the
 // sanitizers watch that it spoils nothing else.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // A client that holds the lock of its own memory's file, by a write(2) whose source never comes: what a file system of
 // its own (FUSE) can do, and here userfaultfd(2).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // What is passed, what each side checks of it, and what the kernel forbids afterwards.
 
 #include "transport/shm/shm_offer.h"

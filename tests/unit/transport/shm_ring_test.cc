@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // The ring by itself, in ordinary memory: what the bytes look like, and what a reader and a writer make of a peer that
 // writes what it likes.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Every header that differs from a correct one in one or two bits, exhaustively: 448 and 100,128 for each.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

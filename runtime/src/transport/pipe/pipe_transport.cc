@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "transport/pipe/pipe_transport.h"
 
 #include <poll.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "transport/rendezvous/hello_socket.h"
 
 #include <sys/uio.h>

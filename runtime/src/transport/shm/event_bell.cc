@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "transport/shm/event_bell.h"
 
 #include <poll.h>
