@@ -14,6 +14,9 @@ namespace nearcall::base {
 // clock moves no deadline.
 using SteadyNs = int64_t;
 
+// Nanoseconds are counted from its seconds, in its type.
+static_assert(sizeof(time_t) == sizeof(int64_t), "nearcall needs a 64-bit time_t: it is for 64-bit Linux only");
+
 inline constexpr SteadyNs kNever = std::numeric_limits<int64_t>::max();
 
 inline SteadyNs NowNs() {

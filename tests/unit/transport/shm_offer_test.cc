@@ -246,6 +246,15 @@ TEST_F(ShmOfferTest, AServerThatLeavesTheClientNothingToSealIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("has sealed"));
 }
 
+TEST(IsRingSizeTest, ARingFillsPagesOfWhateverSize) {
+  for (const size_t page_size : {4096, 16384, 65536}) {
+    EXPECT_TRUE(IsRingSize(page_size, page_size));
+    EXPECT_TRUE(IsRingSize(2 * page_size, page_size));
+    EXPECT_FALSE(IsRingSize(page_size / 2, page_size));
+    EXPECT_TRUE(IsRingSize(base::kDefaultRingSize, page_size));
+  }
+}
+
 TEST_F(ShmOfferTest, RingSizesThatCannotBeAreRefusedOnBothSides) {
   for (const size_t size : {size_t{0}, size_t{1}, kRing - 1, kRing + 64, kRing / 2, base::kMaxRingSize * 2}) {
     EXPECT_EQ(OfferShm({.ring_size_bytes = size}).status().code(), absl::StatusCode::kInvalidArgument) << size;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -43,8 +44,12 @@ constexpr uint64_t InterestWord(uint64_t sleeps, uint32_t interest) {
   return sleeps << 2 | interest;
 }
 
-constexpr bool IsRingSize(uint64_t size) {
-  return size >= base::kMinRingSize && size <= base::kMaxRingSize && (size & (size - 1)) == 0;
+// What follows the ring begins a page, so a ring fills pages, whatever size they have here.
+inline uint64_t MinRingSize(size_t page_size = base::PageSize()) {
+  return std::max<uint64_t>(base::kMinRingSize, page_size);
+}
+inline bool IsRingSize(uint64_t size, size_t page_size = base::PageSize()) {
+  return size >= MinRingSize(page_size) && size <= base::kMaxRingSize && (size & (size - 1)) == 0;
 }
 
 // The bell page holds the word of a base::Semaphore at its start.

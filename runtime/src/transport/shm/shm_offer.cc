@@ -129,7 +129,7 @@ absl::Status VerifyOffer(std::span<const Fd> fds, const Geometry& geometry) {
 absl::StatusOr<std::unique_ptr<TransportOffer>> OfferShm(const TransportConfig& config) {
   if (!IsRingSize(config.ring_size_bytes)) {
     return absl::InvalidArgumentError(absl::StrCat("shm: a ring of ", config.ring_size_bytes,
-                                                   " B; it must be a power of two from ", base::kMinRingSize, " to ",
+                                                   " B; it must be a power of two from ", MinRingSize(), " to ",
                                                    base::kMaxRingSize));
   }
   auto offer = std::make_unique<ShmOffer>(config.ring_size_bytes);
