@@ -68,11 +68,12 @@ class QuotaTest : public IntegrationTest {
     });
   }
 
-  // An honest client's calls, one after the other.
+  // An honest client's calls, one after the other. Figures are of so many that the moment in which the stranger's own
+  // handlers run on the same CPUs does not count for more than it is.
   Measured Calls(const std::string& what) {
     Measured times(what);
     const Echo::Stub stub = ConnectStub({}, address_);
-    for (int i = 0; i < 500; ++i) {
+    for (int i = 0; i < (Strict() ? 50'000 : 500); ++i) {
       const absl::Time start = absl::Now();
       EXPECT_TRUE(stub.Say(MakeBlob("honest"), {.timeout = kLong}).ok());
       times.Add(absl::ToDoubleMicroseconds(absl::Now() - start));
