@@ -28,11 +28,13 @@ std::atomic<int> accept_error{0};
 std::atomic<int> accept_failures{0};
 // Whenever nobody waits there comes somebody who has hung up again.
 std::atomic<bool> endless{false};
+std::atomic<int> gone{0};
 
 int SomebodyWhoHasGone() {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) != 0) return -1;
   ::close(sockets[1]);
+  ++gone;
   return sockets[0];
 }
 }  // namespace
@@ -45,6 +47,14 @@ extern "C" int accept4(int socket, sockaddr* address, socklen_t* size, int flags
   }
   const int accepted = static_cast<int>(::syscall(SYS_accept4, socket, address, size, flags));
   return accepted < 0 && errno == EAGAIN && endless ? SomebodyWhoHasGone() : accepted;
+}
+
+// Who comes among them says hello when he has been accepted: to whoever has said it before the door need not look again.
+extern "C" int connect(int socket, const sockaddr* address, socklen_t size) {
+  const int before = gone;
+  const int result = static_cast<int>(::syscall(SYS_connect, socket, address, size));
+  while (endless && result == 0 && gone - before < 2) std::this_thread::yield();
+  return result;
 }
 
 namespace nearcall::rpc {

@@ -95,7 +95,8 @@ class ShmOfferTest : public ::testing::Test {
   int ErrnoOfWriting(size_t which) const { return ::pwrite(fds_[which].get(), "x", 1, 0) == 1 ? 0 : errno; }
   int ErrnoOfResizing(size_t which, off_t size) const { return ::ftruncate(fds_[which].get(), size) == 0 ? 0 : errno; }
   int ErrnoOfPunching(size_t which) const {
-    return ::fallocate(fds_[which].get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == 0 ? 0 : errno;
+    const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return ::fallocate(fds_[which].get(), mode, 0, StatusOf(which).st_size) == 0 ? 0 : errno;
   }
 
   struct stat StatusOf(size_t which) const {
