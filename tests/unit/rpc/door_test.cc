@@ -49,7 +49,7 @@ extern "C" int accept4(int socket, sockaddr* address, socklen_t* size, int flags
   return accepted < 0 && errno == EAGAIN && endless ? SomebodyWhoHasGone() : accepted;
 }
 
-// Who comes among them says hello when he has been accepted: to whoever has said it before the door need not look again.
+// Who comes among them says hello when he has been accepted: a door need not look again at one who has said it.
 extern "C" int connect(int socket, const sockaddr* address, socklen_t size) {
   const int before = gone;
   const int result = static_cast<int>(::syscall(SYS_connect, socket, address, size));
