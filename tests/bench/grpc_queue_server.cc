@@ -21,6 +21,13 @@ constexpr int kNoLimit = -1;
 // Calls that a queue has asked for before they come. More wait within gRPC.
 constexpr int kCallsInHand = 128;
 
+struct Call {
+  grpc::ServerContext context;
+  ::bench::Data request;
+  ::bench::Data reply;
+  grpc::ServerAsyncResponseWriter<::bench::Data> responder{&context};
+};
+
 // One call after the other. Used by the thread of its queue.
 class Place {
  public:
@@ -37,13 +44,6 @@ class Place {
   }
 
  private:
-  struct Call {
-    grpc::ServerContext context;
-    ::bench::Data request;
-    ::bench::Data reply;
-    grpc::ServerAsyncResponseWriter<::bench::Data> responder{&context};
-  };
-
   void Await() {
     is_answered_ = false;
     call_.emplace();

@@ -248,7 +248,7 @@ TEST_F(ShmOfferTest, AServerThatLeavesTheClientNothingToSealIsRefused) {
 }
 
 TEST(IsRingSizeTest, ARingFillsPagesOfWhateverSize) {
-  for (const size_t page_size : {4096, 16384, 65536}) {
+  for (const size_t page_size : {size_t{4096}, size_t{16384}, size_t{65536}}) {
     EXPECT_TRUE(IsRingSize(page_size, page_size));
     EXPECT_TRUE(IsRingSize(2 * page_size, page_size));
     EXPECT_FALSE(IsRingSize(page_size / 2, page_size));
