@@ -128,6 +128,7 @@ class HeaderCheck {
                            const std::set<std::string>& classes) {
     static const std::set<std::string> members = {"CallMethod",           "GetDescriptor", "GetRequestPrototype",
                                                   "GetResponsePrototype", "Stub",          "descriptor"};
+    // From protobuf 30 on it is a view. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
     const std::string name(service.name());
     const std::string stub = absl::StrCat(name, "_Stub");
     if (IsKeyword(name)) AddGeneric(service, "service", name, "which is a keyword");
@@ -140,6 +141,7 @@ class HeaderCheck {
     const std::string service(method.service()->name());
     const std::set<std::string> members = {"Stub",          "channel_", "descriptor",
                                            "owns_channel_", service,    absl::StrCat(service, "_Stub")};
+    // As above. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
     const std::string name(method.name());
     if (IsKeyword(name)) AddGeneric(method, "method", name, "which is a keyword");
     if (members.contains(name)) AddGeneric(method, "method", name, "which its class has already");
