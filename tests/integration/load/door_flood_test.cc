@@ -10,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/time/time.h"
 #include "child.h"
 #include "fixture.h"
 #include "measured.h"
@@ -70,11 +73,20 @@ class DoorFloodTest : public IntegrationTest, public ::testing::WithParamInterfa
     return calls;
   }
 
+  // Who floods is of the same user, whose queues the kernel counts, those of half-open connections too. Who meets that
+  // limit is told so, and comes again.
+  static bool IsLimitOfQueues(const absl::Status& status) {
+    return TransportName() == "mq" && absl::StrContains(status.message(), "RLIMIT_MSGQUEUE is ");
+  }
+
   static Measured Connects(const std::string& what) {
     Measured connects(what + ", to connect");
     for (int i = 0; i < 20; ++i) {
       const base::SteadyNs begin = base::NowNs();
-      const absl::Status status = Channel::Connect(Address("near"), {.connect_timeout = kLong}).status();
+      absl::Status status;
+      do {
+        status = Channel::Connect(Address("near"), {.connect_timeout = kLong}).status();
+      } while (IsLimitOfQueues(status) && base::NowNs() - begin < absl::ToInt64Nanoseconds(kLong));
       EXPECT_TRUE(status.ok()) << status;
       connects.Add(MicrosecondsSince(begin));
     }
