@@ -145,9 +145,7 @@ int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "What a call costs, beside the machine's own limits and beside gRPC in the same run, against the targets.\n"
       "Ends with 0: a result; 1: something failed, or with --strict a target was missed or not measured; 3: others "
-      "used the machine, "
-      "so "
-      "that nothing that it says is a result.");
+      "used the machine, so that nothing that it says is a result.");
   absl::ParseCommandLine(argc, argv);
   RaiseDescriptorLimit();
   MakeNameDirectory();

@@ -2,46 +2,52 @@
 #include "bench/outcome.h"
 
 #include <algorithm>
-#include <cstdint>
+#include <utility>
 
 namespace nearcall::bench {
 
-double Outcome::calls() const {
+namespace {
+
+template <typename Part>
+double SumOver(const std::vector<BatchResult>& clients, Part part) {
   double sum = 0;
-  for (const BatchResult& client : clients) sum += client.calls;
+  for (const BatchResult& client : clients) sum += part(client);
   return sum;
+}
+
+// The least of `low` and the most of `high`, of all clients.
+template <typename Number>
+std::pair<Number, Number> LeastAndMost(const std::vector<BatchResult>& clients, Number BatchResult::*low,
+                                       Number BatchResult::*high) {
+  std::pair<Number, Number> both(clients.front().*low, clients.front().*high);
+  for (const BatchResult& client : clients) {
+    both = {std::min(both.first, client.*low), std::max(both.second, client.*high)};
+  }
+  return both;
+}
+
+}  // namespace
+
+double Outcome::calls() const {
+  return SumOver(clients, [](const BatchResult& client) { return client.calls; });
 }
 
 double Outcome::calls_per_second() const {
-  int64_t begun_ns = clients.front().begun_ns;
-  int64_t ended_ns = clients.front().ended_ns;
-  for (const BatchResult& client : clients) {
-    begun_ns = std::min(begun_ns, client.begun_ns);
-    ended_ns = std::max(ended_ns, client.ended_ns);
-  }
-  return calls() / static_cast<double>(ended_ns - begun_ns) * 1e9;
+  const auto ns = LeastAndMost(clients, &BatchResult::begun_ns, &BatchResult::ended_ns);
+  return calls() / static_cast<double>(ns.second - ns.first) * 1e9;
 }
 
 double Outcome::calls_per_second_of_calling() const {
-  double sum = 0;
-  for (const BatchResult& client : clients) sum += client.calls / client.in_calls_us * 1e6;
-  return sum;
+  return SumOver(clients, [](const BatchResult& client) { return client.calls / client.in_calls_us * 1e6; });
 }
 
 double Outcome::client_cpu_us_per_call() const {
-  double sum = 0;
-  for (const BatchResult& client : clients) sum += client.cpu_us;
-  return sum / calls();
+  return SumOver(clients, [](const BatchResult& client) { return client.cpu_us; }) / calls();
 }
 
 double Outcome::fairness() const {
-  double least = clients.front().min_calls;
-  double most = clients.front().max_calls;
-  for (const BatchResult& client : clients) {
-    least = std::min(least, client.min_calls);
-    most = std::max(most, client.max_calls);
-  }
-  return most / std::max(1.0, least);
+  const auto calls = LeastAndMost(clients, &BatchResult::min_calls, &BatchResult::max_calls);
+  return calls.second / std::max(1.0, calls.first);
 }
 
 Histogram Outcome::latency() const {

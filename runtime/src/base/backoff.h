@@ -7,8 +7,8 @@
 namespace nearcall::base {
 
 // Pauses between attempts: each twice the one before, from `first_ns` to `longest_ns`, and then anything from half to
-// one and a half of that, so that those who failed together do not come again together. Used by one thread
-// at a time.
+// one and a half of that, so that those who failed together do not come again together. Used by one thread at
+// a time.
 class Backoff {
  public:
   Backoff(int64_t first_ns, int64_t longest_ns);
