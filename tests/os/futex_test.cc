@@ -9,14 +9,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <fstream>
-#include <string>
 #include <thread>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/futex.h"
 #include "os/child.h"
+#include "support/asleep.h"
 
 // futex(2) in shared memory: what carries the signals of the shm transport.
 namespace nearcall::testing {
@@ -51,15 +50,6 @@ class FutexTest : public ::testing::Test {
     return base::FutexWait(*word, 0, base::NowNs() + for_ns, FutexScope::kShared);
   }
 
-  // Until the kernel says that `task` (below /proc) sleeps.
-  static void AwaitAsleep(const std::string& task) {
-    for (;; ::sched_yield()) {
-      std::ifstream file("/proc/" + task + "/stat");
-      std::string number, name, state;
-      if (file >> number >> name >> state && state == "S") return;
-    }
-  }
-
   base::Fd fd_;
   Word* one_;
   Word* other_;
@@ -79,16 +69,16 @@ TEST_F(FutexTest, TheTimeIsAbsoluteAndOfTheSteadyClock) {
 
 TEST_F(FutexTest, AWakeReachesAnotherProcess) {
   Child child([&] { return Wait(Map(), 10 * kSecondNs); });
-  AwaitAsleep(std::to_string(child.pid()));
+  AwaitAsleep(child.pid());
   base::FutexWake(*one_, 1, FutexScope::kShared);
   EXPECT_EQ(child.Wait(), 0);
 }
 
 TEST_F(FutexTest, AWaiterThatWasKilledTakesNoWakeWithIt) {
   Child killed([&] { return Wait(Map(), 30 * kSecondNs); });
-  AwaitAsleep(std::to_string(killed.pid()));
+  AwaitAsleep(killed.pid());
   Child child([&] { return Wait(Map(), 10 * kSecondNs); });
-  AwaitAsleep(std::to_string(child.pid()));
+  AwaitAsleep(child.pid());
   killed.Kill();
   base::FutexWake(*one_, 1, FutexScope::kShared);
   EXPECT_EQ(child.Wait(), 0);
@@ -103,8 +93,7 @@ TEST_F(FutexTest, AWakeFailsWhereSomebodyWaitsToBeRequeuedToALock) {
     id = ::gettid();
     ::syscall(SYS_futex, one_, FUTEX_WAIT_REQUEUE_PI, 0, &until, &lock, 0);
   });
-  while (id == 0) ::sched_yield();
-  AwaitAsleep("self/task/" + std::to_string(id));
+  AwaitAsleep(id);
   EXPECT_EQ(::syscall(SYS_futex, other_, FUTEX_WAKE, 1, nullptr, nullptr, 0), -1);
   EXPECT_EQ(errno, EINVAL);
 }

@@ -7,12 +7,11 @@
 
 #include <array>
 #include <atomic>
-#include <fstream>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "base/fd.h"
+#include "support/asleep.h"
 
 // eventfd(2) and epoll(7): how pollers are woken.
 namespace nearcall::testing {
@@ -70,15 +69,6 @@ TEST_F(WakeTest, ACountingEventfdGivesOneTokenForEachPost) {
   EXPECT_TRUE(TakeToken());
   EXPECT_TRUE(TakeToken());
   EXPECT_FALSE(TakeToken());
-}
-
-// Until the kernel says that thread `id` sleeps.
-void AwaitAsleep(const std::atomic<pid_t>& id) {
-  for (;; ::sched_yield()) {
-    std::ifstream file("/proc/self/task/" + std::to_string(id.load()) + "/stat");
-    std::string number, name, state;
-    if (file >> number >> name >> state && state == "S") return;
-  }
 }
 
 // A poller that is not needed stays asleep, and the one whose caches are warm gets the work.

@@ -12,35 +12,27 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/fd.h"
 #include "base/futex.h"
+#include "support/asleep.h"
 #include "support/refused_call.h"
 
 namespace nearcall::base {
 namespace {
+
+using testing::AwaitAsleep;
 
 constexpr int64_t kMs = 1'000'000;
 
 // Long enough for any machine: only a wake-up that is lost takes so long.
 SteadyNs Patience() {
   return AfterNow(absl::Seconds(30));
-}
-
-// Until thread `tid` is asleep (proc_pid_stat(5)).
-void AwaitAsleep(const std::atomic<pid_t>& tid) {
-  for (std::string stat; stat.find(") S ") == std::string::npos; std::this_thread::yield()) {
-    if (tid == 0) continue;
-    std::ifstream file(absl::StrCat("/proc/self/task/", tid.load(), "/stat"));
-    std::getline(file, stat);
-  }
 }
 
 class SemaphoreTest : public ::testing::Test {
@@ -154,10 +146,7 @@ TEST_F(SemaphoreTest, TwoProcessesMeetThroughMappingsOfTheirOwn) {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(Semaphore(*map()).Wait(Patience()) ? 0 : 1);
   // Until it sleeps, where only the kernel's key of the memory reaches it.
-  for (std::string stat; stat.find(") S ") == std::string::npos;) {
-    std::ifstream file(absl::StrCat("/proc/", child, "/stat"));
-    std::getline(file, stat);
-  }
+  AwaitAsleep(child);
   Semaphore(*own).Post();
   int status = 0;
   EXPECT_EQ(::waitpid(child, &status, 0), child);

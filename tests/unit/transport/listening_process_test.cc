@@ -6,13 +6,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <thread>
 
 #include "fake_transport.h"
 #include "process.h"
+#include "support/asleep.h"
 #include "support/refused_call.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/credentials.h"
@@ -139,9 +142,25 @@ TEST_F(ListeningProcessTest, ASuccessorGetsTheNameFromAChildThatKnowsNothing) {
 }
 
 TEST_F(ListeningProcessTest, AnHeirThatServesKeepsNameAndClients) {
-  StartServer(Serve);
+  // It answers when the client waits already.
+  Event client_waits;
+  StartServer([&](Listener& listener) {
+    client_waits.Wait();
+    Serve(listener);
+  });
   server_->Kill();
-  EXPECT_TRUE(Connect(Parse("echo"), Client()).ok());
+  std::atomic<pid_t> tid{0};
+  std::atomic<bool> done{false};
+  absl::Status status;
+  std::thread client([&] {
+    tid = ::gettid();
+    status = Connect(Parse("echo"), Client()).status();
+    done = true;
+  });
+  while (!done && !nearcall::testing::IsAsleep(tid)) std::this_thread::yield();
+  client_waits.Set();
+  client.join();
+  EXPECT_TRUE(status.ok()) << status;
   EXPECT_TRUE(absl::IsAlreadyExists(Listener::Bind(Parse("echo")).status()));
   EXPECT_THAT(names_.Entries(), ElementsAre("echo"));
 }

@@ -8,15 +8,14 @@
 
 #include <atomic>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "support/asleep.h"
 #include "transport/doorbell.h"
 #include "transport/shm/event_bell.h"
 #include "transport/shm/layout.h"
@@ -25,6 +24,8 @@
 
 namespace nearcall::transport::shm {
 namespace {
+
+using nearcall::testing::AwaitAsleep;
 
 constexpr base::SteadyNs kAtOnce = 0;
 
@@ -49,16 +50,6 @@ TEST_F(SemaphoreBellTest, IsOneWordAtTheStartOfItsPage) {
   EXPECT_EQ(std::memcmp(page_ + 4, nothing, sizeof(nothing)), 0);
 }
 
-// Until thread `tid` sleeps: the state behind its name in proc_pid_stat(5).
-void AwaitSleeper(const std::atomic<pid_t>& tid) {
-  while (tid == 0) std::this_thread::yield();
-  const std::string path = absl::StrCat("/proc/self/task/", tid.load(), "/stat");
-  for (std::string stat; stat.find(") S ") == std::string::npos;) {
-    std::ifstream file(path);
-    std::getline(file, stat);
-  }
-}
-
 TEST_F(SemaphoreBellTest, InterruptWakesWhateverThePeerHasWritten) {
   for (const uint32_t value : {0u, 1u, 0x7f7f7f7fu, 0xffffffffu}) {
     std::atomic<pid_t> tid{0};
@@ -66,7 +57,7 @@ TEST_F(SemaphoreBellTest, InterruptWakesWhateverThePeerHasWritten) {
       tid = ::gettid();
       EXPECT_TRUE(bell_.Wait(base::kNever));
     });
-    AwaitSleeper(tid);
+    AwaitAsleep(tid);
     word().store(value, std::memory_order_relaxed);
     bell_.Interrupt();
     waiter.join();
