@@ -36,7 +36,7 @@ Stage* NewStage() {
 
 int64_t Number(absl::string_view text) {
   int64_t number = 0;
-  if (!absl::SimpleAtoi(text, &number)) throw std::runtime_error("the executioner has gone");
+  if (!absl::SimpleAtoi(text, &number)) throw std::runtime_error(absl::StrCat("no number: ", text));
   return number;
 }
 
@@ -64,9 +64,14 @@ Executioner::~Executioner() {
 
 Executioner::Death Executioner::KillOne(std::mt19937& random) {
   const auto wanted = std::uniform_int_distribution<uint32_t>(0, kPhases - 1)(random);
+  const base::SteadyNs ordered = base::NowNs();
   process_->link().Tell(absl::StrCat(wanted, " ", RandomDelay(random), " ", random()));
   const std::vector<std::string> answer = absl::StrSplit(process_->link().Await(), ' ');
-  if (answer.size() != 3) throw std::runtime_error("the executioner has gone");
+  if (answer.size() != 3) {
+    throw std::runtime_error(absl::StrCat("no answer of the executioner for ", (base::NowNs() - ordered) / 1'000'000,
+                                          " ms to: kill in phase ", wanted, "; now it is ",
+                                          static_cast<uint32_t>(stage_->phase.load())));
+  }
   return {.at = Number(answer[0]), .phase = static_cast<Phase>(Number(answer[1])), .by_us = answer[2] == "1"};
 }
 

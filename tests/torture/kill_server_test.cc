@@ -26,6 +26,7 @@ using testing::Resources;
 
 constexpr size_t kBatch = 500;
 constexpr size_t kThreads = 2;
+constexpr base::SteadyNs kAllEndWithin = 20'000'000'000;  // before deadlines end calls, and the executioner goes
 
 // Starts, serves, and shuts down, again and again.
 void BeServer(Stage& stage, std::mt19937& random) {
@@ -78,6 +79,7 @@ class KillServerTest : public IntegrationTest {
     Clients clients(kThreads);
     const Executioner::Death death = executioner_.KillOne(random_);
     clients.Finish();
+    EXPECT_LT(base::NowNs() - death.at, kAllEndWithin) << "the clients wait for a server that is dead";
     ASSERT_TRUE(death.by_us) << "a server crashed by itself";
     phases_.Add(death.phase);
     for (const Clients::Call& call : clients.calls()) Check(call, death.at);
