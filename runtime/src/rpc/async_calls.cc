@@ -65,7 +65,7 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
     if (call->failure.ok()) call->EndUnsent(std::move(thread));
     return Started::kNoThread;
   }
-  call->completions = &queue_;
+  queue_.Adopt(*call);
   if (!call->failure.ok()) {
     Adopt(call);
     End(*call, call->failure);

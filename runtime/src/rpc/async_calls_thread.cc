@@ -264,7 +264,7 @@ bool AsyncCalls::WaitForNews() {
   if (!idle) {
     session->Serve(queue_, until);
   } else if (!queue_.has_news()) {
-    queue_.proxy().waiter.Wait(until);
+    queue_.waiting().waiter.Wait(until);
   }
   base::MutexLock lock(mutex_);
   idle_ = false;

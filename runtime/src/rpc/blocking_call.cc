@@ -16,7 +16,7 @@ namespace nearcall::rpc {
 absl::Status BlockingCall::Run(session::ClientSession& session, const google::protobuf::MessageLite& request,
                                google::protobuf::MessageLite& reply) {
   if (absl::Status status = request_.CheckPeerLimit(session); !status.ok()) return status;
-  session::ClientCall call;
+  session::WaitingCall call;
   request_.Describe(call);
   const auto cancel = [&session, &call] { session.Cancel(call); };
   const std::stop_token& stop = request_.options().stop_token;
@@ -40,7 +40,7 @@ absl::Status BlockingCall::Run(session::ClientSession& session, const google::pr
 }
 
 // False: the call has ended already.
-bool BlockingCall::Send(session::ClientSession& session, session::ClientCall& call,
+bool BlockingCall::Send(session::ClientSession& session, session::WaitingCall& call,
                         const google::protobuf::MessageLite& request) {
   const wire::FrameHeader header = request_.Header(call.id);
   const size_t size = request_.size();
@@ -51,7 +51,7 @@ bool BlockingCall::Send(session::ClientSession& session, session::ClientCall& ca
   return SendByPieces(session, call, header, request);
 }
 
-bool BlockingCall::SendByPieces(session::ClientSession& session, session::ClientCall& call,
+bool BlockingCall::SendByPieces(session::ClientSession& session, session::WaitingCall& call,
                                 const wire::FrameHeader& header, const google::protobuf::MessageLite& request) {
   session::Outgoing message(header, request_.size(), session.max_frame_size());
   const auto send = [&](std::span<const std::byte> piece) {

@@ -26,8 +26,8 @@ class BlockingCall {
   base::SteadyNs deadline() const { return request_.deadline(); }
 
  private:
-  bool Send(session::ClientSession& session, session::ClientCall& call, const google::protobuf::MessageLite& request);
-  bool SendByPieces(session::ClientSession& session, session::ClientCall& call, const wire::FrameHeader& header,
+  bool Send(session::ClientSession& session, session::WaitingCall& call, const google::protobuf::MessageLite& request);
+  bool SendByPieces(session::ClientSession& session, session::WaitingCall& call, const wire::FrameHeader& header,
                     const google::protobuf::MessageLite& request);
 
   UnaryRequest request_;

@@ -9,15 +9,7 @@ void ClientCall::Complete() {
   if (completions != nullptr) {
     completions->Push(*this);
   } else {
-    waiter.Finish();
-  }
-}
-
-void ClientCall::Poke() {
-  if (completions != nullptr) {
-    completions->Poke();
-  } else {
-    waiter.Poke();
+    waiting->waiter.Finish();
   }
 }
 

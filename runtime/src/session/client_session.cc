@@ -69,57 +69,58 @@ ClientSession::~ClientSession() = default;
 
 // --- the way of a call ---
 
-absl::Status ClientSession::Begin(ClientCall& call, bool fail_fast) try {
+absl::Status ClientSession::Begin(WaitingCall& call, bool fail_fast) try {
+  call.caller.lane = call.lane;
   for (;;) {
     if (std::optional<absl::Status> decided = TryBegin(call, fail_fast)) return *std::move(decided);
     // Reading, if nobody else does: what waits for room may belong to calls that have ended.
-    WaitUntil(call, call.deadline, [&] { return BeginsOrFails(call); });
+    WaitUntil(call.caller, call.deadline, [&] { return BeginsOrFails(call); });
   }
 } catch (const std::bad_alloc&) {
   base::MutexLock lock(mutex_);
-  LeaveLine(call);
+  LeaveLine(call.caller);
   call.failure = base::NoMemory();
   return call.failure;
 }
 
 // Nothing, if the call now stands in line.
-std::optional<absl::Status> ClientSession::TryBegin(ClientCall& call, bool fail_fast) {
+std::optional<absl::Status> ClientSession::TryBegin(WaitingCall& call, bool fail_fast) {
   base::MutexLock lock(mutex_);
   if (!call.failure.ok()) {
     // Cancelled before it began.
   } else if (!usable()) {
     call.failure = WithExecState(GoneStatus(), ExecState::kNotSent);
-  } else if (IsNext(call)) {
+  } else if (IsNext(call.caller)) {
     calls_.Insert(call);
   } else if (fail_fast) {
     call.failure = WithExecState(absl::ResourceExhaustedError(WhyFull()), ExecState::kNotSent);
   } else if (base::NowNs() >= call.deadline) {
     call.failure = WithExecState(absl::DeadlineExceededError(WhyFull()), ExecState::kNotSent);
   } else {
-    StandInLine(call);
+    StandInLine(call.caller);
     return std::nullopt;
   }
-  LeaveLine(call);
+  LeaveLine(call.caller);
   return call.failure;
 }
 
-bool ClientSession::BeginsOrFails(const ClientCall& call) {
+bool ClientSession::BeginsOrFails(const WaitingCall& call) {
   base::MutexLock lock(mutex_);
-  return !call.failure.ok() || !usable() || IsNext(call);
+  return !call.failure.ok() || !usable() || IsNext(call.caller);
 }
 
 // First come, first served: a newcomer does not overtake those who wait.
-bool ClientSession::IsNext(const ClientCall& call) {
-  return !full() && (slot_queue_.empty() || slot_queue_.front() == &call);
+bool ClientSession::IsNext(const Waiting& waiting) {
+  return !full() && (slot_queue_.empty() || slot_queue_.front() == &waiting);
 }
 
-void ClientSession::StandInLine(ClientCall& call) {
-  base::ListNode<WaitsForSlot>& place = call;
-  if (!place.linked()) slot_queue_.PushBack(call);
+void ClientSession::StandInLine(Waiting& waiting) {
+  base::ListNode<WaitsInLine>& place = waiting;
+  if (!place.linked()) slot_queue_.PushBack(waiting);
 }
 
-void ClientSession::LeaveLine(ClientCall& call) {
-  base::ListNode<WaitsForSlot>& place = call;
+void ClientSession::LeaveLine(Waiting& waiting) {
+  base::ListNode<WaitsInLine>& place = waiting;
   place.Unlink();
   // Several places may have become free at once, and all who gave them have poked the same one.
   PokeNextForSlot();
@@ -130,18 +131,14 @@ bool ClientSession::full() const {
 }
 
 void ClientSession::PokeNextForSlot() {
-  ClientCall* next = slot_queue_.front();
-  if (next != nullptr && !full()) PokeCall(*next);
+  Waiting* next = slot_queue_.front();
+  if (next != nullptr && !full()) Tell(*next);
 }
 
-// Whoever waits for `call` looks again, even if it is he who reads.
-void ClientSession::PokeCall(ClientCall& call) {
-  call.Poke();
-  if (reader_ == &WaiterOf(call)) transport_->Interrupt();
-}
-
-const ClientCall& ClientSession::WaiterOf(const ClientCall& call) {
-  return call.completions == nullptr ? call : call.completions->proxy();
+// He looks again, even if it is he who reads.
+void ClientSession::Tell(Waiting& waiting) {
+  waiting.Poke();
+  if (reader_ == &waiting) transport_->Interrupt();
 }
 
 std::string ClientSession::WhyFull() {
@@ -155,18 +152,20 @@ std::string ClientSession::WhyFull() {
                       "ServerOptions::max_queued_calls allow");
 }
 
-bool ClientSession::TrySend(ClientCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write) {
-  call.sent = !call.waiter.finished() && outbox_.TrySend(header, size, write);
-  if (call.sent) WakeReaderForRest();
-  return call.sent;
+bool ClientSession::TrySend(WaitingCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write) {
+  call.sent = !call.finished() && outbox_.TrySend(header, size, write);
+  if (!call.sent) return false;
+  call.caller.since = call.started;
+  WakeReaderForRest();
+  return true;
 }
 
-bool ClientSession::Send(ClientCall& call, Outgoing& message, bool fail_fast) {
-  message.sender = &call.waiter;
+bool ClientSession::Send(WaitingCall& call, Outgoing& message, bool fail_fast) {
+  message.sender = &call.caller.waiter;
   const bool first = !message.started;
-  if (!call.waiter.finished()) {
+  if (!call.finished()) {
     if (outbox_.Offer(message)) {
-      call.sent = message.fragmenter.done();
+      NoteSent(call, message);
       WakeReaderForRest();
       return true;
     }
@@ -178,12 +177,12 @@ bool ClientSession::Send(ClientCall& call, Outgoing& message, bool fail_fast) {
       return false;
     }
     WakeReader();
-    WaitUntil(call, call.deadline, [&] { return !outbox_.Waits(message); });
+    WaitUntil(call.caller, call.deadline, [&] { return !outbox_.Waits(message); });
     base::MutexLock lock(mutex_);
     PokeNextForSlot();  // fewer bytes wait now
   }
-  if (!call.waiter.finished() && !outbox_.Waits(message)) {
-    call.sent = message.fragmenter.done();
+  if (!call.finished() && !outbox_.Waits(message)) {
+    NoteSent(call, message);
     return true;
   }
   Abandon(call, message,
@@ -192,30 +191,35 @@ bool ClientSession::Send(ClientCall& call, Outgoing& message, bool fail_fast) {
   return false;
 }
 
-void ClientSession::Abandon(ClientCall& call, Outgoing& message, absl::Status failure) {
+void ClientSession::Abandon(WaitingCall& call, Outgoing& message, absl::Status failure) {
   outbox_.Withdraw(message);
   // The last frame may have gone in the last moment.
-  call.sent = message.fragmenter.done();
+  NoteSent(call, message);
   GiveUp(call, std::move(failure));
 }
 
-void ClientSession::GiveUp(ClientCall& call, absl::Status failure) {
+void ClientSession::NoteSent(WaitingCall& call, const Outgoing& message) {
+  call.sent = message.fragmenter.done();
+  if (call.sent) call.caller.since = call.started;
+}
+
+void ClientSession::GiveUp(WaitingCall& call, absl::Status failure) {
   FailOwn(call, std::move(failure));
   Settle(call);
 }
 
-void ClientSession::Wait(ClientCall& call) {
-  WaitUntil(call, call.deadline, [] { return false; });
-  if (!call.waiter.finished()) {
+void ClientSession::Wait(WaitingCall& call) {
+  WaitUntil(call.caller, call.deadline, [] { return false; });
+  if (!call.finished()) {
     FailOwn(call, NoReplyStatus());
   }
   Settle(call);
-  if (call.slept) LearnLatency(call);
+  if (call.sent && call.caller.slept) LearnLatency(call.caller);
 }
 
 // Who ends a call from outside cannot know how much of its request has gone: "maybe executed" is what they say. The
 // owner knows better.
-void ClientSession::Settle(ClientCall& call) {
+void ClientSession::Settle(WaitingCall& call) {
   if (call.failure.ok() || call.sent || ExecStateOf(call.failure) != ExecState::kMaybeExecuted) return;
   call.failure = WithExecState(std::move(call.failure), ExecState::kNotSent);
 }
@@ -254,7 +258,7 @@ bool ClientSession::FailEarly(ClientCall& call, const absl::Status& failure, uin
   id = call.id;
   if (id == 0) {
     call.failure = WithExecState(failure, ExecState::kNotSent);
-    PokeCall(call);
+    Tell(*call.waiting);
     return false;
   }
   if (calls_.Take(id) == nullptr) return false;
@@ -263,88 +267,88 @@ bool ClientSession::FailEarly(ClientCall& call, const absl::Status& failure, uin
 }
 
 // Ends the owner's own call, or, if somebody is just ending it, waits for that.
-void ClientSession::FailOwn(ClientCall& call, absl::Status failure) {
+void ClientSession::FailOwn(WaitingCall& call, absl::Status failure) {
   {
     base::MutexLock lock(mutex_);
     if (calls_.Take(call.id) != nullptr) Fail(call, std::move(failure));
   }
-  while (!call.waiter.finished()) call.waiter.Wait(base::kNever);
+  while (!call.finished()) call.caller.waiter.Wait(base::kNever);
 }
 
 void ClientSession::Fail(ClientCall& call, absl::Status failure) {
   call.failure = std::move(failure);
-  const ClientCall* waits = &WaiterOf(call);
+  const Waiting* waiting = call.waiting;  // the call is gone after it has been completed
   call.Complete();
-  if (reader_ == waits) transport_->Interrupt();
+  if (reader_ == waiting) transport_->Interrupt();
 }
 
 // --- the elected reader ---
 
-void ClientSession::WaitUntil(ClientCall& call, SteadyNs until, Ready ready) try {
-  while (!call.waiter.finished() && !ready()) {
-    if (TakeRole(call)) {
-      Read(call, until, ready);
+void ClientSession::WaitUntil(Waiting& me, SteadyNs until, Ready ready) try {
+  while (!me.waiter.finished() && !ready()) {
+    if (TakeRole(me)) {
+      Read(me, until, ready);
     } else {
-      call.slept = true;
-      call.waiter.Wait(std::min(until, WatchdogTime(call)));
+      me.slept = true;
+      me.waiter.Wait(std::min(until, WatchdogTime(me)));
     }
-    if (call.waiter.finished() || ready()) break;
+    if (me.waiter.finished() || ready()) break;
     const SteadyNs now = base::NowNs();
     if (now >= until) break;
-    RingIfLate(call, now);
+    RingIfLate(me, now);
   }
-  LeaveRole(call);
+  LeaveRole(me);
 } catch (const std::bad_alloc&) {
-  LeaveRole(call);
+  LeaveRole(me);
   throw;
 }
 
-bool ClientSession::TakeRole(ClientCall& call) {
+bool ClientSession::TakeRole(Waiting& me) {
   base::MutexLock lock(mutex_);
-  base::ListNode<WaitsForRole>& place = call;
-  if (reader_ == nullptr) reader_ = &call;
-  if (reader_ == &call) {
+  base::ListNode<WaitsForRole>& place = me;
+  if (reader_ == nullptr) reader_ = &me;
+  if (reader_ == &me) {
     place.Unlink();
     return true;
   }
-  if (!place.linked()) waiting_.PushBack(call);
+  if (!place.linked()) waiting_.PushBack(me);
   return false;
 }
 
-void ClientSession::LeaveRole(ClientCall& call) {
+void ClientSession::LeaveRole(Waiting& me) {
   base::MutexLock lock(mutex_);
-  base::ListNode<WaitsForRole>& place = call;
+  base::ListNode<WaitsForRole>& place = me;
   place.Unlink();
-  if (reader_ != &call) return;
+  if (reader_ != &me) return;
   // To the one who has waited longest, at once: if the role were free until he wakes, a caller that never sleeps would
   // take it again and again, and the others would only run when it loses its CPU.
   reader_ = waiting_.PopFront();
   if (reader_ != nullptr) reader_->waiter.Poke();
 }
 
-void ClientSession::Read(ClientCall& call, SteadyNs until, Ready ready) {
+void ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
   for (;;) {
     const bool was_dead = dead();
-    const bool progress = !broken_.load(std::memory_order_acquire) && ReadFrames(call);
-    if (call.waiter.finished() || ready()) return;
+    const bool progress = !broken_.load(std::memory_order_acquire) && ReadFrames(me);
+    if (me.waiter.finished() || ready()) return;
     if (!progress && was_dead) {
       // What the peer published before its end has been read.
       base::UntilThereIsMemory([this] { FailAll(); });
       return;
     }
-    if (!progress) SpinThenSleep(call, until);
-    if (call.waiter.finished() || ready()) return;
+    if (!progress) SpinThenSleep(me, until);
+    if (me.waiter.finished() || ready()) return;
     // Who neither slept nor read for others was too fast to be worth a clock.
-    if (!call.slept && !progress) continue;
+    if (!me.slept && !progress) continue;
     const SteadyNs now = base::NowNs();
     if (now >= until) return;
-    RingIfLate(call, now);
+    RingIfLate(me, now);
   }
 }
 
-bool ClientSession::ReadFrames(ClientCall& call) {
+bool ClientSession::ReadFrames(const Waiting& me) {
   bool progress = false;
-  for (int i = 0; i < kFramesPerTurn && !call.waiter.finished() && !broken_.load(std::memory_order_relaxed); ++i) {
+  for (int i = 0; i < kFramesPerTurn && !me.waiter.finished() && !broken_.load(std::memory_order_relaxed); ++i) {
     const Inbox::Event event = inbox_.Next(message_);
     if (event == Inbox::Event::kEmpty) break;
     progress = true;
@@ -425,16 +429,16 @@ bool ClientSession::SpinFor(Look&& look) {
   return peer >= 0 && peer != ::sched_getcpu() ? spin_.Spin(look) : look();
 }
 
-void ClientSession::SpinThenSleep(ClientCall& call, SteadyNs until) {
+void ClientSession::SpinThenSleep(Waiting& me, SteadyNs until) {
   // It may have been the caller's own frame that went.
   if (outbox_.has_waiting() && Pump()) return;
   const size_t room = outbox_.has_waiting() ? outbox_.RoomWanted() : 0;
   const auto something_to_do = [&] {
     size_t size;
-    return call.waiter.finished() || transport_->Peek(size) != transport::Transport::ReadState::kEmpty ||
+    return me.waiter.finished() || transport_->Peek(size) != transport::Transport::ReadState::kEmpty ||
            (room != 0 && Pump());
   };
-  if (!SpinFor(something_to_do)) Sleep(call, until, room);
+  if (!SpinFor(something_to_do)) Sleep(me, until, room);
 }
 
 // Sends what fits of what waits. True if anything went.
@@ -445,39 +449,39 @@ bool ClientSession::Pump() {
   return true;
 }
 
-void ClientSession::Sleep(ClientCall& call, SteadyNs until, size_t room) {
-  call.slept = true;
+void ClientSession::Sleep(Waiting& me, SteadyNs until, size_t room) {
+  me.slept = true;
   const uint32_t interest = transport::Transport::kFrames | (room != 0 ? transport::Transport::kRoom : 0u);
   if (transport_->Arm(interest, room)) return;
   const SteadyNs slice_end = base::AddNs(base::NowNs(), base::kBusyWaitSliceNs);
-  if (!call.waiter.finished() && !dead()) {
-    transport_->Wait(std::min({until, slice_end, WatchdogTime(call)}));
+  if (!me.waiter.finished() && !dead()) {
+    transport_->Wait(std::min({until, slice_end, WatchdogTime(me)}));
   }
   transport_->Disarm();
 }
 
-SteadyNs ClientSession::WatchdogTime(const ClientCall& call) const {
-  if (!call.sent) return base::kNever;
-  if (call.ring_at != 0) return call.ring_at;
-  const int64_t usual = usual_latency_ns_[call.lane].load(std::memory_order_relaxed);
-  return call.started + std::clamp(kWatchdogFactor * usual, base::kWatchdogMinNs, base::kWatchdogMaxNs);
+SteadyNs ClientSession::WatchdogTime(const Waiting& waiting) const {
+  if (waiting.since == 0) return base::kNever;
+  if (waiting.ring_at != 0) return waiting.ring_at;
+  const int64_t usual = usual_latency_ns_[waiting.lane].load(std::memory_order_relaxed);
+  return waiting.since + std::clamp(kWatchdogFactor * usual, base::kWatchdogMinNs, base::kWatchdogMaxNs);
 }
 
 // The client is the watchdog of a server whose reading thread is stuck in a handler: a standby thread is woken by this.
 // Not once only: a ring that comes before the thread gets stuck says nothing. Twice as late each time, so that a call
 // whose own handler is slow costs next to nothing.
-void ClientSession::RingIfLate(ClientCall& call, SteadyNs now) {
-  if (now < WatchdogTime(call)) return;
-  call.ring_at = now + std::min(now - call.started, base::kBusyWaitSliceNs);
+void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {
+  if (now < WatchdogTime(waiting)) return;
+  waiting.ring_at = now + std::min(now - waiting.since, base::kBusyWaitSliceNs);
   if (!transport_->Ring()) control()->Send({.kind = transport::ControlMessage::Kind::kRing});
 }
 
-void ClientSession::LearnLatency(const ClientCall& call) {
-  std::atomic<int64_t>& usual = usual_latency_ns_[call.lane];
+void ClientSession::LearnLatency(const Waiting& waiting) {
+  std::atomic<int64_t>& usual = usual_latency_ns_[waiting.lane];
   const int64_t before = usual.load(std::memory_order_relaxed);
   // One call that took long (a lost time slice, a slow handler) must not delay the watchdog of the next ones much.
   const int64_t latency =
-      std::min(base::NowNs() - call.started, std::max(kWatchdogFactor * before, base::kWatchdogMinNs));
+      std::min(base::NowNs() - waiting.since, std::max(kWatchdogFactor * before, base::kWatchdogMinNs));
   usual.store(before + (latency - before) / 8, std::memory_order_relaxed);
 }
 
@@ -504,8 +508,8 @@ void ClientSession::Retire() {
   // SUBTLE: under the lock. Whoever has a place in the table began before, and nobody gets one afterwards.
   going_away_.store(true, std::memory_order_release);
   // The lock is held, which clang does not see through the list.
-  slot_queue_.ForEachUntil([this](ClientCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    PokeCall(call);
+  slot_queue_.ForEachUntil([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Tell(waiting);
     return false;
   });
   HangUpIfOver();
@@ -522,8 +526,8 @@ void ClientSession::FailAll() {
   outbox_.Close();
   base::MutexLock lock(mutex_);
   for (ClientCall* call : calls_.TakeAll()) Fail(*call, GoneStatusOrNoMemory());
-  slot_queue_.ForEachUntil([](ClientCall& call) {
-    call.Poke();
+  slot_queue_.ForEachUntil([](Waiting& waiting) {
+    waiting.Poke();
     return false;
   });
 }

@@ -23,6 +23,7 @@
 #include "session/completion_queue.h"
 #include "session/inbox.h"
 #include "session/outbox.h"
+#include "session/waiting_call.h"
 #include "transport/connection.h"
 #include "transport/control.h"
 
@@ -54,25 +55,25 @@ class ClientSession final : public transport::ControlSink {
 
   // Registers `call`. When all slots are taken, or too much waits for room already: waits until the call's deadline, or
   // fails at once. RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, UNAVAILABLE, CANCELLED, all "not sent".
-  absl::Status Begin(ClientCall& call, bool fail_fast);
+  absl::Status Begin(WaitingCall& call, bool fail_fast);
 
   // Sends a request of one frame, serialised in place by `write`. False: no room now.
-  bool TrySend(ClientCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write);
+  bool TrySend(WaitingCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write);
 
   // Sends the next frame of `message`; without room waits for it, or (fail_fast, first frame) ends the call with
   // RESOURCE_EXHAUSTED. False: the call has ended, and the message has been withdrawn. True, and nothing sent, if the
   // connection is just ending: Wait() tells the outcome.
-  bool Send(ClientCall& call, Outgoing& message, bool fail_fast);
+  bool Send(WaitingCall& call, Outgoing& message, bool fail_fast);
 
   // Gives up a call that cannot be sent to its end: its message is withdrawn, and it ends with `failure` if it has not
   // ended.
-  void Abandon(ClientCall& call, Outgoing& message, absl::Status failure);
+  void Abandon(WaitingCall& call, Outgoing& message, absl::Status failure);
 
   // The same for a call of which nothing waits to be sent.
-  void GiveUp(ClientCall& call, absl::Status failure);
+  void GiveUp(WaitingCall& call, absl::Status failure);
 
   // Until the call has ended, by its deadline if by nothing else.
-  void Wait(ClientCall& call);
+  void Wait(WaitingCall& call);
 
   // The owner is done with the call.
   void End(ClientCall& call);
@@ -136,38 +137,38 @@ class ClientSession final : public transport::ControlSink {
   bool dead() const { return peer_gone_.load(std::memory_order_acquire) || broken_.load(std::memory_order_acquire); }
 
   using Ready = absl::FunctionRef<bool()>;
-  void WaitUntil(ClientCall& call, base::SteadyNs until, Ready ready);
-  bool TakeRole(ClientCall& call);
-  void LeaveRole(ClientCall& call);
-  void Read(ClientCall& call, base::SteadyNs until, Ready ready);
-  bool ReadFrames(ClientCall& call);
+  void WaitUntil(Waiting& me, base::SteadyNs until, Ready ready);
+  bool TakeRole(Waiting& me);
+  void LeaveRole(Waiting& me);
+  void Read(Waiting& me, base::SteadyNs until, Ready ready);
+  bool ReadFrames(const Waiting& me);
   void TakeMessage(Inbox::Event event);
   void Deliver();
   void Refuse(Inbox::Event why);
   ClientCall* TakeAnswered();
-  void SpinThenSleep(ClientCall& call, base::SteadyNs until);
+  void SpinThenSleep(Waiting& me, base::SteadyNs until);
   bool Pump() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Sleep(ClientCall& call, base::SteadyNs until, size_t room);
+  void Sleep(Waiting& me, base::SteadyNs until, size_t room);
   template <typename Look>
   bool SpinFor(Look&& look);
-  base::SteadyNs WatchdogTime(const ClientCall& call) const;
-  void RingIfLate(ClientCall& call, base::SteadyNs now);
-  void LearnLatency(const ClientCall& call);
+  base::SteadyNs WatchdogTime(const Waiting& waiting) const;
+  void RingIfLate(Waiting& waiting, base::SteadyNs now);
+  void LearnLatency(const Waiting& waiting);
   void Fail(ClientCall& call, absl::Status failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void FailOwn(ClientCall& call, absl::Status failure);
+  void FailOwn(WaitingCall& call, absl::Status failure);
   bool FailEarly(ClientCall& call, const absl::Status& failure, uint64_t& id);
   absl::Status NoReplyStatus() const;
-  static void Settle(ClientCall& call);
-  std::optional<absl::Status> TryBegin(ClientCall& call, bool fail_fast) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool BeginsOrFails(const ClientCall& call) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool IsNext(const ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void StandInLine(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void LeaveLine(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void NoteSent(WaitingCall& call, const Outgoing& message);
+  static void Settle(WaitingCall& call);
+  std::optional<absl::Status> TryBegin(WaitingCall& call, bool fail_fast) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool BeginsOrFails(const WaitingCall& call) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool IsNext(const Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StandInLine(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveLine(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HangUpIfOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PokeNextForSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void PokeCall(ClientCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  static const ClientCall& WaiterOf(const ClientCall& call);
+  void Tell(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status GoneStatus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status GoneStatusOrNoMemory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailAll();
@@ -201,9 +202,9 @@ class ClientSession final : public transport::ControlSink {
   base::Mutex mutex_;
   std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
   CallTable calls_ ABSL_GUARDED_BY(mutex_);
-  ClientCall* reader_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  base::List<ClientCall, WaitsForRole> waiting_ ABSL_GUARDED_BY(mutex_);
-  base::List<ClientCall, WaitsForSlot> slot_queue_ ABSL_GUARDED_BY(mutex_);
+  Waiting* reader_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  base::List<Waiting, WaitsForRole> waiting_ ABSL_GUARDED_BY(mutex_);
+  base::List<Waiting, WaitsInLine> slot_queue_ ABSL_GUARDED_BY(mutex_);
   absl::Status violation_ ABSL_GUARDED_BY(mutex_);
 };
 

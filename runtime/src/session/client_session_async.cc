@@ -14,18 +14,17 @@ ClientSession::Begun ClientSession::TryBegin(ClientCall& call) {
   base::MutexLock lock(mutex_);
   if (!call.failure.ok()) return Begun::kEnded;
   if (!usable()) return Begun::kGone;
-  ClientCall& proxy = call.completions->proxy();
-  if (IsNext(proxy)) {
+  if (IsNext(*call.waiting)) {
     calls_.Insert(call);
     return Begun::kYes;
   }
-  StandInLine(proxy);
+  StandInLine(*call.waiting);
   return Begun::kFull;
 }
 
 void ClientSession::LeaveSlotQueue(CompletionQueue& queue) {
   base::MutexLock lock(mutex_);
-  LeaveLine(queue.proxy());
+  LeaveLine(queue.waiting());
 }
 
 void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when) {
@@ -48,17 +47,15 @@ void ClientSession::Publish() {
 }
 
 void ClientSession::Serve(CompletionQueue& queue, base::SteadyNs until) {
-  ClientCall& proxy = queue.proxy();
-  proxy.started = base::NowNs();
-  proxy.sent = true;
-  proxy.ring_at = 0;
-  WaitUntil(proxy, until, [&queue] { return queue.has_news(); });
+  Waiting& me = queue.waiting();
+  me.since = base::NowNs();
+  me.ring_at = 0;
+  WaitUntil(me, until, [&queue] { return queue.has_news(); });
 }
 
 void ClientSession::Wake(CompletionQueue& queue) {
   base::MutexLock lock(mutex_);
-  queue.Poke();
-  if (reader_ == &queue.proxy()) transport_->Interrupt();
+  Tell(queue.waiting());
 }
 
 }  // namespace nearcall::session

@@ -7,18 +7,24 @@
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
 #include "session/client_call.h"
+#include "session/waiting.h"
 
 namespace nearcall::session {
 
-// The asynchronous calls of one connection that have ended, and the one thread that waits for all of them. Among those
-// who wait on the session it stands for them as a call of its own, the proxy, that never ends.
+// The asynchronous calls of one connection that have ended, and the one thread that waits for all of them.
 //
 // Push() and Poke() by any thread, under the session's lock too; the rest by the thread that waits.
 class CompletionQueue {
  public:
-  CompletionQueue() { proxy_.completions = this; }
+  CompletionQueue() = default;
   CompletionQueue(const CompletionQueue&) = delete;
   CompletionQueue& operator=(const CompletionQueue&) = delete;
+
+  // Before `call` begins: it comes here when it has ended.
+  void Adopt(ClientCall& call) {
+    call.waiting = &waiting_;
+    call.completions = this;
+  }
 
   void Push(ClientCall& call) {
     // SUBTLE: poked under the lock too. The thread that waits may take the call out at once, and the queue, if this was
@@ -29,13 +35,10 @@ class CompletionQueue {
   }
 
   // There is news for the thread that waits.
-  void Poke() {
-    news_.store(true, std::memory_order_seq_cst);
-    proxy_.waiter.Poke();
-  }
-  bool has_news() const { return news_.load(std::memory_order_seq_cst); }
+  void Poke() { waiting_.Poke(); }
+  bool has_news() const { return waiting_.news.load(std::memory_order_seq_cst); }
   // Before it looks at what the news is.
-  void ForgetNews() { news_.store(false, std::memory_order_seq_cst); }
+  void ForgetNews() { waiting_.news.store(false, std::memory_order_seq_cst); }
 
   // nullptr: none. The caller owns the call again.
   ClientCall* Pop() {
@@ -43,11 +46,10 @@ class CompletionQueue {
     return completed_.PopFront();
   }
 
-  ClientCall& proxy() { return proxy_; }
+  Waiting& waiting() { return waiting_; }
 
  private:
-  ClientCall proxy_;
-  std::atomic<bool> news_{false};
+  Waiting waiting_;
   base::Mutex mutex_;
   base::List<ClientCall, IsCompleted> completed_ ABSL_GUARDED_BY(mutex_);
 };

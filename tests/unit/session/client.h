@@ -52,7 +52,7 @@ struct CallSpec {
 };
 
 // A call as rpc makes one, without protobuf: what comes back is the reply's text.
-inline absl::StatusOr<std::string> MakeCall(ClientSession& session, ClientCall& call, const CallSpec& spec) {
+inline absl::StatusOr<std::string> MakeCall(ClientSession& session, WaitingCall& call, const CallSpec& spec) {
   call.method_id = kMethod;
   call.lane = spec.lane;
   call.started = base::NowNs();
@@ -94,7 +94,7 @@ class CallThread {
   ~CallThread() { Join(); }
 
   // To be cancelled.
-  ClientCall& call() { return call_; }
+  WaitingCall& call() { return call_; }
 
   bool ended() const { return ended_; }
 
@@ -109,7 +109,7 @@ class CallThread {
   }
 
   const std::shared_ptr<ClientSession> session_;
-  ClientCall call_;
+  WaitingCall call_;
   absl::StatusOr<std::string> outcome_ = absl::UnknownError("still running");
   std::atomic<bool> ended_{false};
   std::thread thread_;  // last: it uses the others

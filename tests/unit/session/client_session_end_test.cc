@@ -50,7 +50,7 @@ class ClientSessionViolationTest : public ClientSessionTest {
     EXPECT_FALSE(session_->usable());
     EXPECT_TRUE(server_->IsHungUpOn());
     EXPECT_THAT(Logged(), AllOf(SizeIs(1), Each(HasSubstr(text))));
-    ClientCall late;
+    WaitingCall late;
     const auto outcome = MakeCall(*session_, late, {});
     EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kInternal);
     EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
@@ -111,7 +111,7 @@ TEST_F(ClientSessionViolationTest, AnUnknownControlMessage) {
 TEST_F(ClientSessionTest, AViolationWhileNobodyWaitsIsKnownToTheNextCall) {
   server_->SendControl({.kind = static_cast<Kind>(77)});
   EXPECT_TRUE(server_->IsHungUpOn());
-  ClientCall call;
+  WaitingCall call;
   EXPECT_EQ(CodeOf(MakeCall(*session_, call, {})), absl::StatusCode::kInternal);
 }
 
@@ -127,7 +127,7 @@ TEST_F(ClientSessionTest, WhenTheServerIsGoneItsCallsEnd) {
     EXPECT_THAT(thread->outcome().status().message(), AllOf(HasSubstr("loop:test"), HasSubstr("1234")));
   }
   EXPECT_FALSE(session_->usable());
-  ClientCall call;
+  WaitingCall call;
   const auto outcome = MakeCall(*session_, call, {});
   EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
@@ -207,7 +207,7 @@ TEST_F(ClientSessionTest, AfterGoAwayTheLastCallsEndHangsUp) {
 TEST_F(ClientSessionTest, AfterGoAwayWhoHasNoCallHangsUpAtOnce) {
   server_->SendControl({.kind = Kind::kGoAway});
   EXPECT_TRUE(server_->IsHungUpOn());
-  ClientCall call;
+  WaitingCall call;
   const absl::Status status = testing::MakeCall(*session_, call, {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ExecStateOf(status), ExecState::kNotSent);
@@ -217,7 +217,7 @@ TEST_F(ClientSessionTest, AfterGoAwayWhoHasNoCallHangsUpAtOnce) {
 TEST_F(ClientSessionTest, AfterGoAwayNoCallBegins) {
   auto [thread, request] = StartCall();
   session_->Retire();
-  ClientCall late;
+  WaitingCall late;
   const absl::Status status = testing::MakeCall(*session_, late, {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ExecStateOf(status), ExecState::kNotSent);

@@ -35,7 +35,7 @@ class ClientSessionSlotTest : public ::testing::Test {
     server_.emplace(std::move(link.server));
     ClientCall call;
     call.method_id = testing::kMethod;
-    call.completions = &queue_;
+    queue_.Adopt(call);
     EXPECT_EQ(session_->TryBegin(call), ClientSession::Begun::kYes);
     const std::string request(64, 'q');
     base::Buffer bytes;

@@ -64,7 +64,7 @@ TEST_F(ClientSessionTest, AReplyOverTheLimitEndsItsCallOnly) {
 TEST_F(ClientSessionTest, TheServerGrantsFewerCallsThanTheClientWants) {
   Connect({.max_calls_in_flight = 1});
   auto [thread, request] = StartCall();
-  ClientCall second;
+  WaitingCall second;
   EXPECT_EQ(CodeOf(MakeCall(*session_, second, {.fail_fast = true})), absl::StatusCode::kResourceExhausted);
   server_->Reply(request, "");
 }
@@ -97,7 +97,7 @@ TEST_F(ClientSessionTest, ManyThreadsMakeManyCalls) {
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&, i] {
       for (int j = 0; j < kCalls; ++j) {
-        ClientCall call;
+        WaitingCall call;
         const std::string text = std::to_string(i * kCalls + j) + std::string(static_cast<size_t>(j % 30), '.');
         const auto outcome = MakeCall(*session_, call, {.request = text, .lane = static_cast<size_t>(i % 4)});
         if (outcome.ok() && *outcome == "re: " + text) ++right;
@@ -193,7 +193,7 @@ TEST_F(ClientSessionTest, WhatTheTransportHasNotTakenYetIsFlushedByTheReader) {
 }
 
 TEST_F(ClientSessionFullTest, FailFastSaysSoAtOnceAndSendsNothing) {
-  ClientCall call;
+  WaitingCall call;
   const auto outcome = MakeCall(*session_, call, {.request = "12345678", .fail_fast = true});
   EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
@@ -203,7 +203,7 @@ TEST_F(ClientSessionFullTest, FailFastSaysSoAtOnceAndSendsNothing) {
 }
 
 TEST_F(ClientSessionFullTest, ADeadlineEndsTheWaitForRoom) {
-  ClientCall call;
+  WaitingCall call;
   const auto outcome = MakeCall(*session_, call, {.request = "12345678", .deadline = InMs(5)});
   EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
@@ -222,7 +222,7 @@ TEST_F(ClientSessionFullTest, ACallThatWaitsForRoomGoesWhenThereIs) {
 
 TEST_F(ClientSessionFullTest, ACallThatWaitsForRoomDoesNotRing) {
   const int before = spy_->rings;
-  ClientCall call;
+  WaitingCall call;
   for (auto& filler : fillers_) session_->Cancel(filler->call());
   for (auto& filler : fillers_) EXPECT_FALSE(filler->outcome().ok());
   EXPECT_FALSE(MakeCall(*session_, call, {.request = "12345678", .deadline = InMs(10)}).ok());
@@ -277,7 +277,7 @@ TEST_F(ClientSessionTest, CancelEndsTheCallAndTellsTheServer) {
 }
 
 TEST_F(ClientSessionTest, CancelBeforeBeginSendsNothing) {
-  ClientCall call;
+  WaitingCall call;
   session_->Cancel(call);
   const absl::Status begun = session_->Begin(call, false);
   EXPECT_EQ(begun.code(), absl::StatusCode::kCancelled);
@@ -286,7 +286,7 @@ TEST_F(ClientSessionTest, CancelBeforeBeginSendsNothing) {
 }
 
 TEST_F(ClientSessionTest, CancelAfterTheEndIsHarmless) {
-  ClientCall call;
+  WaitingCall call;
   call.deadline = testing::Patience();
   ASSERT_TRUE(session_->Begin(call, false).ok());
   session_->Cancel(call);
@@ -297,7 +297,7 @@ TEST_F(ClientSessionTest, CancelAfterTheEndIsHarmless) {
 }
 
 TEST_F(ClientSessionTest, ACallCancelledBeforeItIsSentIsNotSent) {
-  ClientCall call;
+  WaitingCall call;
   call.deadline = testing::Patience();
   ASSERT_TRUE(session_->Begin(call, false).ok());
   session_->Cancel(call);
@@ -334,12 +334,12 @@ class ClientSessionPlacesTest : public ClientSessionTest {
   ClientSessionPlacesTest() : ClientSessionTest({.max_frame_size = 200, .max_calls_in_flight = 2}) {}
 
   // Takes a place without sending anything.
-  void Take(ClientCall& call) {
+  void Take(WaitingCall& call) {
     call.deadline = testing::Patience();
     EXPECT_TRUE(session_->Begin(call, true).ok());
   }
 
-  void GiveBack(ClientCall& call) {
+  void GiveBack(WaitingCall& call) {
     session_->Cancel(call);
     session_->Wait(call);
     session_->End(call);
@@ -347,20 +347,20 @@ class ClientSessionPlacesTest : public ClientSessionTest {
 };
 
 TEST_F(ClientSessionPlacesTest, WithoutAPlaceFailFastSaysSoAtOnce) {
-  ClientCall first, second, third;
+  WaitingCall first, second, third;
   Take(first);
   Take(second);
   EXPECT_EQ(session_->Begin(third, true).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ExecStateOf(third.failure), ExecState::kNotSent);
   GiveBack(first);
-  ClientCall fourth;
+  WaitingCall fourth;
   Take(fourth);
   GiveBack(second);
   GiveBack(fourth);
 }
 
 TEST_F(ClientSessionPlacesTest, ADeadlineEndsTheWaitForAPlace) {
-  ClientCall first, second, third;
+  WaitingCall first, second, third;
   Take(first);
   Take(second);
   third.deadline = InMs(5);
@@ -371,7 +371,7 @@ TEST_F(ClientSessionPlacesTest, ADeadlineEndsTheWaitForAPlace) {
 }
 
 TEST_F(ClientSessionPlacesTest, CancelEndsTheWaitForAPlace) {
-  ClientCall first, second;
+  WaitingCall first, second;
   Take(first);
   Take(second);
   CallThread third(session_, {});
@@ -384,12 +384,12 @@ TEST_F(ClientSessionPlacesTest, CancelEndsTheWaitForAPlace) {
 
 TEST_F(ClientSessionPlacesTest, PlacesThatAreGivenBackAtOnceGoToAllWhoWait) {
   for (int round = 0; round < 20; ++round) {
-    ClientCall first, second;
+    WaitingCall first, second;
     Take(first);
     Take(second);
-    ClientCall waiting[2];
+    WaitingCall waiting[2];
     std::vector<std::thread> threads;
-    for (ClientCall& call : waiting) {
+    for (WaitingCall& call : waiting) {
       call.deadline = InMs(3000);
       threads.emplace_back([&] {
         EXPECT_TRUE(session_->Begin(call, false).ok());
@@ -403,7 +403,7 @@ TEST_F(ClientSessionPlacesTest, PlacesThatAreGivenBackAtOnceGoToAllWhoWait) {
     session_->End(second);
     for (std::thread& thread : threads) thread.join();
     ASSERT_FALSE(HasFailure());
-    for (ClientCall& call : waiting) GiveBack(call);
+    for (WaitingCall& call : waiting) GiveBack(call);
   }
 }
 

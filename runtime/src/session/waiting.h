@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include "base/clock.h"
+#include "base/intrusive_list.h"
+#include "base/waiter.h"
+
+namespace nearcall::session {
+
+struct WaitsForRole;
+struct WaitsInLine;
+
+// A thread that waits on a session for something to become true, as long as it waits: for the end of its call, for
+// room, for a slot, or for whatever happens to the calls of a CompletionQueue. Lives on that thread's stack, or in the
+// queue. The session's lock guards its places in lists; the rest belongs to its thread, but for Poke().
+struct Waiting : base::ListNode<WaitsForRole>, base::ListNode<WaitsInLine> {
+  // It looks again, for there may be news. By any thread that knows it still exists.
+  void Poke() {
+    news.store(true, std::memory_order_seq_cst);
+    waiter.Poke();
+  }
+
+  base::Waiter waiter;            // finished: what it waits for has happened, for good
+  std::atomic<bool> news{false};  // it has been poked since it last looked
+
+  // The watchdog's.
+  size_t lane = 1;             // whose usual latency counts
+  base::SteadyNs since = 0;    // what it waits for was sent then; 0: nothing was, and there is nothing to ring for
+  base::SteadyNs ring_at = 0;  // when to ring the server next; 0: it has not been rung yet
+  bool slept = false;          // else it was too fast to be worth a clock
+};
+
+}  // namespace nearcall::session
