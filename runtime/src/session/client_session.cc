@@ -25,9 +25,6 @@ using base::WithExecState;
 // Frames taken before the room is given back and the caller looks at its own call.
 constexpr int kFramesPerTurn = 64;
 
-// After these many times its usual latency a waiting call rings the server.
-constexpr int64_t kWatchdogFactor = 4;
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::Connection connection,
@@ -155,7 +152,7 @@ std::string ClientSession::WhyFull() {
 bool ClientSession::TrySend(WaitingCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write) {
   call.sent = !call.finished() && outbox_.TrySend(header, size, write);
   if (!call.sent) return false;
-  call.caller.since = call.started;
+  call.caller.Await(call.started);
   WakeReaderForRest();
   return true;
 }
@@ -200,7 +197,7 @@ void ClientSession::Abandon(WaitingCall& call, Outgoing& message, absl::Status f
 
 void ClientSession::NoteSent(WaitingCall& call, const Outgoing& message) {
   call.sent = message.fragmenter.done();
-  if (call.sent) call.caller.since = call.started;
+  if (call.sent) call.caller.Await(call.started);
 }
 
 void ClientSession::GiveUp(WaitingCall& call, absl::Status failure) {
@@ -214,7 +211,7 @@ void ClientSession::Wait(WaitingCall& call) {
     FailOwn(call, NoReplyStatus());
   }
   Settle(call);
-  if (call.sent && call.caller.slept) LearnLatency(call.caller);
+  if (call.sent && call.caller.slept) late_ring_.Learn(call.caller, base::NowNs());
 }
 
 // Who ends a call from outside cannot know how much of its request has gone: "maybe executed" is what they say. The
@@ -290,7 +287,7 @@ void ClientSession::WaitUntil(Waiting& me, SteadyNs until, Ready ready) try {
       Read(me, until, ready);
     } else {
       me.slept = true;
-      me.waiter.Wait(std::min(until, WatchdogTime(me)));
+      me.waiter.Wait(std::min(until, late_ring_.When(me)));
     }
     if (me.waiter.finished() || ready()) break;
     const SteadyNs now = base::NowNs();
@@ -455,34 +452,14 @@ void ClientSession::Sleep(Waiting& me, SteadyNs until, size_t room) {
   if (transport_->Arm(interest, room)) return;
   const SteadyNs slice_end = base::AddNs(base::NowNs(), base::kBusyWaitSliceNs);
   if (!me.waiter.finished() && !dead()) {
-    transport_->Wait(std::min({until, slice_end, WatchdogTime(me)}));
+    transport_->Wait(std::min({until, slice_end, late_ring_.When(me)}));
   }
   transport_->Disarm();
 }
 
-SteadyNs ClientSession::WatchdogTime(const Waiting& waiting) const {
-  if (waiting.since == 0) return base::kNever;
-  if (waiting.ring_at != 0) return waiting.ring_at;
-  const int64_t usual = usual_latency_ns_[waiting.lane].load(std::memory_order_relaxed);
-  return waiting.since + std::clamp(kWatchdogFactor * usual, base::kWatchdogMinNs, base::kWatchdogMaxNs);
-}
-
-// The client is the watchdog of a server whose reading thread is stuck in a handler: a standby thread is woken by this.
-// Not once only: a ring that comes before the thread gets stuck says nothing. Twice as late each time, so that a call
-// whose own handler is slow costs next to nothing.
 void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {
-  if (now < WatchdogTime(waiting)) return;
-  waiting.ring_at = now + std::min(now - waiting.since, base::kBusyWaitSliceNs);
-  if (!transport_->Ring()) control()->Send({.kind = transport::ControlMessage::Kind::kRing});
-}
-
-void ClientSession::LearnLatency(const Waiting& waiting) {
-  std::atomic<int64_t>& usual = usual_latency_ns_[waiting.lane];
-  const int64_t before = usual.load(std::memory_order_relaxed);
-  // One call that took long (a lost time slice, a slow handler) must not delay the watchdog of the next ones much.
-  const int64_t latency =
-      std::min(base::NowNs() - waiting.since, std::max(kWatchdogFactor * before, base::kWatchdogMinNs));
-  usual.store(before + (latency - before) / 8, std::memory_order_relaxed);
+  if (!late_ring_.IsDue(waiting, now) || transport_->Ring()) return;
+  control()->Send({.kind = transport::ControlMessage::Kind::kRing});
 }
 
 // --- the end of the connection ---

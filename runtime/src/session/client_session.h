@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +21,7 @@
 #include "session/client_call.h"
 #include "session/completion_queue.h"
 #include "session/inbox.h"
+#include "session/late_ring.h"
 #include "session/outbox.h"
 #include "session/waiting_call.h"
 #include "transport/connection.h"
@@ -151,9 +151,7 @@ class ClientSession final : public transport::ControlSink {
   void Sleep(Waiting& me, base::SteadyNs until, size_t room);
   template <typename Look>
   bool SpinFor(Look&& look);
-  base::SteadyNs WatchdogTime(const Waiting& waiting) const;
   void RingIfLate(Waiting& waiting, base::SteadyNs now);
-  void LearnLatency(const Waiting& waiting);
   void Fail(ClientCall& call, absl::Status failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailOwn(WaitingCall& call, absl::Status failure);
   bool FailEarly(ClientCall& call, const absl::Status& failure, uint64_t& id);
@@ -192,7 +190,7 @@ class ClientSession final : public transport::ControlSink {
   std::atomic<bool> peer_gone_{false};
   std::atomic<bool> broken_{false};
   std::atomic<bool> going_away_{false};
-  std::array<std::atomic<int64_t>, base::kLanes> usual_latency_ns_{};
+  LateRing late_ring_;
 
   // Touched by the reader only.
   Inbox inbox_;

@@ -48,8 +48,7 @@ void ClientSession::Publish() {
 
 void ClientSession::Serve(CompletionQueue& queue, base::SteadyNs until) {
   Waiting& me = queue.waiting();
-  me.since = base::NowNs();
-  me.ring_at = 0;
+  me.Await(base::NowNs());
   WaitUntil(me, until, [&queue] { return queue.has_news(); });
 }
 

@@ -23,10 +23,16 @@ struct Waiting : base::ListNode<WaitsForRole>, base::ListNode<WaitsInLine> {
     waiter.Poke();
   }
 
+  // What it waits for has been sent at `when`: the watchdog's time runs from there.
+  void Await(base::SteadyNs when) {
+    since = when;
+    ring_at = 0;
+  }
+
   base::Waiter waiter;            // finished: what it waits for has happened, for good
   std::atomic<bool> news{false};  // it has been poked since it last looked
 
-  // The watchdog's.
+  // For the watchdog (LateRing).
   size_t lane = 1;             // whose usual latency counts
   base::SteadyNs since = 0;    // what it waits for was sent then; 0: nothing was, and there is nothing to ring for
   base::SteadyNs ring_at = 0;  // when to ring the server next; 0: it has not been rung yet
