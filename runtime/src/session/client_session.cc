@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/client_session.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -13,7 +11,6 @@
 #include "base/exec_state.h"
 #include "base/no_memory.h"
 #include "base/status.h"
-#include "base/yield.h"
 
 namespace nearcall::session {
 
@@ -53,10 +50,9 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       peer_max_message_size_(connection.peer_terms.max_message_size),
       logger_(std::move(logger)),
       max_queued_bytes_(options.max_queued_bytes),
-      max_spin_ns_(options.max_spin_ns),
       outbox_(*transport_, connection.local_id),
       inbox_(*transport_, connection.peer_id, options.max_message_size),
-      spin_(options.max_spin_ns),
+      peer_wait_(*transport_, options.max_spin_ns),
       calls_(std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight)) {
   // Awake, and where.
   transport_->Disarm();
@@ -333,7 +329,7 @@ void ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
       base::UntilThereIsMemory([this] { FailAll(); });
       return;
     }
-    if (!progress) SpinThenSleep(me, until);
+    if (!progress) WaitForPeer(me, until);
     if (me.waiter.finished() || ready()) return;
     // Who neither slept nor read for others was too fast to be worth a clock.
     if (!me.slept && !progress) continue;
@@ -414,19 +410,7 @@ ClientCall* ClientSession::TakeAnswered() {
   return nullptr;
 }
 
-// Spins while that can help: while the peer is awake on another CPU. A peer that is just being woken may have been put
-// on this very CPU, and gets it.
-template <typename Look>
-bool ClientSession::SpinFor(Look&& look) {
-  if (max_spin_ns_ == 0 || !transport_->can_spin()) return false;
-  if (transport_->peer_cpu() < 0) {
-    base::YieldUntil([&] { return transport_->peer_cpu() >= 0 || look(); }, spin_.max_spin_ns());
-  }
-  const int peer = transport_->peer_cpu();
-  return peer >= 0 && peer != ::sched_getcpu() ? spin_.Spin(look) : look();
-}
-
-void ClientSession::SpinThenSleep(Waiting& me, SteadyNs until) {
+void ClientSession::WaitForPeer(Waiting& me, SteadyNs until) {
   // It may have been the caller's own frame that went.
   if (outbox_.has_waiting() && Pump()) return;
   const size_t room = outbox_.has_waiting() ? outbox_.RoomWanted() : 0;
@@ -435,7 +419,9 @@ void ClientSession::SpinThenSleep(Waiting& me, SteadyNs until) {
     return me.waiter.finished() || transport_->Peek(size) != transport::Transport::ReadState::kEmpty ||
            (room != 0 && Pump());
   };
-  if (!SpinFor(something_to_do)) Sleep(me, until, room);
+  if (peer_wait_.Spin(something_to_do)) return;
+  me.slept = true;
+  peer_wait_.Sleep(room, std::min(until, late_ring_.When(me)), [&] { return me.waiter.finished() || dead(); });
 }
 
 // Sends what fits of what waits. True if anything went.
@@ -444,17 +430,6 @@ bool ClientSession::Pump() {
   base::MutexLock lock(mutex_);
   PokeNextForSlot();  // fewer bytes wait now
   return true;
-}
-
-void ClientSession::Sleep(Waiting& me, SteadyNs until, size_t room) {
-  me.slept = true;
-  const uint32_t interest = transport::Transport::kFrames | (room != 0 ? transport::Transport::kRoom : 0u);
-  if (transport_->Arm(interest, room)) return;
-  const SteadyNs slice_end = base::AddNs(base::NowNs(), base::kBusyWaitSliceNs);
-  if (!me.waiter.finished() && !dead()) {
-    transport_->Wait(std::min({until, slice_end, late_ring_.When(me)}));
-  }
-  transport_->Disarm();
 }
 
 void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {

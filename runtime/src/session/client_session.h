@@ -16,13 +16,13 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mutex.h"
-#include "base/spin_policy.h"
 #include "session/call_table.h"
 #include "session/client_call.h"
 #include "session/completion_queue.h"
 #include "session/inbox.h"
 #include "session/late_ring.h"
 #include "session/outbox.h"
+#include "session/peer_wait.h"
 #include "session/waiting_call.h"
 #include "transport/connection.h"
 #include "transport/control.h"
@@ -146,11 +146,8 @@ class ClientSession final : public transport::ControlSink {
   void Deliver();
   void Refuse(Inbox::Event why);
   ClientCall* TakeAnswered();
-  void SpinThenSleep(Waiting& me, base::SteadyNs until);
+  void WaitForPeer(Waiting& me, base::SteadyNs until);
   bool Pump() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Sleep(Waiting& me, base::SteadyNs until, size_t room);
-  template <typename Look>
-  bool SpinFor(Look&& look);
   void RingIfLate(Waiting& waiting, base::SteadyNs now);
   void Fail(ClientCall& call, absl::Status failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailOwn(WaitingCall& call, absl::Status failure);
@@ -183,7 +180,6 @@ class ClientSession final : public transport::ControlSink {
   const size_t peer_max_message_size_;
   const std::shared_ptr<base::Logger> logger_;
   const size_t max_queued_bytes_;
-  const int64_t max_spin_ns_;
 
   // Synchronise themselves.
   Outbox outbox_;
@@ -194,7 +190,7 @@ class ClientSession final : public transport::ControlSink {
 
   // Touched by the reader only.
   Inbox inbox_;
-  base::SpinPolicy spin_;
+  PeerWait peer_wait_;
   wire::Message message_;
 
   base::Mutex mutex_;
