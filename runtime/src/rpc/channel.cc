@@ -289,7 +289,7 @@ absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::Reconnect(base::SteadyNs de
   ++attempts_;
   attempt_ended_.NotifyAll();
   old = std::exchange(session_, fresh.ok() ? *fresh : nullptr);
-  if (fresh.ok()) transport_name_ = std::string((*fresh)->transport_name());
+  if (fresh.ok()) transport_name_ = (*fresh)->server().transport;
   last_failure_ = base::UnsharedCopy(fresh.status());
   return fresh;
 }

@@ -10,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/exec_state.h"
 #include "base/no_memory.h"
-#include "base/status.h"
 
 namespace nearcall::session {
 
@@ -35,21 +34,17 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
       transport::WatchControl(std::move(control), std::move(pidfd), session);
   if (!watched.ok()) return watched.status();
-  base::MutexLock lock(session->mutex_);
-  session->control_ = *std::move(watched);
-  // A violation, or a go-away, may have come in before there was anything to hang up.
-  if (session->dead()) session->control_->HangUp();
+  // A violation, or a go-away, may have come in before.
+  session->end_.Attach(*std::move(watched));
   return session;
 }
 
 ClientSession::ClientSession(transport::Connection connection, const ClientSessionOptions& options,
                              std::shared_ptr<base::Logger> logger, std::string address)
-    : address_(std::move(address)),
-      transport_(std::move(connection.transport)),
-      peer_(connection.peer),
+    : transport_(std::move(connection.transport)),
       peer_max_message_size_(connection.peer_terms.max_message_size),
-      logger_(std::move(logger)),
       max_queued_bytes_(options.max_queued_bytes),
+      end_({std::move(address), std::string(transport_->name()), connection.peer}, std::move(logger)),
       outbox_(*transport_, connection.local_id),
       inbox_(*transport_, connection.peer_id, options.max_message_size),
       peer_wait_(*transport_, options.max_spin_ns),
@@ -82,7 +77,7 @@ std::optional<absl::Status> ClientSession::TryBegin(WaitingCall& call, bool fail
   if (!call.failure.ok()) {
     // Cancelled before it began.
   } else if (!usable()) {
-    call.failure = WithExecState(GoneStatus(), ExecState::kNotSent);
+    call.failure = WithExecState(end_.Failure(), ExecState::kNotSent);
   } else if (IsNext(call.caller)) {
     calls_.Insert(call);
   } else if (fail_fast) {
@@ -136,11 +131,11 @@ void ClientSession::Tell(Waiting& waiting) {
 
 std::string ClientSession::WhyFull() {
   if (outbox_.bytes_waiting() > max_queued_bytes_) {
-    return absl::StrCat(outbox_.bytes_waiting(), " B of requests to ", address_, " wait for room in the ",
-                        transport_name(), " transport, more than ChannelOptions::max_queued_bytes (", max_queued_bytes_,
-                        " B)");
+    return absl::StrCat(outbox_.bytes_waiting(), " B of requests to ", server().address, " wait for room in the ",
+                        server().transport, " transport, more than ChannelOptions::max_queued_bytes (",
+                        max_queued_bytes_, " B)");
   }
-  return absl::StrCat(calls_.in_use(), " calls to ", address_,
+  return absl::StrCat(calls_.in_use(), " calls to ", server().address,
                       " are in flight, as many as ChannelOptions::max_calls_in_flight and the server's "
                       "ServerOptions::max_queued_calls allow");
 }
@@ -164,7 +159,8 @@ bool ClientSession::Send(WaitingCall& call, Outgoing& message, bool fail_fast) {
     }
     if (first && fail_fast) {
       Abandon(call, message,
-              absl::ResourceExhaustedError(absl::StrCat("no room in the ", transport_name(), " transport to ", address_,
+              absl::ResourceExhaustedError(absl::StrCat("no room in the ", server().transport, " transport to ",
+                                                        server().address,
                                                         ": the server is not keeping up; retry later or let the call "
                                                         "wait")));
       return false;
@@ -180,7 +176,7 @@ bool ClientSession::Send(WaitingCall& call, Outgoing& message, bool fail_fast) {
   }
   Abandon(call, message,
           absl::DeadlineExceededError(absl::StrCat("deadline passed while the request waited for room in the ",
-                                                   transport_name(), " transport to ", address_)));
+                                                   server().transport, " transport to ", server().address)));
   return false;
 }
 
@@ -204,7 +200,7 @@ void ClientSession::GiveUp(WaitingCall& call, absl::Status failure) {
 void ClientSession::Wait(WaitingCall& call) {
   WaitUntil(call.caller, call.deadline, [] { return false; });
   if (!call.finished()) {
-    FailOwn(call, NoReplyStatus());
+    FailOwn(call, server().NoReply());
   }
   Settle(call);
   if (call.sent && call.caller.slept) late_ring_.Learn(call.caller, base::NowNs());
@@ -227,22 +223,17 @@ void ClientSession::End(ClientCall& call) {
 void ClientSession::Cancel(ClientCall& call) {
   uint64_t id;
   if (!FailEarly(call, absl::CancelledError("the call was cancelled by its caller"), id)) return;
-  control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = id});
+  end_.control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = id});
 }
 
 void ClientSession::Expire(ClientCall& call) {
   uint64_t id;
-  FailEarly(call, NoReplyStatus(), id);
+  FailEarly(call, server().NoReply(), id);
 }
 
 void ClientSession::EndForWantOfMemory(ClientCall& call) {
   uint64_t id;
   FailEarly(call, base::NoMemory(), id);
-}
-
-absl::Status ClientSession::NoReplyStatus() const {
-  return absl::DeadlineExceededError(
-      absl::StrCat("no reply from ", address_, " (", transport_name(), ") within the deadline"));
 }
 
 // True if this has ended a call that was in flight, as number `id`.
@@ -321,8 +312,8 @@ void ClientSession::LeaveRole(Waiting& me) {
 
 void ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
   for (;;) {
-    const bool was_dead = dead();
-    const bool progress = !broken_.load(std::memory_order_acquire) && ReadFrames(me);
+    const bool was_dead = end_.dead();
+    const bool progress = !end_.broken() && ReadFrames(me);
     if (me.waiter.finished() || ready()) return;
     if (!progress && was_dead) {
       // What the peer published before its end has been read.
@@ -341,7 +332,7 @@ void ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
 
 bool ClientSession::ReadFrames(const Waiting& me) {
   bool progress = false;
-  for (int i = 0; i < kFramesPerTurn && !me.waiter.finished() && !broken_.load(std::memory_order_relaxed); ++i) {
+  for (int i = 0; i < kFramesPerTurn && !me.waiter.finished() && !end_.broken(); ++i) {
     const Inbox::Event event = inbox_.Next(message_);
     if (event == Inbox::Event::kEmpty) break;
     progress = true;
@@ -406,7 +397,7 @@ ClientCall* ClientSession::TakeAnswered() {
   if (call == nullptr || call->method_id == header.method_id) return call;
   Break(absl::InternalError("a reply carries another method than its call"));
   base::MutexLock lock(mutex_);
-  Fail(*call, GoneStatus());
+  Fail(*call, end_.Failure());
   return nullptr;
 }
 
@@ -421,7 +412,7 @@ void ClientSession::WaitForPeer(Waiting& me, SteadyNs until) {
   };
   if (peer_wait_.Spin(something_to_do)) return;
   me.slept = true;
-  peer_wait_.Sleep(room, std::min(until, late_ring_.When(me)), [&] { return me.waiter.finished() || dead(); });
+  peer_wait_.Sleep(room, std::min(until, late_ring_.When(me)), [&] { return me.waiter.finished() || end_.dead(); });
 }
 
 // Sends what fits of what waits. True if anything went.
@@ -434,31 +425,15 @@ bool ClientSession::Pump() {
 
 void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {
   if (!late_ring_.IsDue(waiting, now) || transport_->Ring()) return;
-  control()->Send({.kind = transport::ControlMessage::Kind::kRing});
+  end_.control()->Send({.kind = transport::ControlMessage::Kind::kRing});
 }
 
 // --- the end of the connection ---
 
-transport::ControlChannel* ClientSession::control() {
-  base::MutexLock lock(mutex_);
-  return control_.get();
-}
-
-absl::Status ClientSession::GoneStatus() {
-  // The calls that it ends are on different threads.
-  if (!violation_.ok()) return base::UnsharedCopy(violation_);
-  return absl::UnavailableError(
-      absl::StrCat("the server at ", address_, " (pid ", peer_.pid, ", ", transport_name(), ") has gone away"));
-}
-
-absl::Status ClientSession::GoneStatusOrNoMemory() try { return GoneStatus(); } catch (const std::bad_alloc&) {
-  return base::NoMemory();
-}
-
 void ClientSession::Retire() {
   base::MutexLock lock(mutex_);
   // SUBTLE: under the lock. Whoever has a place in the table began before, and nobody gets one afterwards.
-  going_away_.store(true, std::memory_order_release);
+  end_.NoteGoingAway();
   // The lock is held, which clang does not see through the list.
   slot_queue_.ForEachUntil([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     Tell(waiting);
@@ -469,15 +444,13 @@ void ClientSession::Retire() {
 
 // The server does not know what this side has begun to send; this side knows when nothing is under way any more.
 void ClientSession::HangUpIfOver() {
-  if (!going_away_.load(std::memory_order_relaxed) || calls_.in_use() != 0 || dead()) return;
-  peer_gone_.store(true, std::memory_order_release);
-  if (control_ != nullptr) control_->HangUp();
+  if (end_.going_away() && calls_.in_use() == 0 && !end_.dead()) end_.HangUp();
 }
 
 void ClientSession::FailAll() {
   outbox_.Close();
   base::MutexLock lock(mutex_);
-  for (ClientCall* call : calls_.TakeAll()) Fail(*call, GoneStatusOrNoMemory());
+  for (ClientCall* call : calls_.TakeAll()) Fail(*call, base::OrNoMemory([this] { return end_.Failure(); }));
   slot_queue_.ForEachUntil([](Waiting& waiting) {
     waiting.Poke();
     return false;
@@ -485,17 +458,7 @@ void ClientSession::FailAll() {
 }
 
 void ClientSession::Break(const absl::Status& violation) {
-  const std::string text = absl::StrCat("protocol violation by the server at ", address_, " (pid ", peer_.pid, ", ",
-                                        transport_name(), "): ", violation.message(), "; the connection is closed");
-  {
-    base::MutexLock lock(mutex_);
-    if (!violation_.ok()) return;
-    violation_ = absl::InternalError(text);
-  }
-  broken_.store(true, std::memory_order_release);
-  logger_->Log({base::LogKind::kViolation, peer_.uid}, LogSeverity::kError, text);
-  if (transport::ControlChannel* control = this->control()) control->HangUp();
-  WakeReader();
+  if (end_.Break(violation)) WakeReader();
 }
 
 // What the transport has not taken yet waits for room, and so must whoever reads: he may be asleep already, for replies
@@ -514,7 +477,7 @@ void ClientSession::OnControl(const transport::ControlMessage& message) {
 }
 
 void ClientSession::OnPeerGone() {
-  peer_gone_.store(true, std::memory_order_release);
+  end_.NoteGone();
   WakeReader();
 }
 
@@ -523,13 +486,13 @@ void ClientSession::OnControlViolation(const char* what) {
 }
 
 std::string ClientSession::DebugString() {
+  const ServerName& name = server();
   const size_t kept = outbox_.bytes_kept();
   const uint64_t frames_sent = outbox_.frames_sent();
   base::MutexLock lock(mutex_);
-  return absl::StrCat("connection to ", address_, " over ", transport_name(), ", server pid ", peer_.pid, " uid ",
-                      peer_.uid, ": ", calls_.in_use(), " calls in flight, ", frames_sent, " frames sent, ", kept,
-                      " B held back", dead() ? ", dead" : "",
-                      going_away_.load(std::memory_order_relaxed) ? ", going away" : "");
+  return absl::StrCat("connection to ", name.address, " over ", name.transport, ", server pid ", name.peer.pid, " uid ",
+                      name.peer.uid, ": ", calls_.in_use(), " calls in flight, ", frames_sent, " frames sent, ", kept,
+                      " B held back", end_.dead() ? ", dead" : "", end_.going_away() ? ", going away" : "");
 }
 
 }  // namespace nearcall::session

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,10 +18,12 @@
 #include "session/call_table.h"
 #include "session/client_call.h"
 #include "session/completion_queue.h"
+#include "session/connection_end.h"
 #include "session/inbox.h"
 #include "session/late_ring.h"
 #include "session/outbox.h"
 #include "session/peer_wait.h"
+#include "session/server_name.h"
 #include "session/waiting_call.h"
 #include "transport/connection.h"
 #include "transport/control.h"
@@ -113,7 +114,7 @@ class ClientSession final : public transport::ControlSink {
   void EndForWantOfMemory(ClientCall& call);
 
   // Whether new calls may start here: not broken, not hung up, not told to go away.
-  bool usable() const { return !going_away_.load(std::memory_order_acquire) && !dead(); }
+  bool usable() const { return end_.usable(); }
 
   // No further calls start here: the server refuses them. Who waits for a place goes elsewhere. When the last call has
   // ended the connection is hung up, which the server waits for.
@@ -122,7 +123,7 @@ class ClientSession final : public transport::ControlSink {
   size_t max_frame_size() const { return transport_->max_frame_size(); }
   size_t bytes_waiting() const { return outbox_.bytes_waiting(); }
   size_t peer_max_message_size() const { return peer_max_message_size_; }
-  absl::string_view transport_name() const { return transport_->name(); }
+  const ServerName& server() const { return end_.server(); }
   std::string DebugString();
 
   // transport::ControlSink
@@ -133,8 +134,6 @@ class ClientSession final : public transport::ControlSink {
  private:
   ClientSession(transport::Connection connection, const ClientSessionOptions& options,
                 std::shared_ptr<base::Logger> logger, std::string address);
-
-  bool dead() const { return peer_gone_.load(std::memory_order_acquire) || broken_.load(std::memory_order_acquire); }
 
   using Ready = absl::FunctionRef<bool()>;
   void WaitUntil(Waiting& me, base::SteadyNs until, Ready ready);
@@ -152,7 +151,6 @@ class ClientSession final : public transport::ControlSink {
   void Fail(ClientCall& call, absl::Status failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailOwn(WaitingCall& call, absl::Status failure);
   bool FailEarly(ClientCall& call, const absl::Status& failure, uint64_t& id);
-  absl::Status NoReplyStatus() const;
   static void NoteSent(WaitingCall& call, const Outgoing& message);
   static void Settle(WaitingCall& call);
   std::optional<absl::Status> TryBegin(WaitingCall& call, bool fail_fast) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -164,28 +162,20 @@ class ClientSession final : public transport::ControlSink {
   bool full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PokeNextForSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Tell(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status GoneStatus() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status GoneStatusOrNoMemory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailAll();
   std::string WhyFull() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  transport::ControlChannel* control();
   void Break(const absl::Status& violation);
   void WakeReaderForRest() ABSL_LOCKS_EXCLUDED(mutex_);
   void WakeReader() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Constant after construction.
-  const std::string address_;
   const std::unique_ptr<transport::Transport> transport_;
-  const PeerIdentity peer_;
   const size_t peer_max_message_size_;
-  const std::shared_ptr<base::Logger> logger_;
   const size_t max_queued_bytes_;
 
   // Synchronise themselves.
+  ConnectionEnd end_;
   Outbox outbox_;
-  std::atomic<bool> peer_gone_{false};
-  std::atomic<bool> broken_{false};
-  std::atomic<bool> going_away_{false};
   LateRing late_ring_;
 
   // Touched by the reader only.
@@ -194,12 +184,10 @@ class ClientSession final : public transport::ControlSink {
   wire::Message message_;
 
   base::Mutex mutex_;
-  std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
   CallTable calls_ ABSL_GUARDED_BY(mutex_);
   Waiting* reader_ ABSL_GUARDED_BY(mutex_) = nullptr;
   base::List<Waiting, WaitsForRole> waiting_ ABSL_GUARDED_BY(mutex_);
   base::List<Waiting, WaitsInLine> slot_queue_ ABSL_GUARDED_BY(mutex_);
-  absl::Status violation_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace nearcall::session

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/connection_end.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace nearcall::session {
+
+void ConnectionEnd::Attach(std::unique_ptr<transport::ControlChannel> control) {
+  base::MutexLock lock(mutex_);
+  control_ = std::move(control);
+  if (dead()) control_->HangUp();
+}
+
+transport::ControlChannel* ConnectionEnd::control() {
+  base::MutexLock lock(mutex_);
+  return control_.get();
+}
+
+bool ConnectionEnd::Break(const absl::Status& violation) {
+  const std::string text =
+      absl::StrCat("protocol violation by ", server_.Text(), ": ", violation.message(), "; the connection is closed");
+  {
+    base::MutexLock lock(mutex_);
+    if (!violation_.ok()) return false;
+    violation_ = absl::InternalError(text);
+  }
+  broken_.store(true, std::memory_order_release);
+  logger_->Log({base::LogKind::kViolation, server_.peer.uid}, LogSeverity::kError, text);
+  if (transport::ControlChannel* socket = control()) socket->HangUp();
+  return true;
+}
+
+void ConnectionEnd::HangUp() {
+  NoteGone();
+  if (transport::ControlChannel* socket = control()) socket->HangUp();
+}
+
+absl::Status ConnectionEnd::Failure() {
+  base::MutexLock lock(mutex_);
+  if (!violation_.ok()) return base::UnsharedCopy(violation_);
+  return absl::UnavailableError(absl::StrCat(server_.Text(), " has gone away"));
+}
+
+}  // namespace nearcall::session

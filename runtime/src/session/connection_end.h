@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "session/server_name.h"
+#include "transport/control.h"
+
+namespace nearcall::session {
+
+// How the connection of a client ends, and why: the server is gone, or breaks the protocol, or says that it takes no
+// more calls; or this side hangs up. Holds the control socket, whose hang-up is the end for both.
+//
+// Thread-safe. May be used with the session's lock held.
+class ConnectionEnd {
+ public:
+  ConnectionEnd(ServerName server, std::shared_ptr<base::Logger> logger)
+      : server_(std::move(server)), logger_(std::move(logger)) {}
+
+  // Once. What has ended meanwhile is hung up now.
+  void Attach(std::unique_ptr<transport::ControlChannel> control);
+  // nullptr before Attach().
+  transport::ControlChannel* control();
+
+  const ServerName& server() const { return server_; }
+
+  // Nothing comes any more but what the server had published before.
+  bool dead() const { return gone_.load(std::memory_order_acquire) || broken(); }
+  bool broken() const { return broken_.load(std::memory_order_acquire); }
+  bool going_away() const { return going_away_.load(std::memory_order_acquire); }
+  // Whether new calls may begin.
+  bool usable() const { return !going_away() && !dead(); }
+
+  void NoteGone() { gone_.store(true, std::memory_order_release); }
+  void NoteGoingAway() { going_away_.store(true, std::memory_order_release); }
+
+  // The server has broken the protocol: the log says so, and this side hangs up. False: it had before.
+  bool Break(const absl::Status& violation);
+
+  void HangUp();
+
+  // What calls end with. A copy of its own for each: they are on different threads.
+  absl::Status Failure();
+
+ private:
+  const ServerName server_;
+  const std::shared_ptr<base::Logger> logger_;
+
+  std::atomic<bool> gone_{false};
+  std::atomic<bool> broken_{false};
+  std::atomic<bool> going_away_{false};
+
+  base::Mutex mutex_;  // taken after the session's
+  std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);
+  absl::Status violation_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace nearcall::session
