@@ -48,7 +48,8 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       outbox_(*transport_, connection.local_id),
       inbox_(*transport_, connection.peer_id, options.max_message_size),
       peer_wait_(*transport_, options.max_spin_ns),
-      calls_(std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight)) {
+      calls_(std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight)),
+      role_(*transport_) {
   // Awake, and where.
   transport_->Disarm();
 }
@@ -120,13 +121,7 @@ bool ClientSession::full() const {
 
 void ClientSession::PokeNextForSlot() {
   Waiting* next = slot_queue_.front();
-  if (next != nullptr && !full()) Tell(*next);
-}
-
-// He looks again, even if it is he who reads.
-void ClientSession::Tell(Waiting& waiting) {
-  waiting.Poke();
-  if (reader_ == &waiting) transport_->Interrupt();
+  if (next != nullptr && !full()) role_.Tell(*next);
 }
 
 std::string ClientSession::WhyFull() {
@@ -242,7 +237,7 @@ bool ClientSession::FailEarly(ClientCall& call, const absl::Status& failure, uin
   id = call.id;
   if (id == 0) {
     call.failure = WithExecState(failure, ExecState::kNotSent);
-    Tell(*call.waiting);
+    role_.Tell(*call.waiting);
     return false;
   }
   if (calls_.Take(id) == nullptr) return false;
@@ -263,7 +258,7 @@ void ClientSession::Fail(ClientCall& call, absl::Status failure) {
   call.failure = std::move(failure);
   const Waiting* waiting = call.waiting;  // the call is gone after it has been completed
   call.Complete();
-  if (reader_ == waiting) transport_->Interrupt();
+  role_.InterruptIfReader(waiting);
 }
 
 // --- the elected reader ---
@@ -289,25 +284,12 @@ void ClientSession::WaitUntil(Waiting& me, SteadyNs until, Ready ready) try {
 
 bool ClientSession::TakeRole(Waiting& me) {
   base::MutexLock lock(mutex_);
-  base::ListNode<WaitsForRole>& place = me;
-  if (reader_ == nullptr) reader_ = &me;
-  if (reader_ == &me) {
-    place.Unlink();
-    return true;
-  }
-  if (!place.linked()) waiting_.PushBack(me);
-  return false;
+  return role_.Take(me);
 }
 
 void ClientSession::LeaveRole(Waiting& me) {
   base::MutexLock lock(mutex_);
-  base::ListNode<WaitsForRole>& place = me;
-  place.Unlink();
-  if (reader_ != &me) return;
-  // To the one who has waited longest, at once: if the role were free until he wakes, a caller that never sleeps would
-  // take it again and again, and the others would only run when it loses its CPU.
-  reader_ = waiting_.PopFront();
-  if (reader_ != nullptr) reader_->waiter.Poke();
+  role_.Leave(me);
 }
 
 void ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
@@ -436,7 +418,7 @@ void ClientSession::Retire() {
   end_.NoteGoingAway();
   // The lock is held, which clang does not see through the list.
   slot_queue_.ForEachUntil([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    Tell(waiting);
+    role_.Tell(waiting);
     return false;
   });
   HangUpIfOver();
@@ -469,7 +451,7 @@ void ClientSession::WakeReaderForRest() {
 
 void ClientSession::WakeReader() {
   base::MutexLock lock(mutex_);
-  if (reader_ != nullptr) transport_->Interrupt();
+  role_.InterruptReader();
 }
 
 void ClientSession::OnControl(const transport::ControlMessage& message) {

@@ -23,6 +23,7 @@
 #include "session/late_ring.h"
 #include "session/outbox.h"
 #include "session/peer_wait.h"
+#include "session/reader_role.h"
 #include "session/server_name.h"
 #include "session/waiting_call.h"
 #include "transport/connection.h"
@@ -137,8 +138,8 @@ class ClientSession final : public transport::ControlSink {
 
   using Ready = absl::FunctionRef<bool()>;
   void WaitUntil(Waiting& me, base::SteadyNs until, Ready ready);
-  bool TakeRole(Waiting& me);
-  void LeaveRole(Waiting& me);
+  bool TakeRole(Waiting& me) ABSL_LOCKS_EXCLUDED(mutex_);
+  void LeaveRole(Waiting& me) ABSL_LOCKS_EXCLUDED(mutex_);
   void Read(Waiting& me, base::SteadyNs until, Ready ready);
   bool ReadFrames(const Waiting& me);
   void TakeMessage(Inbox::Event event);
@@ -161,7 +162,6 @@ class ClientSession final : public transport::ControlSink {
   void HangUpIfOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PokeNextForSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Tell(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailAll();
   std::string WhyFull() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Break(const absl::Status& violation);
@@ -185,8 +185,7 @@ class ClientSession final : public transport::ControlSink {
 
   base::Mutex mutex_;
   CallTable calls_ ABSL_GUARDED_BY(mutex_);
-  Waiting* reader_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  base::List<Waiting, WaitsForRole> waiting_ ABSL_GUARDED_BY(mutex_);
+  ReaderRole role_ ABSL_GUARDED_BY(mutex_);
   base::List<Waiting, WaitsInLine> slot_queue_ ABSL_GUARDED_BY(mutex_);
 };
 

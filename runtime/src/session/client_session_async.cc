@@ -54,7 +54,7 @@ void ClientSession::Serve(CompletionQueue& queue, base::SteadyNs until) {
 
 void ClientSession::Wake(CompletionQueue& queue) {
   base::MutexLock lock(mutex_);
-  Tell(queue.waiting());
+  role_.Tell(queue.waiting());
 }
 
 }  // namespace nearcall::session

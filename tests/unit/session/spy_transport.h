@@ -23,6 +23,7 @@ class SpyTransport final : public transport::Transport {
   // Wait() ends when it is woken, and not at its time.
   std::atomic<bool> sleeps_until_woken{false};
   std::atomic<int> waits{0};
+  std::atomic<int> interrupts{0};
   // Set before the other threads start.
   std::function<void()> before_peek;
   std::function<void()> before_commit;
@@ -67,7 +68,10 @@ class SpyTransport final : public transport::Transport {
     ++waits;
     inner_->Wait(sleeps_until_woken ? base::kNever : until);
   }
-  void Interrupt() override { inner_->Interrupt(); }
+  void Interrupt() override {
+    ++interrupts;
+    inner_->Interrupt();
+  }
   WaitFds wait_fds() const override { return inner_->wait_fds(); }
   void ClearBell() override { inner_->ClearBell(); }
   bool can_spin() const override { return inner_->can_spin(); }
