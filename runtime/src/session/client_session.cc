@@ -43,13 +43,13 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
                              std::shared_ptr<base::Logger> logger, std::string address)
     : transport_(std::move(connection.transport)),
       peer_max_message_size_(connection.peer_terms.max_message_size),
-      max_queued_bytes_(options.max_queued_bytes),
       end_({std::move(address), std::string(transport_->name()), connection.peer}, std::move(logger)),
       outbox_(*transport_, connection.local_id),
       inbox_(*transport_, connection.peer_id, options.max_message_size),
       peer_wait_(*transport_, options.max_spin_ns),
       calls_(std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight)),
-      role_(*transport_) {
+      role_(*transport_),
+      line_(calls_, outbox_, options.max_queued_bytes) {
   // Awake, and where.
   transport_->Disarm();
 }
@@ -79,14 +79,14 @@ std::optional<absl::Status> ClientSession::TryBegin(WaitingCall& call, bool fail
     // Cancelled before it began.
   } else if (!usable()) {
     call.failure = WithExecState(end_.Failure(), ExecState::kNotSent);
-  } else if (IsNext(call.caller)) {
+  } else if (line_.IsNext(call.caller, call.lane)) {
     calls_.Insert(call);
   } else if (fail_fast) {
-    call.failure = WithExecState(absl::ResourceExhaustedError(WhyFull()), ExecState::kNotSent);
+    call.failure = WithExecState(absl::ResourceExhaustedError(line_.WhyFull(server())), ExecState::kNotSent);
   } else if (base::NowNs() >= call.deadline) {
-    call.failure = WithExecState(absl::DeadlineExceededError(WhyFull()), ExecState::kNotSent);
+    call.failure = WithExecState(absl::DeadlineExceededError(line_.WhyFull(server())), ExecState::kNotSent);
   } else {
-    StandInLine(call.caller);
+    line_.Stand(call.caller, call.lane);
     return std::nullopt;
   }
   LeaveLine(call.caller);
@@ -95,44 +95,17 @@ std::optional<absl::Status> ClientSession::TryBegin(WaitingCall& call, bool fail
 
 bool ClientSession::BeginsOrFails(const WaitingCall& call) {
   base::MutexLock lock(mutex_);
-  return !call.failure.ok() || !usable() || IsNext(call.caller);
-}
-
-// First come, first served: a newcomer does not overtake those who wait.
-bool ClientSession::IsNext(const Waiting& waiting) {
-  return !full() && (slot_queue_.empty() || slot_queue_.front() == &waiting);
-}
-
-void ClientSession::StandInLine(Waiting& waiting) {
-  base::ListNode<WaitsInLine>& place = waiting;
-  if (!place.linked()) slot_queue_.PushBack(waiting);
+  return !call.failure.ok() || !usable() || line_.IsNext(call.caller, call.lane);
 }
 
 void ClientSession::LeaveLine(Waiting& waiting) {
-  base::ListNode<WaitsInLine>& place = waiting;
-  place.Unlink();
+  SlotLine::Leave(waiting);
   // Several places may have become free at once, and all who gave them have poked the same one.
   PokeNextForSlot();
 }
 
-bool ClientSession::full() const {
-  return calls_.full() || outbox_.bytes_waiting() > max_queued_bytes_;
-}
-
 void ClientSession::PokeNextForSlot() {
-  Waiting* next = slot_queue_.front();
-  if (next != nullptr && !full()) role_.Tell(*next);
-}
-
-std::string ClientSession::WhyFull() {
-  if (outbox_.bytes_waiting() > max_queued_bytes_) {
-    return absl::StrCat(outbox_.bytes_waiting(), " B of requests to ", server().address, " wait for room in the ",
-                        server().transport, " transport, more than ChannelOptions::max_queued_bytes (",
-                        max_queued_bytes_, " B)");
-  }
-  return absl::StrCat(calls_.in_use(), " calls to ", server().address,
-                      " are in flight, as many as ChannelOptions::max_calls_in_flight and the server's "
-                      "ServerOptions::max_queued_calls allow");
+  if (Waiting* next = line_.Next()) role_.Tell(*next);
 }
 
 bool ClientSession::TrySend(WaitingCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write) {
@@ -417,10 +390,7 @@ void ClientSession::Retire() {
   // SUBTLE: under the lock. Whoever has a place in the table began before, and nobody gets one afterwards.
   end_.NoteGoingAway();
   // The lock is held, which clang does not see through the list.
-  slot_queue_.ForEachUntil([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    role_.Tell(waiting);
-    return false;
-  });
+  line_.ForEach([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS { role_.Tell(waiting); });
   HangUpIfOver();
 }
 
@@ -433,10 +403,7 @@ void ClientSession::FailAll() {
   outbox_.Close();
   base::MutexLock lock(mutex_);
   for (ClientCall* call : calls_.TakeAll()) Fail(*call, base::OrNoMemory([this] { return end_.Failure(); }));
-  slot_queue_.ForEachUntil([](Waiting& waiting) {
-    waiting.Poke();
-    return false;
-  });
+  line_.ForEach([](Waiting& waiting) { waiting.Poke(); });
 }
 
 void ClientSession::Break(const absl::Status& violation) {

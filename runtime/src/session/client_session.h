@@ -25,6 +25,7 @@
 #include "session/peer_wait.h"
 #include "session/reader_role.h"
 #include "session/server_name.h"
+#include "session/slot_line.h"
 #include "session/waiting_call.h"
 #include "transport/connection.h"
 #include "transport/control.h"
@@ -156,14 +157,10 @@ class ClientSession final : public transport::ControlSink {
   static void Settle(WaitingCall& call);
   std::optional<absl::Status> TryBegin(WaitingCall& call, bool fail_fast) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginsOrFails(const WaitingCall& call) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool IsNext(const Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void StandInLine(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LeaveLine(Waiting& waiting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HangUpIfOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PokeNextForSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailAll();
-  std::string WhyFull() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Break(const absl::Status& violation);
   void WakeReaderForRest() ABSL_LOCKS_EXCLUDED(mutex_);
   void WakeReader() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -171,7 +168,6 @@ class ClientSession final : public transport::ControlSink {
   // Constant after construction.
   const std::unique_ptr<transport::Transport> transport_;
   const size_t peer_max_message_size_;
-  const size_t max_queued_bytes_;
 
   // Synchronise themselves.
   ConnectionEnd end_;
@@ -186,7 +182,7 @@ class ClientSession final : public transport::ControlSink {
   base::Mutex mutex_;
   CallTable calls_ ABSL_GUARDED_BY(mutex_);
   ReaderRole role_ ABSL_GUARDED_BY(mutex_);
-  base::List<Waiting, WaitsInLine> slot_queue_ ABSL_GUARDED_BY(mutex_);
+  SlotLine line_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace nearcall::session

@@ -14,11 +14,13 @@ ClientSession::Begun ClientSession::TryBegin(ClientCall& call) {
   base::MutexLock lock(mutex_);
   if (!call.failure.ok()) return Begun::kEnded;
   if (!usable()) return Begun::kGone;
-  if (IsNext(*call.waiting)) {
+  if (line_.IsNext(*call.waiting, call.lane)) {
     calls_.Insert(call);
+    // For the next one it stands behind the others.
+    LeaveLine(*call.waiting);
     return Begun::kYes;
   }
-  StandInLine(*call.waiting);
+  line_.Stand(*call.waiting, call.lane);
   return Begun::kFull;
 }
 
