@@ -5,13 +5,14 @@
 #include <new>
 
 #include "absl/strings/str_cat.h"
+#include "base/no_memory.h"
 
 // AsyncCalls: what its callers' threads do.
 namespace nearcall::rpc {
 
 namespace {
 
-using Begun = session::ClientSession::Begun;
+using Begun = session::Callers::Begun;
 
 // What a call that waits costs, beside its request too.
 size_t CostOf(const AsyncCall& call) {
@@ -98,7 +99,7 @@ void AsyncCalls::Post(session::ClientSession& session, AsyncCall& call, const wi
   try {
     session.Post(header, call.bytes(), when);
   } catch (const std::bad_alloc&) {
-    session.EndForWantOfMemory(call);
+    session.callers().Fail(call, base::NoMemory());
   }
 }
 
@@ -117,7 +118,7 @@ Begun AsyncCalls::TryBegin(AsyncCall& call) {
   if (call.deadline != base::kNever) noted = deadlines_.emplace(call.deadline, &call).second;
   Begun begun;
   try {
-    begun = session_->TryBegin(call);
+    begun = session_->callers().TryBegin(call);
   } catch (const std::bad_alloc&) {
     if (noted) deadlines_.erase({call.deadline, &call});
     throw;
@@ -145,7 +146,7 @@ void AsyncCalls::Enqueue(AsyncCall& call) {
 
 // Here, and in the session.
 size_t AsyncCalls::BytesWaiting() {
-  return waiting_bytes_ + (session_ == nullptr ? 0 : session_->bytes_waiting());
+  return waiting_bytes_ + (session_ == nullptr ? 0 : session_->outbox().bytes_waiting());
 }
 
 absl::Status AsyncCalls::NoRoom() {
@@ -228,7 +229,7 @@ bool AsyncCalls::OnItsThread() {
 
 void AsyncCalls::Wake() {
   if (session_ != nullptr) {
-    session_->Wake(queue_);
+    session_->callers().Tell(queue_.waiting());
   } else {
     queue_.Poke();
   }

@@ -78,8 +78,8 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
 
   Started StartLocked(const std::shared_ptr<AsyncCall>& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Adopt(const std::shared_ptr<AsyncCall>& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  session::ClientSession::Begun TryBegin(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  session::ClientSession::Begun TryBeginOrNoMemory(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  session::Callers::Begun TryBegin(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  session::Callers::Begun TryBeginOrNoMemory(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Post(session::ClientSession& session, AsyncCall& call, const wire::FrameHeader& header,
                    session::Outbox::HandOver when);
   void Enqueue(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

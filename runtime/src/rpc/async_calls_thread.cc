@@ -17,7 +17,7 @@ namespace nearcall::rpc {
 
 namespace {
 
-using Begun = session::ClientSession::Begun;
+using Begun = session::Callers::Begun;
 
 // Long against the pauses of a busy program, short against a person.
 constexpr absl::Duration kLinger = absl::Seconds(1);
@@ -77,7 +77,7 @@ void AsyncCalls::RunCallbacks() {
     call.StopListening();
     const bool was_in_flight = call.id != 0;
     call.TakeAnswer(spare_);
-    if (was_in_flight) session->End(call);
+    if (was_in_flight) session->callers().Release(call);
     if (!StartsOver(self, session)) RunCallback(self);
   }
   queue_.Poke();
@@ -176,7 +176,7 @@ void AsyncCalls::ExpireOverdue() {
     AsyncCall& call = *deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
     if (call.id != 0) {
-      session_->Expire(call);
+      session_->callers().Fail(call, session_->server().NoReply());
     } else {
       End(call, absl::DeadlineExceededError(
                     absl::StrCat("the deadline of ", call.request().method().full_name,
@@ -235,7 +235,7 @@ void AsyncCalls::BeginWaiting() {
   }
   if (session == nullptr) return;
   session->Publish();
-  if (all) session->LeaveSlotQueue(queue_);
+  if (all) session->callers().LeaveLine(queue_.waiting());
 }
 
 Begun AsyncCalls::TryBeginOrNoMemory(AsyncCall& call) try { return TryBegin(call); } catch (const std::bad_alloc&) {
@@ -262,7 +262,8 @@ bool AsyncCalls::WaitForNews() {
     wakes_at_ = until;
   }
   if (!idle) {
-    session->Serve(queue_, until);
+    queue_.waiting().Await(base::NowNs());
+    session->Wait(queue_.waiting(), until, [this] { return queue_.has_news(); });
   } else if (!queue_.has_news()) {
     queue_.waiting().waiter.Wait(until);
   }

@@ -16,26 +16,26 @@ namespace nearcall::rpc {
 absl::Status BlockingCall::Run(session::ClientSession& session, const google::protobuf::MessageLite& request,
                                google::protobuf::MessageLite& reply) {
   if (absl::Status status = request_.CheckPeerLimit(session); !status.ok()) return status;
-  session::WaitingCall call;
+  session::WaitingCall call(session);
   request_.Describe(call);
   const auto cancel = [&session, &call] { session.Cancel(call); };
   const std::stop_token& stop = request_.options().stop_token;
   std::optional<std::stop_callback<decltype(cancel)>> on_stop;
   if (stop.stop_possible()) on_stop.emplace(stop, cancel);
 
-  absl::Status begun = session.Begin(call, request_.fail_fast());
+  absl::Status begun = call.Begin(request_.fail_fast());
   if (!begun.ok()) return begun;
   absl::Status status = base::OrNoMemory([&] {
-    if (Send(session, call, request)) session.Wait(call);
+    if (Send(session, call, request)) call.Wait();
     return absl::OkStatus();
   });
-  if (!status.ok()) session.GiveUp(call, status);
+  if (!status.ok()) call.Fail(status);
   on_stop.reset();
   status = base::OrNoMemory([&] {
     const absl::Status ended = request_.StatusOf(call.failure, call.reply);
     return ended.ok() ? request_.Parse(call.reply, reply) : ended;
   });
-  session.End(call);
+  call.Release();
   return status;
 }
 
@@ -46,7 +46,7 @@ bool BlockingCall::Send(session::ClientSession& session, session::WaitingCall& c
   const size_t size = request_.size();
   if (size <= base::kInPlaceMax && wire::kHeaderSize + size <= session.max_frame_size()) {
     const auto write = [&](std::span<std::byte> to) { request_.Serialize(request, to.data()); };
-    if (session.TrySend(call, header, size, write)) return true;
+    if (call.TrySend(header, size, write)) return true;
   }
   return SendByPieces(session, call, header, request);
 }
@@ -56,7 +56,7 @@ bool BlockingCall::SendByPieces(session::ClientSession& session, session::Waitin
   session::Outgoing message(header, request_.size(), session.max_frame_size());
   const auto send = [&](std::span<const std::byte> piece) {
     message.piece = piece;
-    return session.Send(call, message, request_.fail_fast());
+    return call.Send(message, request_.fail_fast());
   };
   if (request_.size() == 0) return send({});
   const auto serialize = [&] {
@@ -70,7 +70,7 @@ bool BlockingCall::SendByPieces(session::ClientSession& session, session::Waitin
   };
   absl::Status failure = base::OrNoMemory(serialize);
   if (failure.ok()) return true;
-  session.Abandon(call, message, std::move(failure));
+  call.Fail(std::move(failure), message);
   return false;
 }
 

@@ -7,6 +7,7 @@
 #include "google/protobuf/message_lite.h"
 #include "rpc/unary_request.h"
 #include "session/client_session.h"
+#include "session/waiting_call.h"
 
 namespace nearcall::rpc {
 

@@ -30,7 +30,7 @@ absl::Status NotSent(absl::Status status) {
 bool GoesElsewhere(session::ClientSession& session, const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return false;
   const ExecState exec_state = ExecStateOf(status);
-  if (exec_state == ExecState::kNotStarted) session.Retire();
+  if (exec_state == ExecState::kNotStarted) session.callers().Retire();
   const bool unused = exec_state == ExecState::kNotStarted || exec_state == ExecState::kNotSent;
   return unused && !session.usable();
 }

@@ -28,6 +28,11 @@ void CallTable::Insert(ClientCall& call) {
   call.reply.bytes = std::move(slot.buffer);
 }
 
+const ClientCall* CallTable::Find(uint64_t id) const {
+  const size_t index = id & ((size_t{1} << kSlotBits) - 1);
+  return index < slots_.size() && slots_[index].id == id ? slots_[index].call : nullptr;
+}
+
 ClientCall* CallTable::Take(uint64_t id) {
   const size_t index = id & ((size_t{1} << kSlotBits) - 1);
   if (index >= slots_.size() || slots_[index].id != id) return nullptr;

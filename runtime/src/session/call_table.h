@@ -26,6 +26,9 @@ class CallTable {
   // Gives `call` an id and a warm buffer. Not when full.
   void Insert(ClientCall& call);
 
+  // nullptr if it has been completed already or never was.
+  const ClientCall* Find(uint64_t id) const;
+
   // Takes the call out: nullptr if it has been completed already or never was. Its slot stays occupied until Release().
   ClientCall* Take(uint64_t id);
 

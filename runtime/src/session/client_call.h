@@ -16,7 +16,7 @@ class CompletionQueue;
 struct IsCompleted;
 
 // A call in flight, seen from the client: which it is, who waits for its end, and how it ended. Owned by its caller
-// from ClientSession::Begin to End.
+// from its beginning to Callers::Release.
 //
 // The outcome is written by the one who takes the call out of the table, before Complete(); the owner reads it after
 // waiter.finished(), or when the call comes out of its completion queue.

@@ -2,26 +2,28 @@
 #include "session/client_session.h"
 
 #include <algorithm>
-#include <memory>
+#include <cstring>
 #include <new>
-#include <optional>
+#include <span>
+#include <string>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/exec_state.h"
+#include "base/limits.h"
 #include "base/no_memory.h"
 
 namespace nearcall::session {
 
 namespace {
 
-using base::SteadyNs;
-using base::WithExecState;
-
-// Frames taken before the room is given back and the caller looks at its own call.
+// Frames taken before the room is given back and the reader looks at its own call.
 constexpr int kFramesPerTurn = 64;
 
 }  // namespace
+
+using base::SteadyNs;
 
 absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::Connection connection,
                                                                     const ClientSessionOptions& options,
@@ -45,201 +47,24 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       peer_max_message_size_(connection.peer_terms.max_message_size),
       end_({std::move(address), std::string(transport_->name()), connection.peer}, std::move(logger)),
       outbox_(*transport_, connection.local_id),
+      callers_(*transport_, outbox_, end_,
+               std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),
+               options.max_queued_bytes),
       inbox_(*transport_, connection.peer_id, options.max_message_size),
-      peer_wait_(*transport_, options.max_spin_ns),
-      calls_(std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight)),
-      role_(*transport_),
-      line_(calls_, outbox_, options.max_queued_bytes) {
+      peer_wait_(*transport_, options.max_spin_ns) {
   // Awake, and where.
   transport_->Disarm();
 }
 
-ClientSession::~ClientSession() = default;
+// --- who waits ---
 
-// --- the way of a call ---
-
-absl::Status ClientSession::Begin(WaitingCall& call, bool fail_fast) try {
-  call.caller.lane = call.lane;
-  for (;;) {
-    if (std::optional<absl::Status> decided = TryBegin(call, fail_fast)) return *std::move(decided);
-    // Reading, if nobody else does: what waits for room may belong to calls that have ended.
-    WaitUntil(call.caller, call.deadline, [&] { return BeginsOrFails(call); });
-  }
-} catch (const std::bad_alloc&) {
-  base::MutexLock lock(mutex_);
-  LeaveLine(call.caller);
-  call.failure = base::NoMemory();
-  return call.failure;
-}
-
-// Nothing, if the call now stands in line.
-std::optional<absl::Status> ClientSession::TryBegin(WaitingCall& call, bool fail_fast) {
-  base::MutexLock lock(mutex_);
-  if (!call.failure.ok()) {
-    // Cancelled before it began.
-  } else if (!usable()) {
-    call.failure = WithExecState(end_.Failure(), ExecState::kNotSent);
-  } else if (line_.IsNext(call.caller, call.lane)) {
-    calls_.Insert(call);
-  } else if (fail_fast) {
-    call.failure = WithExecState(absl::ResourceExhaustedError(line_.WhyFull(server())), ExecState::kNotSent);
-  } else if (base::NowNs() >= call.deadline) {
-    call.failure = WithExecState(absl::DeadlineExceededError(line_.WhyFull(server())), ExecState::kNotSent);
-  } else {
-    line_.Stand(call.caller, call.lane);
-    return std::nullopt;
-  }
-  LeaveLine(call.caller);
-  return call.failure;
-}
-
-bool ClientSession::BeginsOrFails(const WaitingCall& call) {
-  base::MutexLock lock(mutex_);
-  return !call.failure.ok() || !usable() || line_.IsNext(call.caller, call.lane);
-}
-
-void ClientSession::LeaveLine(Waiting& waiting) {
-  SlotLine::Leave(waiting);
-  // Several places may have become free at once, and all who gave them have poked the same one.
-  PokeNextForSlot();
-}
-
-void ClientSession::PokeNextForSlot() {
-  if (Waiting* next = line_.Next()) role_.Tell(*next);
-}
-
-bool ClientSession::TrySend(WaitingCall& call, const wire::FrameHeader& header, size_t size, Outbox::Write write) {
-  call.sent = !call.finished() && outbox_.TrySend(header, size, write);
-  if (!call.sent) return false;
-  call.caller.Await(call.started);
-  WakeReaderForRest();
-  return true;
-}
-
-bool ClientSession::Send(WaitingCall& call, Outgoing& message, bool fail_fast) {
-  message.sender = &call.caller.waiter;
-  const bool first = !message.started;
-  if (!call.finished()) {
-    if (outbox_.Offer(message)) {
-      NoteSent(call, message);
-      WakeReaderForRest();
-      return true;
-    }
-    if (first && fail_fast) {
-      Abandon(call, message,
-              absl::ResourceExhaustedError(absl::StrCat("no room in the ", server().transport, " transport to ",
-                                                        server().address,
-                                                        ": the server is not keeping up; retry later or let the call "
-                                                        "wait")));
-      return false;
-    }
-    WakeReader();
-    WaitUntil(call.caller, call.deadline, [&] { return !outbox_.Waits(message); });
-    base::MutexLock lock(mutex_);
-    PokeNextForSlot();  // fewer bytes wait now
-  }
-  if (!call.finished() && !outbox_.Waits(message)) {
-    NoteSent(call, message);
-    return true;
-  }
-  Abandon(call, message,
-          absl::DeadlineExceededError(absl::StrCat("deadline passed while the request waited for room in the ",
-                                                   server().transport, " transport to ", server().address)));
-  return false;
-}
-
-void ClientSession::Abandon(WaitingCall& call, Outgoing& message, absl::Status failure) {
-  outbox_.Withdraw(message);
-  // The last frame may have gone in the last moment.
-  NoteSent(call, message);
-  GiveUp(call, std::move(failure));
-}
-
-void ClientSession::NoteSent(WaitingCall& call, const Outgoing& message) {
-  call.sent = message.fragmenter.done();
-  if (call.sent) call.caller.Await(call.started);
-}
-
-void ClientSession::GiveUp(WaitingCall& call, absl::Status failure) {
-  FailOwn(call, std::move(failure));
-  Settle(call);
-}
-
-void ClientSession::Wait(WaitingCall& call) {
-  WaitUntil(call.caller, call.deadline, [] { return false; });
-  if (!call.finished()) {
-    FailOwn(call, server().NoReply());
-  }
-  Settle(call);
-  if (call.sent && call.caller.slept) late_ring_.Learn(call.caller, base::NowNs());
-}
-
-// Who ends a call from outside cannot know how much of its request has gone: "maybe executed" is what they say. The
-// owner knows better.
-void ClientSession::Settle(WaitingCall& call) {
-  if (call.failure.ok() || call.sent || ExecStateOf(call.failure) != ExecState::kMaybeExecuted) return;
-  call.failure = WithExecState(std::move(call.failure), ExecState::kNotSent);
-}
-
-void ClientSession::End(ClientCall& call) {
-  base::MutexLock lock(mutex_);
-  calls_.Release(call);
-  PokeNextForSlot();
-  HangUpIfOver();
-}
-
-void ClientSession::Cancel(ClientCall& call) {
-  uint64_t id;
-  if (!FailEarly(call, absl::CancelledError("the call was cancelled by its caller"), id)) return;
-  end_.control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = id});
-}
-
-void ClientSession::Expire(ClientCall& call) {
-  uint64_t id;
-  FailEarly(call, server().NoReply(), id);
-}
-
-void ClientSession::EndForWantOfMemory(ClientCall& call) {
-  uint64_t id;
-  FailEarly(call, base::NoMemory(), id);
-}
-
-// True if this has ended a call that was in flight, as number `id`.
-bool ClientSession::FailEarly(ClientCall& call, const absl::Status& failure, uint64_t& id) {
-  base::MutexLock lock(mutex_);
-  id = call.id;
-  if (id == 0) {
-    call.failure = WithExecState(failure, ExecState::kNotSent);
-    role_.Tell(*call.waiting);
-    return false;
-  }
-  if (calls_.Take(id) == nullptr) return false;
-  Fail(call, failure);
-  return true;
-}
-
-// Ends the owner's own call, or, if somebody is just ending it, waits for that.
-void ClientSession::FailOwn(WaitingCall& call, absl::Status failure) {
-  {
-    base::MutexLock lock(mutex_);
-    if (calls_.Take(call.id) != nullptr) Fail(call, std::move(failure));
-  }
-  while (!call.finished()) call.caller.waiter.Wait(base::kNever);
-}
-
-void ClientSession::Fail(ClientCall& call, absl::Status failure) {
-  call.failure = std::move(failure);
-  const Waiting* waiting = call.waiting;  // the call is gone after it has been completed
-  call.Complete();
-  role_.InterruptIfReader(waiting);
-}
-
-// --- the elected reader ---
-
-void ClientSession::WaitUntil(Waiting& me, SteadyNs until, Ready ready) try {
+void ClientSession::Wait(Waiting& me, SteadyNs until, Ready ready) {
+  const absl::Cleanup leave = [this, &me] { callers_.LeaveRole(me); };
+  bool reads = false;
   while (!me.waiter.finished() && !ready()) {
-    if (TakeRole(me)) {
-      Read(me, until, ready);
+    reads = reads || callers_.TakeRole(me);
+    if (reads) {
+      if (!Read(me, until, ready)) continue;
     } else {
       me.slept = true;
       me.waiter.Wait(std::min(until, late_ring_.When(me)));
@@ -249,111 +74,24 @@ void ClientSession::WaitUntil(Waiting& me, SteadyNs until, Ready ready) try {
     if (now >= until) break;
     RingIfLate(me, now);
   }
-  LeaveRole(me);
-} catch (const std::bad_alloc&) {
-  LeaveRole(me);
-  throw;
 }
 
-bool ClientSession::TakeRole(Waiting& me) {
-  base::MutexLock lock(mutex_);
-  return role_.Take(me);
-}
-
-void ClientSession::LeaveRole(Waiting& me) {
-  base::MutexLock lock(mutex_);
-  role_.Leave(me);
-}
-
-void ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
-  for (;;) {
-    const bool was_dead = end_.dead();
-    const bool progress = !end_.broken() && ReadFrames(me);
-    if (me.waiter.finished() || ready()) return;
-    if (!progress && was_dead) {
-      // What the peer published before its end has been read.
-      base::UntilThereIsMemory([this] { FailAll(); });
-      return;
-    }
-    if (!progress) WaitForPeer(me, until);
-    if (me.waiter.finished() || ready()) return;
-    // Who neither slept nor read for others was too fast to be worth a clock.
-    if (!me.slept && !progress) continue;
-    const SteadyNs now = base::NowNs();
-    if (now >= until) return;
-    RingIfLate(me, now);
+// One turn of the reader. False: it was too short to be worth a clock, for it has neither slept nor read for others.
+bool ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
+  const bool was_dead = end_.dead();
+  if (!end_.broken() && TakeFrames(me.waiter)) {
+    if (!violation_.ok()) Break(violation_);
+    return true;
   }
-}
-
-bool ClientSession::ReadFrames(const Waiting& me) {
-  bool progress = false;
-  for (int i = 0; i < kFramesPerTurn && !me.waiter.finished() && !end_.broken(); ++i) {
-    const Inbox::Event event = inbox_.Next(message_);
-    if (event == Inbox::Event::kEmpty) break;
-    progress = true;
-    TakeMessage(event);
+  if (me.waiter.finished() || ready()) return true;
+  if (was_dead) {
+    // What the peer published before its end has been read.
+    outbox_.Close();
+    base::UntilThereIsMemory([this] { callers_.FailAll(); });
+    return true;
   }
-  if (progress) inbox_.Release();
-  return progress;
-}
-
-void ClientSession::TakeMessage(Inbox::Event event) try {
-  switch (event) {
-    case Inbox::Event::kMessage:
-      Deliver();
-      break;
-    case Inbox::Event::kTooLarge:
-    case Inbox::Event::kNoMemory:
-      Refuse(event);
-      break;
-    case Inbox::Event::kBroken:
-      Break(inbox_.error());
-      break;
-    default:
-      break;
-  }
-} catch (const std::bad_alloc&) {
-  // The message is lost, and with it a call's end, unless all calls end.
-  Break(base::NoMemory());
-}
-
-void ClientSession::Deliver() {
-  ClientCall* call = TakeAnswered();
-  if (call == nullptr) return;
-  std::swap(call->reply, message_);
-  call->Complete();
-}
-
-// A reply that this side does not take.
-void ClientSession::Refuse(Inbox::Event why) {
-  const size_t size = message_.header.message_size;
-  const std::string text = why == Inbox::Event::kTooLarge
-                               ? absl::StrCat("the reply has ", size, " B, more than ChannelOptions::max_message_size")
-                               : absl::StrCat("no memory for a reply of ", size, " B");
-  ClientCall* call = TakeAnswered();
-  if (call == nullptr) return;
-  call->failure = WithExecState(absl::ResourceExhaustedError(text), ExecState::kExecuted);
-  call->Complete();
-}
-
-// Takes out the call that message_ answers: nullptr if there is none, or message_ is no answer to it.
-ClientCall* ClientSession::TakeAnswered() {
-  const wire::FrameHeader& header = message_.header;
-  if (header.kind != wire::FrameKind::kReply) {
-    Break(absl::InternalError(absl::StrCat("expected a reply, got a frame of kind ", static_cast<int>(header.kind))));
-    return nullptr;
-  }
-  ClientCall* call;
-  {
-    base::MutexLock lock(mutex_);
-    call = calls_.Take(header.call_id);
-  }
-  // Cancelled, or past its deadline: the reply comes too late.
-  if (call == nullptr || call->method_id == header.method_id) return call;
-  Break(absl::InternalError("a reply carries another method than its call"));
-  base::MutexLock lock(mutex_);
-  Fail(*call, end_.Failure());
-  return nullptr;
+  WaitForPeer(me, until);
+  return me.slept;
 }
 
 void ClientSession::WaitForPeer(Waiting& me, SteadyNs until) {
@@ -373,8 +111,7 @@ void ClientSession::WaitForPeer(Waiting& me, SteadyNs until) {
 // Sends what fits of what waits. True if anything went.
 bool ClientSession::Pump() {
   if (!outbox_.PumpSome()) return false;
-  base::MutexLock lock(mutex_);
-  PokeNextForSlot();  // fewer bytes wait now
+  callers_.TellNext();  // fewer bytes wait now
   return true;
 }
 
@@ -383,51 +120,116 @@ void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {
   end_.control()->Send({.kind = transport::ControlMessage::Kind::kRing});
 }
 
+// --- what comes ---
+
+bool ClientSession::TakeFrames(const base::Waiter& reader) {
+  bool taken = false;
+  for (int i = 0; i < kFramesPerTurn && !reader.finished() && violation_.ok(); ++i) {
+    const Inbox::Event event = inbox_.Next(message_);
+    if (event == Inbox::Event::kEmpty) break;
+    taken = true;
+    TakeMessage(event);
+  }
+  if (taken) inbox_.Release();
+  return taken;
+}
+
+void ClientSession::TakeMessage(Inbox::Event event) try {
+  switch (event) {
+    case Inbox::Event::kMessage:
+      Deliver();
+      break;
+    case Inbox::Event::kTooLarge:
+    case Inbox::Event::kNoMemory:
+      Refuse(event);
+      break;
+    case Inbox::Event::kBroken:
+      violation_ = inbox_.error();
+      break;
+    default:
+      break;
+  }
+} catch (const std::bad_alloc&) {
+  // The message is lost, and with it a call's end, unless all calls end.
+  violation_ = base::NoMemory();
+}
+
+void ClientSession::Deliver() {
+  ClientCall* call = TakeAnswered();
+  if (call == nullptr) return;
+  std::swap(call->reply, message_);
+  call->Complete();
+}
+
+// A reply that this side does not take.
+void ClientSession::Refuse(Inbox::Event why) {
+  const size_t size = message_.header.message_size;
+  const std::string text = why == Inbox::Event::kTooLarge
+                               ? absl::StrCat("the reply has ", size, " B, more than ChannelOptions::max_message_size")
+                               : absl::StrCat("no memory for a reply of ", size, " B");
+  absl::Status failure = base::WithExecState(absl::ResourceExhaustedError(text), ExecState::kExecuted);
+  ClientCall* call = TakeAnswered();
+  if (call == nullptr) return;
+  call->failure = std::move(failure);
+  call->Complete();
+}
+
+// Takes out the call that message_ answers: nullptr if there is none, or message_ is no answer to it.
+ClientCall* ClientSession::TakeAnswered() {
+  const wire::FrameHeader& header = message_.header;
+  if (header.kind != wire::FrameKind::kReply) {
+    violation_ =
+        absl::InternalError(absl::StrCat("expected a reply, got a frame of kind ", static_cast<int>(header.kind)));
+    return nullptr;
+  }
+  const absl::StatusOr<ClientCall*> call = callers_.TakeAnswered(header);
+  if (!call.ok()) violation_ = call.status();
+  return call.value_or(nullptr);
+}
+
+// --- calls ---
+
+void ClientSession::Cancel(ClientCall& call) {
+  if (!callers_.Fail(call, absl::CancelledError("the call was cancelled by its caller"))) return;
+  end_.control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = call.id});
+}
+
+void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when) {
+  const size_t size = bytes.size();
+  const auto write = [&](std::span<std::byte> to) {
+    if (size != 0) std::memcpy(to.data(), bytes.data(), size);
+  };
+  const bool small = size <= base::kInPlaceMax && wire::kHeaderSize + size <= max_frame_size();
+  if (!small || !outbox_.TrySend(header, size, write, when)) {
+    auto message = std::make_unique<Outgoing>(header, size, max_frame_size());
+    message->kept = std::move(bytes);
+    outbox_.Keep(std::move(message));
+  }
+  WakeReaderForRest();
+}
+
+void ClientSession::Publish() {
+  Pump();
+  WakeReaderForRest();
+}
+
+void ClientSession::WakeReaderForRest() {
+  if (outbox_.has_waiting()) callers_.InterruptReader();
+}
+
 // --- the end of the connection ---
 
-void ClientSession::Retire() {
-  base::MutexLock lock(mutex_);
-  // SUBTLE: under the lock. Whoever has a place in the table began before, and nobody gets one afterwards.
-  end_.NoteGoingAway();
-  // The lock is held, which clang does not see through the list.
-  line_.ForEach([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS { role_.Tell(waiting); });
-  HangUpIfOver();
-}
-
-// The server does not know what this side has begun to send; this side knows when nothing is under way any more.
-void ClientSession::HangUpIfOver() {
-  if (end_.going_away() && calls_.in_use() == 0 && !end_.dead()) end_.HangUp();
-}
-
-void ClientSession::FailAll() {
-  outbox_.Close();
-  base::MutexLock lock(mutex_);
-  for (ClientCall* call : calls_.TakeAll()) Fail(*call, base::OrNoMemory([this] { return end_.Failure(); }));
-  line_.ForEach([](Waiting& waiting) { waiting.Poke(); });
-}
-
 void ClientSession::Break(const absl::Status& violation) {
-  if (end_.Break(violation)) WakeReader();
-}
-
-// What the transport has not taken yet waits for room, and so must whoever reads: he may be asleep already, for replies
-// only.
-void ClientSession::WakeReaderForRest() {
-  if (outbox_.has_waiting()) WakeReader();
-}
-
-void ClientSession::WakeReader() {
-  base::MutexLock lock(mutex_);
-  role_.InterruptReader();
+  if (end_.Break(violation)) callers_.InterruptReader();
 }
 
 void ClientSession::OnControl(const transport::ControlMessage& message) {
-  if (message.kind == transport::ControlMessage::Kind::kGoAway) Retire();
+  if (message.kind == transport::ControlMessage::Kind::kGoAway) callers_.Retire();
 }
 
 void ClientSession::OnPeerGone() {
   end_.NoteGone();
-  WakeReader();
+  callers_.InterruptReader();
 }
 
 void ClientSession::OnControlViolation(const char* what) {
@@ -436,12 +238,10 @@ void ClientSession::OnControlViolation(const char* what) {
 
 std::string ClientSession::DebugString() {
   const ServerName& name = server();
-  const size_t kept = outbox_.bytes_kept();
-  const uint64_t frames_sent = outbox_.frames_sent();
-  base::MutexLock lock(mutex_);
   return absl::StrCat("connection to ", name.address, " over ", name.transport, ", server pid ", name.peer.pid, " uid ",
-                      name.peer.uid, ": ", calls_.in_use(), " calls in flight, ", frames_sent, " frames sent, ", kept,
-                      " B held back", end_.dead() ? ", dead" : "", end_.going_away() ? ", going away" : "");
+                      name.peer.uid, ": ", callers_.in_flight(), " calls in flight, ", outbox_.frames_sent(),
+                      " frames sent, ", outbox_.bytes_kept(), " B held back", end_.dead() ? ", dead" : "",
+                      end_.going_away() ? ", going away" : "");
 }
 
 }  // namespace nearcall::session

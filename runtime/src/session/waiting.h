@@ -31,7 +31,8 @@ struct Waiting : base::ListNode<WaitsForRole>, base::ListNode<WaitsInLine> {
 
   base::Waiter waiter;            // finished: what it waits for has happened, for good
   std::atomic<bool> news{false};  // it has been poked since it last looked
-  size_t line = 0;                // the lane in whose line it stands
+
+  size_t line = 0;  // the lane in whose line it stands
 
   // For the watchdog (LateRing).
   size_t lane = 1;             // whose usual latency counts

@@ -1,19 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+
+#include "absl/status/status.h"
 #include "session/client_call.h"
+#include "session/outbox.h"
 #include "session/waiting.h"
+#include "wire/header.h"
 
 namespace nearcall::session {
 
+class ClientSession;
+
 // A call whose caller waits for it. Lives on the caller's stack.
-struct WaitingCall : ClientCall {
-  WaitingCall() { waiting = &caller; }
+//
+// Its way: Begin(), then TrySend() or (Send() for each piece), then Wait(), then Release(). Used by the caller's
+// thread; others may cancel it (ClientSession::Cancel), before Begin() too.
+class WaitingCall final : public ClientCall {
+ public:
+  explicit WaitingCall(ClientSession& session) : session_(session) { waiting = &caller_; }
 
-  bool finished() const { return caller.waiter.finished(); }
+  // When all slots are taken, or too much waits for room already: waits until the deadline, or fails at once.
+  // RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, UNAVAILABLE, CANCELLED, all "not sent".
+  absl::Status Begin(bool fail_fast);
 
-  Waiting caller;
-  bool sent = false;  // all of the request has been handed to the transport
+  // Sends a request of one frame, serialised in place by `write`. False: no room now.
+  bool TrySend(const wire::FrameHeader& header, size_t size, Outbox::Write write);
+
+  // Sends the next frame of `message`; without room waits for it, or (fail_fast, first frame) ends with
+  // RESOURCE_EXHAUSTED. False: the call has ended, and the message has been withdrawn. True, and nothing sent, if
+  // the connection is just ending: Wait() tells the outcome.
+  bool Send(Outgoing& message, bool fail_fast);
+
+  // Ends with `failure`, if it has not ended.
+  void Fail(absl::Status failure);
+  // The same for a call that cannot be sent to its end: `message` is withdrawn.
+  void Fail(absl::Status failure, Outgoing& message);
+
+  // Until it has ended, by its deadline if by nothing else.
+  void Wait();
+
+  // After the end: the caller is done with it.
+  void Release();
+
+ private:
+  bool finished() const { return caller_.waiter.finished(); }
+  void NoteSent();
+  void NoteWhatWasSent();
+
+  ClientSession& session_;
+  Waiting caller_;
+  bool sent_ = false;  // all of the request has been handed to the transport
 };
 
 }  // namespace nearcall::session

@@ -70,7 +70,7 @@ class AsyncCallsTest : public ::testing::Test {
 TEST_F(AsyncCallsTest, WhatTheConnectionTakesNoMoreGoesElsewhere) {
   StartCall();
   const auto second = StartCall();
-  link_.client_spy->before_commit = [this] { session_->Retire(); };
+  link_.client_spy->before_commit = [this] { session_->callers().Retire(); };
   Connect();
   auto elsewhere = owner_.elsewhere.get_future();
   ASSERT_EQ(elsewhere.wait_for(std::chrono::seconds(30)), std::future_status::ready);
@@ -89,7 +89,7 @@ TEST_F(AsyncCallsTest, AStopRequestOnTheWayElsewhereEndsTheCallUnsent) {
     testing::Bytes reply;
     ended.set_value(outcome.Take(reply));
   });
-  link_.client_spy->before_commit = [this] { session_->Retire(); };
+  link_.client_spy->before_commit = [this] { session_->callers().Retire(); };
   Connect();
   auto end = ended.get_future();
   const bool has_ended = end.wait_for(std::chrono::seconds(10)) == std::future_status::ready;

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "nearcall/log.h"
 #include "session/client_session.h"
+#include "session/waiting_call.h"
 #include "unit/session/link.h"
 
 namespace nearcall::session::testing {
@@ -57,12 +58,12 @@ inline absl::StatusOr<std::string> MakeCall(ClientSession& session, WaitingCall&
   call.lane = spec.lane;
   call.started = base::NowNs();
   call.deadline = spec.deadline;
-  if (absl::Status begun = session.Begin(call, spec.fail_fast); !begun.ok()) return begun;
+  if (absl::Status begun = call.Begin(spec.fail_fast); !begun.ok()) return begun;
   wire::FrameHeader header = Header(wire::FrameKind::kRequest, call.id, spec.lane);
   const size_t size = spec.request.size();
   const auto write = [&](std::span<std::byte> to) { std::memcpy(to.data(), spec.request.data(), to.size()); };
   const bool whole = wire::kHeaderSize + size <= session.max_frame_size();
-  bool sent = whole && session.TrySend(call, header, size, write);
+  bool sent = whole && call.TrySend(header, size, write);
   if (!sent) {
     Outgoing message(header, size, session.max_frame_size());
     size_t offset = 0;
@@ -70,14 +71,14 @@ inline absl::StatusOr<std::string> MakeCall(ClientSession& session, WaitingCall&
       const size_t piece = std::min(size - offset, session.max_frame_size() - wire::kHeaderSize);
       message.piece = AsBytes(spec.request).subspan(offset, piece);
       offset += piece;
-      sent = session.Send(call, message, spec.fail_fast);
+      sent = call.Send(message, spec.fail_fast);
     } while (sent && offset < size);
   }
-  if (sent) session.Wait(call);
+  if (sent) call.Wait();
   absl::StatusOr<std::string> outcome =
       call.failure.ok() ? absl::StatusOr<std::string>(AsText(std::as_const(call.reply.bytes).bytes()))
                         : absl::StatusOr<std::string>(call.failure);
-  session.End(call);
+  call.Release();
   return outcome;
 }
 
@@ -85,7 +86,7 @@ inline absl::StatusOr<std::string> MakeCall(ClientSession& session, WaitingCall&
 class CallThread {
  public:
   CallThread(std::shared_ptr<ClientSession> session, CallSpec spec)
-      : session_(std::move(session)), thread_([this, spec = std::move(spec)] {
+      : session_(std::move(session)), call_(*session_), thread_([this, spec = std::move(spec)] {
           outcome_ = MakeCall(*session_, call_, spec);
           ended_ = true;
         }) {}

@@ -50,7 +50,7 @@ class ClientSessionViolationTest : public ClientSessionTest {
     EXPECT_FALSE(session_->usable());
     EXPECT_TRUE(server_->IsHungUpOn());
     EXPECT_THAT(Logged(), AllOf(SizeIs(1), Each(HasSubstr(text))));
-    WaitingCall late;
+    WaitingCall late(*session_);
     const auto outcome = MakeCall(*session_, late, {});
     EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kInternal);
     EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
@@ -111,7 +111,7 @@ TEST_F(ClientSessionViolationTest, AnUnknownControlMessage) {
 TEST_F(ClientSessionTest, AViolationWhileNobodyWaitsIsKnownToTheNextCall) {
   server_->SendControl({.kind = static_cast<Kind>(77)});
   EXPECT_TRUE(server_->IsHungUpOn());
-  WaitingCall call;
+  WaitingCall call(*session_);
   EXPECT_EQ(CodeOf(MakeCall(*session_, call, {})), absl::StatusCode::kInternal);
 }
 
@@ -127,7 +127,7 @@ TEST_F(ClientSessionTest, WhenTheServerIsGoneItsCallsEnd) {
     EXPECT_THAT(thread->outcome().status().message(), AllOf(HasSubstr("loop:test"), HasSubstr("1234")));
   }
   EXPECT_FALSE(session_->usable());
-  WaitingCall call;
+  WaitingCall call(*session_);
   const auto outcome = MakeCall(*session_, call, {});
   EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
@@ -207,7 +207,7 @@ TEST_F(ClientSessionTest, AfterGoAwayTheLastCallsEndHangsUp) {
 TEST_F(ClientSessionTest, AfterGoAwayWhoHasNoCallHangsUpAtOnce) {
   server_->SendControl({.kind = Kind::kGoAway});
   EXPECT_TRUE(server_->IsHungUpOn());
-  WaitingCall call;
+  WaitingCall call(*session_);
   const absl::Status status = testing::MakeCall(*session_, call, {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ExecStateOf(status), ExecState::kNotSent);
@@ -216,8 +216,8 @@ TEST_F(ClientSessionTest, AfterGoAwayWhoHasNoCallHangsUpAtOnce) {
 // Between the look at the connection and the call, the go-away comes.
 TEST_F(ClientSessionTest, AfterGoAwayNoCallBegins) {
   auto [thread, request] = StartCall();
-  session_->Retire();
-  WaitingCall late;
+  session_->callers().Retire();
+  WaitingCall late(*session_);
   const absl::Status status = testing::MakeCall(*session_, late, {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ExecStateOf(status), ExecState::kNotSent);
@@ -235,7 +235,7 @@ TEST_F(ClientSessionTest, WhoWaitsForAPlaceDoesSoNoMoreAfterGoAway) {
     requests.push_back(request);
   }
   CallThread waiting(session_, {.request = "late"});
-  session_->Retire();
+  session_->callers().Retire();
   EXPECT_EQ(ExecStateOf(waiting.outcome().status()), ExecState::kNotSent);
   for (const testing::Received& request : requests) server_->Reply(request, "");
 }

@@ -36,17 +36,17 @@ class ClientSessionSlotTest : public ::testing::Test {
     ClientCall call;
     call.method_id = testing::kMethod;
     queue_.Adopt(call);
-    EXPECT_EQ(session_->TryBegin(call), ClientSession::Begun::kYes);
+    EXPECT_EQ(session_->callers().TryBegin(call), Callers::Begun::kYes);
     const std::string request(64, 'q');
     base::Buffer bytes;
     bytes.Resize(request.size());
     std::memcpy(bytes.data(), request.data(), request.size());
     wire::FrameHeader header = testing::Header(wire::FrameKind::kRequest, call.id, call.lane);
     session_->Post(header, bytes, Outbox::HandOver::kNow);
-    EXPECT_GT(session_->bytes_waiting(), kMaxQueuedBytes);
+    EXPECT_GT(session_->outbox().bytes_waiting(), kMaxQueuedBytes);
     session_->Cancel(call);
     EXPECT_EQ(queue_.Pop(), &call);
-    session_->End(call);
+    session_->callers().Release(call);
     queue_.ForgetNews();
   }
 

@@ -64,7 +64,7 @@ TEST_F(ClientSessionTest, AReplyOverTheLimitEndsItsCallOnly) {
 TEST_F(ClientSessionTest, TheServerGrantsFewerCallsThanTheClientWants) {
   Connect({.max_calls_in_flight = 1});
   auto [thread, request] = StartCall();
-  WaitingCall second;
+  WaitingCall second(*session_);
   EXPECT_EQ(CodeOf(MakeCall(*session_, second, {.fail_fast = true})), absl::StatusCode::kResourceExhausted);
   server_->Reply(request, "");
 }
@@ -97,7 +97,7 @@ TEST_F(ClientSessionTest, ManyThreadsMakeManyCalls) {
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&, i] {
       for (int j = 0; j < kCalls; ++j) {
-        WaitingCall call;
+        WaitingCall call(*session_);
         const std::string text = std::to_string(i * kCalls + j) + std::string(static_cast<size_t>(j % 30), '.');
         const auto outcome = MakeCall(*session_, call, {.request = text, .lane = static_cast<size_t>(i % 4)});
         if (outcome.ok() && *outcome == "re: " + text) ++right;
@@ -193,7 +193,7 @@ TEST_F(ClientSessionTest, WhatTheTransportHasNotTakenYetIsFlushedByTheReader) {
 }
 
 TEST_F(ClientSessionFullTest, FailFastSaysSoAtOnceAndSendsNothing) {
-  WaitingCall call;
+  WaitingCall call(*session_);
   const auto outcome = MakeCall(*session_, call, {.request = "12345678", .fail_fast = true});
   EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
@@ -203,7 +203,7 @@ TEST_F(ClientSessionFullTest, FailFastSaysSoAtOnceAndSendsNothing) {
 }
 
 TEST_F(ClientSessionFullTest, ADeadlineEndsTheWaitForRoom) {
-  WaitingCall call;
+  WaitingCall call(*session_);
   const auto outcome = MakeCall(*session_, call, {.request = "12345678", .deadline = InMs(5)});
   EXPECT_EQ(CodeOf(outcome), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(ExecStateOf(outcome.status()), ExecState::kNotSent);
@@ -222,7 +222,7 @@ TEST_F(ClientSessionFullTest, ACallThatWaitsForRoomGoesWhenThereIs) {
 
 TEST_F(ClientSessionFullTest, ACallThatWaitsForRoomDoesNotRing) {
   const int before = spy_->rings;
-  WaitingCall call;
+  WaitingCall call(*session_);
   for (auto& filler : fillers_) session_->Cancel(filler->call());
   for (auto& filler : fillers_) EXPECT_FALSE(filler->outcome().ok());
   EXPECT_FALSE(MakeCall(*session_, call, {.request = "12345678", .deadline = InMs(10)}).ok());
@@ -277,35 +277,34 @@ TEST_F(ClientSessionTest, CancelEndsTheCallAndTellsTheServer) {
 }
 
 TEST_F(ClientSessionTest, CancelBeforeBeginSendsNothing) {
-  WaitingCall call;
+  WaitingCall call(*session_);
   session_->Cancel(call);
-  const absl::Status begun = session_->Begin(call, false);
+  const absl::Status begun = call.Begin(false);
   EXPECT_EQ(begun.code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(ExecStateOf(begun), ExecState::kNotSent);
   ExpectThatACallWorks();
 }
 
 TEST_F(ClientSessionTest, CancelAfterTheEndIsHarmless) {
-  WaitingCall call;
+  WaitingCall call(*session_);
   call.deadline = testing::Patience();
-  ASSERT_TRUE(session_->Begin(call, false).ok());
+  ASSERT_TRUE(call.Begin(false).ok());
   session_->Cancel(call);
   session_->Cancel(call);
-  session_->Wait(call);
+  call.Wait();
   EXPECT_EQ(call.failure.code(), absl::StatusCode::kCancelled);
-  session_->End(call);
+  call.Release();
 }
 
 TEST_F(ClientSessionTest, ACallCancelledBeforeItIsSentIsNotSent) {
-  WaitingCall call;
+  WaitingCall call(*session_);
   call.deadline = testing::Patience();
-  ASSERT_TRUE(session_->Begin(call, false).ok());
+  ASSERT_TRUE(call.Begin(false).ok());
   session_->Cancel(call);
-  EXPECT_FALSE(
-      session_->TrySend(call, testing::Header(wire::FrameKind::kRequest, call.id, 1), 0, [](std::span<std::byte>) {}));
-  session_->Wait(call);
+  EXPECT_FALSE(call.TrySend(testing::Header(wire::FrameKind::kRequest, call.id, 1), 0, [](std::span<std::byte>) {}));
+  call.Wait();
   EXPECT_EQ(ExecStateOf(call.failure), ExecState::kNotSent);
-  session_->End(call);
+  call.Release();
   ExpectThatACallWorks();
 }
 
@@ -336,42 +335,42 @@ class ClientSessionPlacesTest : public ClientSessionTest {
   // Takes a place without sending anything.
   void Take(WaitingCall& call) {
     call.deadline = testing::Patience();
-    EXPECT_TRUE(session_->Begin(call, true).ok());
+    EXPECT_TRUE(call.Begin(true).ok());
   }
 
   void GiveBack(WaitingCall& call) {
     session_->Cancel(call);
-    session_->Wait(call);
-    session_->End(call);
+    call.Wait();
+    call.Release();
   }
 };
 
 TEST_F(ClientSessionPlacesTest, WithoutAPlaceFailFastSaysSoAtOnce) {
-  WaitingCall first, second, third;
+  WaitingCall first(*session_), second(*session_), third(*session_);
   Take(first);
   Take(second);
-  EXPECT_EQ(session_->Begin(third, true).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(third.Begin(true).code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ExecStateOf(third.failure), ExecState::kNotSent);
   GiveBack(first);
-  WaitingCall fourth;
+  WaitingCall fourth(*session_);
   Take(fourth);
   GiveBack(second);
   GiveBack(fourth);
 }
 
 TEST_F(ClientSessionPlacesTest, ADeadlineEndsTheWaitForAPlace) {
-  WaitingCall first, second, third;
+  WaitingCall first(*session_), second(*session_), third(*session_);
   Take(first);
   Take(second);
   third.deadline = InMs(5);
-  EXPECT_EQ(session_->Begin(third, false).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(third.Begin(false).code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(ExecStateOf(third.failure), ExecState::kNotSent);
   GiveBack(first);
   GiveBack(second);
 }
 
 TEST_F(ClientSessionPlacesTest, CancelEndsTheWaitForAPlace) {
-  WaitingCall first, second;
+  WaitingCall first(*session_), second(*session_);
   Take(first);
   Take(second);
   CallThread third(session_, {});
@@ -384,23 +383,23 @@ TEST_F(ClientSessionPlacesTest, CancelEndsTheWaitForAPlace) {
 
 TEST_F(ClientSessionPlacesTest, PlacesThatAreGivenBackAtOnceGoToAllWhoWait) {
   for (int round = 0; round < 20; ++round) {
-    WaitingCall first, second;
+    WaitingCall first(*session_), second(*session_);
     Take(first);
     Take(second);
-    WaitingCall waiting[2];
+    WaitingCall waiting[2] = {WaitingCall(*session_), WaitingCall(*session_)};
     std::vector<std::thread> threads;
     for (WaitingCall& call : waiting) {
       call.deadline = InMs(3000);
       threads.emplace_back([&] {
-        EXPECT_TRUE(session_->Begin(call, false).ok());
+        EXPECT_TRUE(call.Begin(false).ok());
         EXPECT_LT(base::NowNs(), call.deadline) << "it found the place by looking at the clock";
       });
     }
     ::poll(nullptr, 0, 2);  // so that both are likely to wait; it must hold in any case
     session_->Cancel(first);
     session_->Cancel(second);
-    session_->End(first);
-    session_->End(second);
+    first.Release();
+    second.Release();
     for (std::thread& thread : threads) thread.join();
     ASSERT_FALSE(HasFailure());
     for (WaitingCall& call : waiting) GiveBack(call);

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/callers.h"
+
+#include <new>
+#include <utility>
+
+#include "base/exec_state.h"
+#include "base/no_memory.h"
+
+namespace nearcall::session {
+
+Callers::Begun Callers::TryBegin(ClientCall& call) {
+  base::MutexLock lock(mutex_);
+  if (!call.failure.ok()) return Begun::kEnded;
+  if (!end_.usable()) return Begun::kGone;
+  if (!line_.IsNext(*call.waiting, call.lane)) {
+    line_.Stand(*call.waiting, call.lane);
+    return Begun::kFull;
+  }
+  calls_.Insert(call);
+  SlotLine::Leave(*call.waiting);
+  // Several slots may have become free at once, and all who gave them back have told the same one.
+  TellNextLocked();
+  return Begun::kYes;
+}
+
+void Callers::LeaveLine(Waiting& waiting) {
+  base::MutexLock lock(mutex_);
+  SlotLine::Leave(waiting);
+  TellNextLocked();
+}
+
+bool Callers::Fail(ClientCall& call, absl::Status failure) {
+  base::MutexLock lock(mutex_);
+  if (call.id == 0) {
+    // SUBTLE: the first failure stays, for its owner may be reading it.
+    if (!call.failure.ok()) return false;
+    call.failure = base::WithExecState(std::move(failure), ExecState::kNotSent);
+    role_.Tell(*call.waiting);
+    return false;
+  }
+  if (calls_.Take(call.id) == nullptr) return false;
+  End(call, std::move(failure));
+  return true;
+}
+
+void Callers::FailAll() {
+  base::MutexLock lock(mutex_);
+  for (ClientCall* call : calls_.TakeAll()) {
+    End(*call, base::OrNoMemory([this] { return end_.Failure(); }));
+  }
+  TellLine();
+}
+
+void Callers::End(ClientCall& call, absl::Status failure) {
+  call.failure = std::move(failure);
+  const Waiting* waiting = call.waiting;  // the call may be gone when it has been completed
+  call.Complete();
+  role_.InterruptIfReader(waiting);
+}
+
+absl::StatusOr<ClientCall*> Callers::TakeAnswered(const wire::FrameHeader& reply) {
+  base::MutexLock lock(mutex_);
+  const ClientCall* call = calls_.Find(reply.call_id);
+  // Cancelled, or past its deadline: the reply comes too late.
+  if (call == nullptr) return nullptr;
+  if (call->method_id != reply.method_id) return absl::InternalError("a reply carries another method than its call");
+  return calls_.Take(reply.call_id);
+}
+
+void Callers::Release(ClientCall& call) {
+  base::MutexLock lock(mutex_);
+  calls_.Release(call);
+  TellNextLocked();
+  HangUpIfOver();
+}
+
+void Callers::Retire() {
+  base::MutexLock lock(mutex_);
+  // SUBTLE: under the lock. Whoever has a slot in the table began before, and nobody gets one afterwards.
+  end_.NoteGoingAway();
+  TellLine();
+  HangUpIfOver();
+}
+
+void Callers::HangUpIfOver() {
+  if (end_.going_away() && calls_.in_use() == 0 && !end_.dead()) end_.HangUp();
+}
+
+bool Callers::TakeRole(Waiting& me) {
+  base::MutexLock lock(mutex_);
+  return role_.Take(me);
+}
+
+void Callers::LeaveRole(Waiting& me) {
+  base::MutexLock lock(mutex_);
+  role_.Leave(me);
+}
+
+void Callers::Tell(Waiting& waiting) {
+  base::MutexLock lock(mutex_);
+  role_.Tell(waiting);
+}
+
+void Callers::InterruptReader() {
+  base::MutexLock lock(mutex_);
+  role_.InterruptReader();
+}
+
+void Callers::TellNext() {
+  base::MutexLock lock(mutex_);
+  TellNextLocked();
+}
+
+void Callers::TellNextLocked() {
+  if (Waiting* next = line_.Next()) role_.Tell(*next);
+}
+
+void Callers::TellLine() {
+  // The lock is held, which clang does not see through the list.
+  line_.ForEach([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS { role_.Tell(waiting); });
+}
+
+size_t Callers::in_flight() {
+  base::MutexLock lock(mutex_);
+  return calls_.in_use();
+}
+
+std::string Callers::WhyFull() {
+  base::MutexLock lock(mutex_);
+  return line_.WhyFull(end_.server());
+}
+
+}  // namespace nearcall::session

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/mutex.h"
+#include "session/call_table.h"
+#include "session/client_call.h"
+#include "session/connection_end.h"
+#include "session/outbox.h"
+#include "session/reader_role.h"
+#include "session/slot_line.h"
+#include "session/waiting.h"
+#include "transport/transport.h"
+#include "wire/header.h"
+
+namespace nearcall::session {
+
+// Who uses a connection: the calls in flight, who stands in line to begin one, and who of all that wait reads. What the
+// session's lock guards, and that lock.
+//
+// Thread-safe. After TryBegin() has said kYes a call ends exactly once: with a reply, or with a failure.
+class Callers {
+ public:
+  Callers(transport::Transport& transport, const Outbox& outbox, ConnectionEnd& end, size_t max_calls,
+          size_t max_queued_bytes)
+      : end_(end), calls_(max_calls), line_(calls_, outbox, max_queued_bytes), role_(transport) {}
+
+  enum class Begun {
+    kYes,
+    kFull,   // no slot now, or too much waits for room: who waits for the call stands in line, and is told
+    kGone,   // the connection takes no more calls
+    kEnded,  // it was cancelled before
+  };
+  Begun TryBegin(ClientCall& call);
+
+  // Once he no longer waits to begin a call.
+  void LeaveLine(Waiting& waiting);
+
+  // Ends a call with `failure`, unless it has ended; one that has not begun does not begin any more, and was not sent.
+  // True if it was in flight. Any thread, as long as the call exists.
+  bool Fail(ClientCall& call, absl::Status failure);
+  // All that are in flight, because the connection has ended.
+  void FailAll();
+
+  // Takes out the call that `reply` answers: nullptr if it has ended. INTERNAL: it is no answer to that call.
+  absl::StatusOr<ClientCall*> TakeAnswered(const wire::FrameHeader& reply);
+
+  // The owner is done with a call that has ended.
+  void Release(ClientCall& call);
+
+  // No further calls begin. When the last call is released this side hangs up, which the server waits for: it does not
+  // know what this side has begun to send.
+  void Retire();
+
+  // See ReaderRole.
+  bool TakeRole(Waiting& me);
+  void LeaveRole(Waiting& me);
+  void Tell(Waiting& waiting);
+  void InterruptReader();
+
+  // Fewer bytes wait for room now.
+  void TellNext();
+
+  size_t in_flight();
+  std::string WhyFull();
+
+ private:
+  void End(ClientCall& call, absl::Status failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellLine() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void HangUpIfOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  ConnectionEnd& end_;
+
+  base::Mutex mutex_;
+  CallTable calls_ ABSL_GUARDED_BY(mutex_);
+  SlotLine line_ ABSL_GUARDED_BY(mutex_);
+  ReaderRole role_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace nearcall::session

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/waiting_call.h"
+
+#include <new>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/exec_state.h"
+#include "base/no_memory.h"
+#include "session/client_session.h"
+
+namespace nearcall::session {
+
+namespace {
+
+using Begun = Callers::Begun;
+
+}  // namespace
+
+absl::Status WaitingCall::Begin(bool fail_fast) try {
+  caller_.lane = lane;
+  Callers& callers = session_.callers();
+  Begun begun = callers.TryBegin(*this);
+  if (begun == Begun::kFull && !fail_fast) {
+    // Reading, if nobody else does: what waits for room may belong to calls that have ended.
+    session_.Wait(caller_, deadline,
+                  [&] { return begun != Begun::kFull || (begun = callers.TryBegin(*this)) != Begun::kFull; });
+  }
+  if (begun == Begun::kYes) return absl::OkStatus();
+  callers.LeaveLine(caller_);
+  if (begun == Begun::kGone) {
+    callers.Fail(*this, session_.end().Failure());
+  } else if (begun == Begun::kFull) {
+    const std::string why = callers.WhyFull();
+    callers.Fail(*this, fail_fast ? absl::ResourceExhaustedError(why) : absl::DeadlineExceededError(why));
+  }
+  return failure;
+} catch (const std::bad_alloc&) {
+  session_.callers().LeaveLine(caller_);
+  return base::NoMemory();
+}
+
+bool WaitingCall::TrySend(const wire::FrameHeader& header, size_t size, Outbox::Write write) {
+  if (finished() || !session_.outbox().TrySend(header, size, write)) return false;
+  NoteSent();
+  session_.WakeReaderForRest();
+  return true;
+}
+
+bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
+  Outbox& outbox = session_.outbox();
+  message.sender = &caller_.waiter;
+  const bool first = !message.started;
+  if (!finished()) {
+    if (outbox.Offer(message)) {
+      if (message.fragmenter.done()) NoteSent();
+      session_.WakeReaderForRest();
+      return true;
+    }
+    if (first && fail_fast) {
+      Fail(absl::ResourceExhaustedError(
+               absl::StrCat("no room in the ", session_.server().transport, " transport to ", session_.server().address,
+                            ": the server is not keeping up; retry later or let the call wait")),
+           message);
+      return false;
+    }
+    session_.callers().InterruptReader();
+    session_.Wait(caller_, deadline, [&] { return !outbox.Waits(message); });
+    session_.callers().TellNext();  // fewer bytes wait now
+  }
+  if (!finished() && !outbox.Waits(message)) {
+    if (message.fragmenter.done()) NoteSent();
+    return true;
+  }
+  Fail(absl::DeadlineExceededError(absl::StrCat("deadline passed while the request waited for room in the ",
+                                                session_.server().transport, " transport to ",
+                                                session_.server().address)),
+       message);
+  return false;
+}
+
+void WaitingCall::NoteSent() {
+  sent_ = true;
+  caller_.Await(started);
+}
+
+void WaitingCall::Fail(absl::Status why, Outgoing& message) {
+  session_.outbox().Withdraw(message);
+  // The last frame may have gone in the last moment.
+  if (message.fragmenter.done()) NoteSent();
+  Fail(std::move(why));
+}
+
+void WaitingCall::Fail(absl::Status why) {
+  session_.callers().Fail(*this, std::move(why));
+  // Somebody may be just ending it.
+  while (!finished()) caller_.waiter.Wait(base::kNever);
+  NoteWhatWasSent();
+}
+
+void WaitingCall::Wait() {
+  session_.Wait(caller_, deadline, [] { return false; });
+  if (finished()) {
+    NoteWhatWasSent();
+  } else {
+    Fail(session_.server().NoReply());
+  }
+  if (sent_ && caller_.slept) session_.late_ring().Learn(caller_, base::NowNs());
+}
+
+// Who ends a call from outside cannot know how much of its request has gone: "maybe executed" is what they say. The
+// owner knows better.
+void WaitingCall::NoteWhatWasSent() {
+  if (failure.ok() || sent_ || ExecStateOf(failure) != ExecState::kMaybeExecuted) return;
+  failure = base::WithExecState(std::move(failure), ExecState::kNotSent);
+}
+
+void WaitingCall::Release() {
+  session_.callers().Release(*this);
+}
+
+}  // namespace nearcall::session
