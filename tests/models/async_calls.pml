@@ -2,8 +2,8 @@
 /* The asynchronous calls of one connection, and the thread that sends, reads and calls back for all of them.
 
    The code: AsyncCalls::Start, Enqueue, EnsureThread (async_calls.cc); Run, RunCallbacks, MoveElsewhere, BeginWaiting,
-   WaitForNews (async_calls_thread.cc); CompletionQueue; of ClientSession TryBegin, End, FailAll, Retire, OnPeerGone, and
-   what Serve needs of Read.
+   WaitForNews (async_calls_thread.cc); CompletionQueue; Callers::TryBegin, LeaveLine,
+   Release, FailAll, Retire; ClientSession::OnPeerGone, and what Wait needs of Read.
 
    The processes: `user` starts all calls but the last, which a callback starts, if one runs after that; `thread` is
    AsyncCalls' own; `other` makes blocking calls, which take one of the PLACES; `server` answers what has been sent, and
@@ -25,7 +25,7 @@ bool connected = CONNECTED, idle, running;
 /* CompletionQueue. */
 byte completed, ended_unsent;
 bool news;
-/* ClientSession. */
+/* Callers. */
 byte in_use;
 bool in_line; /* the queue waits for a place */
 bool retired, gone, failed_all;
@@ -41,7 +41,7 @@ inline Poke() {
   news = true
 }
 
-/* ClientSession::End, by whoever had the place. */
+/* Callers::Release, by whoever had the place. */
 inline GiveBackPlace() {
   in_use--;
   if
@@ -119,15 +119,15 @@ inline BeginWaiting() {
 #endif
        break
      }
-  :: atomic { waiting > 0 && usable && in_use < PLACES -> waiting--; Begin() }
+  :: atomic { waiting > 0 && usable && in_use < PLACES -> waiting--; in_line = false; Begin() }
   :: atomic { waiting > 0 && usable && in_use == PLACES -> in_line = true; break }
   :: atomic { !connected -> break }
   :: atomic { waiting == 0 && connected -> in_line = false; break }
   od
 }
 
-/* ClientSession::Serve, with the role of the reader. */
-inline Serve() {
+/* ClientSession::Wait, with the role of the reader. */
+inline Wait() {
   do
   :: news -> break
   :: atomic { !news && replies > 0 -> replies--; completed++; Poke() }
@@ -161,7 +161,7 @@ proctype thread() {
        idle = (in_flight == 0 && (waiting == 0 || !connected))
      };
      if
-     :: !idle -> Serve()
+     :: !idle -> Wait()
      :: else -> if :: news :: nothing_left /* has been for long */ fi
      fi;
      atomic {

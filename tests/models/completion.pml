@@ -2,9 +2,9 @@
 /* How a call ends, exactly once: by its reply, its deadline, a cancel, or the death of the server; whoever of the waiting
    callers reads for all.
 
-   The code: ClientSession::Begin, Wait, WaitUntil, TakeRole, LeaveRole, Read, Deliver, TakeAnswered, Sleep, Cancel, Fail,
-   FailOwn, FailAll, End, OnPeerGone (client_session.cc); CallTable; Waiter::Finish, Poke, Wait; CompletionQueue;
-   AsyncCalls::Run, RunCallbacks, WaitForNews, over a connection that takes no more calls.
+   The code: WaitingCall::Begin, Wait, Fail; ClientSession::Wait, Read, WaitForPeer, Cancel, OnPeerGone; Callers::TryBegin,
+   Fail, FailAll, TakeAnswered, Release; Receiver::Deliver; PeerWait::Sleep; ReaderRole; CallTable; Waiter::Finish, Poke,
+   Wait; CompletionQueue; AsyncCalls::Run, RunCallbacks, WaitForNews, over a connection that takes no more calls.
 
    The processes: `caller` makes a blocking call; call 0 may be cancelled, call 1 has a deadline. `async` is the thread
    of ASYNC asynchronous calls, which is gone, and its queue with it, when they have ended. `server` answers in any
@@ -20,7 +20,7 @@
    Run: -DBLOCKING=1 -DASYNC=2 */
 #define CALLS 4
 #define FIRST_ASYNC 2
-#define PROXY 2 /* of the queue, among those who wait */
+#define QUEUE 2 /* its thread, among those who wait */
 #define NOBODY 9
 
 /* The calls: in the table, how often they have ended, whether their owner still has them, what the server does. */
@@ -29,7 +29,7 @@ byte outcomes[CALLS];
 byte replies; /* a bit for each reply in the ring */
 bool killed, peer_gone;
 
-/* Who waits: callers and the proxy. */
+/* Who waits: callers and the thread of the queue. */
 bool finished[3], poked[3], waits_for_role[3];
 byte reader = NOBODY;
 bool interrupted;
@@ -47,14 +47,14 @@ inline EndWith(call) {
 }
 
 /* Within the session's lock. */
-inline Fail(call) {
+inline End(call) {
   EndWith(call);
   if
   :: call >= FIRST_ASYNC ->
      completed = completed | Bit(call);
      news = true;
-     poked[PROXY] = true;
-     if :: reader == PROXY -> interrupted = true :: else fi
+     poked[QUEUE] = true;
+     if :: reader == QUEUE -> interrupted = true :: else fi
   :: else ->
      finished[call] = true;
 #ifndef MUTANT_READER_IS_NOT_TOLD
@@ -82,10 +82,10 @@ inline Deliver(call) {
      if
      :: call >= FIRST_ASYNC -> /* CompletionQueue::Push */
 #ifndef MUTANT_POKED_AFTER_PUSH
-        d_step { assert(queue_exists); completed = completed | Bit(call); news = true; poked[PROXY] = true }
+        d_step { assert(queue_exists); completed = completed | Bit(call); news = true; poked[QUEUE] = true }
 #else /* as it was: the calls of the queue may have run out, and it with them, before it is poked */
         completed = completed | Bit(call);
-        d_step { assert(queue_exists); news = true; poked[PROXY] = true }
+        d_step { assert(queue_exists); news = true; poked[QUEUE] = true }
 #endif
      :: else -> finished[call] = true
      fi
@@ -95,14 +95,14 @@ inline Deliver(call) {
 
 inline FailAll() {
   d_step {
-    if :: in_table[0] -> in_table[0] = false; Fail(0) :: else fi;
-    if :: in_table[1] -> in_table[1] = false; Fail(1) :: else fi;
-    if :: in_table[2] -> in_table[2] = false; Fail(2) :: else fi;
-    if :: in_table[3] -> in_table[3] = false; Fail(3) :: else fi
+    if :: in_table[0] -> in_table[0] = false; End(0) :: else fi;
+    if :: in_table[1] -> in_table[1] = false; End(1) :: else fi;
+    if :: in_table[2] -> in_table[2] = false; End(2) :: else fi;
+    if :: in_table[3] -> in_table[3] = false; End(3) :: else fi
   }
 }
 
-/* ReadFrames and Sleep of a reader `me`, until `ready` or (may_expire) its time is up. */
+/* TakeFrames and Sleep of a reader `me`, until `ready` or (may_expire) its time is up. */
 inline Read(me, ready, may_expire) {
   do
   :: was_dead = peer_gone;
@@ -133,7 +133,7 @@ inline Read(me, ready, may_expire) {
   taken = false
 }
 
-inline WaitUntil(me, ready, may_expire) {
+inline Wait(me, ready, may_expire) {
   do
   :: ready || expired -> break
   :: else ->
@@ -170,29 +170,29 @@ inline WaitUntil(me, ready, may_expire) {
 }
 
 /* CallTable::Release: the call is its owner's alone. */
-inline End(call) {
+inline Release(call) {
   atomic { assert(!in_table[call] && outcomes[call] == 1); exists[call] = false }
 }
 
 proctype caller(byte me) {
   bool was_dead, progress, taken, reads, expired;
   exists[me] = true;
-  atomic { /* Begin */
+  atomic { /* TryBegin */
     if
     :: peer_gone -> EndWith(me); goto ended
     :: else -> in_table[me] = true
     fi
   };
   sent[me] = true;
-  WaitUntil(me, finished[me], me == 1);
-  d_step { /* FailOwn */
-    if :: !finished[me] && in_table[me] -> in_table[me] = false; Fail(me) :: else fi
+  Wait(me, finished[me], me == 1);
+  d_step { /* WaitingCall::Fail */
+    if :: !finished[me] && in_table[me] -> in_table[me] = false; End(me) :: else fi
   };
 #ifndef MUTANT_OWNER_DOES_NOT_WAIT /* for whoever is just ending the call */
   finished[me];
 #endif
 ended:
-  End(me)
+  Release(me)
 }
 
 proctype async() {
@@ -203,12 +203,12 @@ proctype async() {
   do
   :: news = false;
      do /* RunCallbacks */
-     :: completed & 4 -> completed = completed & ~4; End(2); in_flight--
-     :: completed & 8 -> completed = completed & ~8; End(3); in_flight--
+     :: completed & 4 -> completed = completed & ~4; Release(2); in_flight--
+     :: completed & 8 -> completed = completed & ~8; Release(3); in_flight--
      :: completed == 0 -> break
      od;
      if
-     :: in_flight > 0 -> WaitUntil(PROXY, news, false)
+     :: in_flight > 0 -> Wait(QUEUE, news, false)
      :: else -> if :: !news -> break :: else fi
      fi
   od;
@@ -226,7 +226,7 @@ active proctype server() {
   :: outcomes[0] == 1 -> goto stopped
 #endif
   od;
-  peer_gone = true; /* OnPeerGone, and WakeReader */
+  peer_gone = true; /* OnPeerGone */
 #ifndef MUTANT_DEATH_WAKES_NOBODY
   d_step { if :: reader != NOBODY -> interrupted = true :: else fi };
 #endif
@@ -237,7 +237,7 @@ stopped:
 /* Cancel. The owner unregisters what calls this before it gives up the call. */
 active proctype canceller() {
 end:
-  d_step { exists[0] && in_table[0] -> in_table[0] = false; Fail(0) }
+  d_step { exists[0] && in_table[0] -> in_table[0] = false; End(0) }
 }
 
 init {

@@ -2,7 +2,7 @@
 /* Who reads on the server: a leader, one that stands by, and the client as the watchdog of both.
 
    The code: Poller::Serve, WaitForEvents, TakeEvents, DecideWhoLeads, OnSlotGiven, Stop (poller_threads.cc); Work,
-   ReadMail, Harvest, RunNext, RunInline, RunOnWorker, GoToSleep (poller_work.cc); HandlerSlots; ClientSession::RingIfLate.
+   ReadMail, Harvest, RunNext, RunInline, RunOnWorker, GoToSleep (poller_work.cc); HandlerSlots; LateRing.
 
    The processes: `serve` is a thread of the poller, `worker` one that runs a handler that may block; `client` has CALLS
    calls in flight on the one connection. STUCK of the handlers wait until all the others have answered, and until the

@@ -3,7 +3,7 @@
 // A thread that sleeps in poll(2), and two that interrupt it, once and twice, each time for another reason.
 //
 // The code, with its memory orders: FdSleeper::Wait (thread 0), Interrupt (threads 1 and 2); their reason is what
-// ClientSession::OnPeerGone and Break store (release) and dead() loads (acquire).
+// ConnectionEnd::NoteGone and Break store (release) and dead() loads (acquire).
 //
 // It must hold: the sleeper sees all reasons; it does not sleep for good.
 //

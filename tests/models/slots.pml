@@ -1,35 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who waits until a new call may begin: for a place in the table, or until fewer bytes wait for room.
+/* Who waits until a new call may begin: for a slot of the table, or until fewer bytes wait for room.
 
-   The code: ClientSession::Begin, BeginsOrFails, full, PokeNextForSlot, PokeCall, End, Cancel, Pump, and what of WaitUntil,
-   TakeRole, LeaveRole and Read it needs; Outbox::PumpSome, bytes_waiting.
+   The code: WaitingCall::Begin; Callers::TryBegin, LeaveLine, Fail, Release, TellNext; SlotLine; ClientSession::Pump, and
+   what of Wait and Read it needs; ReaderRole; Outbox::PumpSome, bytes_waiting.
 
-   The processes: `caller` makes a blocking call, which ends as soon as it has begun; of call 0 the wait may be cancelled.
+   The processes: `caller` makes a blocking call, which ends as soon as it has begun; of call 0 the wait may be cancelled,
+   and call 2 is urgent.
    `other` is a call in flight that has ended by its deadline, at any time, while KEPT frames of its request wait for
-   room: nobody reads any more then, but for those who wait for a place. `server` reads. What is done under the session's
+   room: nobody reads any more then, but for those who wait for a slot. `server` reads. What is done under the session's
    lock is one step here. No wait has an end.
 
-   It must hold: all callers begin, in their order, or are cancelled (no invalid end state).
+   It must hold: all callers begin, those of a lane in their order and the urgent one before them, or are cancelled (no
+   invalid end state).
 
    Mutants: see #ifdef. */
 #define CALLERS 3
-#define PLACES 2
+#define SLOTS 2
+#define URGENT 2
 #define KEPT 2
 #define CAPACITY 1
 #define NOBODY 9
 
 byte in_use = 1, kept = KEPT, ring = CAPACITY;
-chan order = [CALLERS] of { byte }; /* slot_queue_ */
+chan line = [CALLERS] of { byte }; /* SlotLine: the two of one lane */
+bool urgent_waits;               /* and the other lane */
 bool cancelled[CALLERS], poked[CALLERS], waits_for_role[CALLERS], begun[CALLERS];
 byte reader = NOBODY;
 bool interrupted;
 
-#define full (in_use == PLACES || kept > 0)
-#define IsNext(me) (!full && (empty(order) || order?[eval(me)]))
+#define full (in_use == SLOTS || kept > 0)
+#define IsNext(me) (!full && (me == URGENT || (!urgent_waits && (empty(line) || line?[eval(me)]))))
 #define has_room (ring < CAPACITY)
 
 /* Within the session's lock. */
-inline PokeCall(call) {
+inline Tell(call) {
   poked[call] = true;
 #ifndef MUTANT_READER_IS_NOT_INTERRUPTED
   if :: reader == call -> interrupted = true :: else fi
@@ -38,20 +42,20 @@ inline PokeCall(call) {
 #endif
 }
 
-inline PokeNextForSlot() {
+inline TellNext() {
   if
-  :: !full && order?[0] -> PokeCall(0)
-  :: !full && order?[1] -> PokeCall(1)
-  :: !full && order?[2] -> PokeCall(2)
+  :: !full && urgent_waits -> Tell(URGENT)
+  :: !full && !urgent_waits && line?[0] -> Tell(0)
+  :: !full && !urgent_waits && line?[1] -> Tell(1)
   :: else
   fi
 }
 
-inline End() {
+inline Release() {
   d_step {
     in_use--;
 #ifndef MUTANT_END_TELLS_NOBODY
-    PokeNextForSlot()
+    TellNext()
 #endif
   }
 }
@@ -66,7 +70,7 @@ inline Read() {
      if
      :: d_step { kept > 0 && has_room -> kept--; ring++ };
 #ifndef MUTANT_ROOM_TELLS_NOBODY /* as it was: who sends what was kept tells nobody that it has gone */
-        d_step { PokeNextForSlot() }
+        d_step { TellNext() }
 #endif
      :: d_step { interrupted -> interrupted = false }
      fi
@@ -94,14 +98,19 @@ inline LeaveRole() {
 proctype caller(byte me) {
   bool linked, reads;
   do
-  :: atomic { /* Begin, with the lock */
+  :: atomic { /* TryBegin */
        if
        :: cancelled[me] -> break
        :: !cancelled[me] && IsNext(me) -> in_use++; begun[me] = true; break
-       :: else -> if :: !linked -> order!me; linked = true :: else fi
+       :: else ->
+          if
+          :: !linked && me == URGENT -> urgent_waits = true; linked = true
+          :: !linked && me != URGENT -> line!me; linked = true
+          :: else
+          fi
        fi
      };
-     do /* WaitUntil */
+     do /* Wait */
      :: cancelled[me] || IsNext(me) -> break
      :: else ->
 #ifndef MUTANT_NOBODY_READS /* as it was: each waits for the others */
@@ -119,21 +128,25 @@ proctype caller(byte me) {
      LeaveRole()
   od;
   atomic {
-    if :: linked -> order??eval(me) :: else fi;
+    if
+    :: linked && me == URGENT -> urgent_waits = false
+    :: linked && me != URGENT -> line??eval(me)
+    :: else
+    fi;
 #ifndef MUTANT_NEXT_IS_NOT_TOLD
-    PokeNextForSlot()
+    TellNext()
 #endif
   };
-  if :: begun[me] -> End() :: else fi
+  if :: begun[me] -> Release() :: else fi
 }
 
 active proctype other() {
-  End()
+  Release()
 }
 
 active proctype canceller() {
   if
-  :: atomic { !begun[0] -> cancelled[0] = true; PokeCall(0) }
+  :: atomic { !begun[0] -> cancelled[0] = true; Tell(0) }
   :: skip
   fi
 }

@@ -3,7 +3,7 @@
 // One thread that waits, one that pokes it, and one that ends what it waits for.
 //
 // The code, with its memory orders: base::Waiter, Wait() and finished() by thread 0, Finish() by thread 1, Poke() by
-// thread 2; ClientSession::Deliver, which writes the outcome before Finish(). The owner destroys the waiter as soon as
+// thread 2; Receiver::Deliver, which writes the outcome before Finish(). The owner destroys the waiter as soon as
 // it sees finished().
 //
 // It must hold: the owner sees the outcome, and what came with the poke; it does not sleep for good; who tells it

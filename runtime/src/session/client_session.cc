@@ -3,25 +3,15 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <span>
-#include <string>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "base/exec_state.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 
 namespace nearcall::session {
-
-namespace {
-
-// Frames taken before the room is given back and the reader looks at its own call.
-constexpr int kFramesPerTurn = 64;
-
-}  // namespace
 
 using base::SteadyNs;
 
@@ -50,7 +40,7 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       callers_(*transport_, outbox_, end_,
                std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),
                options.max_queued_bytes),
-      inbox_(*transport_, connection.peer_id, options.max_message_size),
+      receiver_(*transport_, connection.peer_id, options.max_message_size, callers_),
       peer_wait_(*transport_, options.max_spin_ns) {
   // Awake, and where.
   transport_->Disarm();
@@ -79,8 +69,8 @@ void ClientSession::Wait(Waiting& me, SteadyNs until, Ready ready) {
 // One turn of the reader. False: it was too short to be worth a clock, for it has neither slept nor read for others.
 bool ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
   const bool was_dead = end_.dead();
-  if (!end_.broken() && TakeFrames(me.waiter)) {
-    if (!violation_.ok()) Break(violation_);
+  if (!end_.broken() && receiver_.TakeFrames(me.waiter)) {
+    if (!receiver_.violation().ok()) Break(receiver_.violation());
     return true;
   }
   if (me.waiter.finished() || ready()) return true;
@@ -118,73 +108,6 @@ bool ClientSession::Pump() {
 void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {
   if (!late_ring_.IsDue(waiting, now) || transport_->Ring()) return;
   end_.control()->Send({.kind = transport::ControlMessage::Kind::kRing});
-}
-
-// --- what comes ---
-
-bool ClientSession::TakeFrames(const base::Waiter& reader) {
-  bool taken = false;
-  for (int i = 0; i < kFramesPerTurn && !reader.finished() && violation_.ok(); ++i) {
-    const Inbox::Event event = inbox_.Next(message_);
-    if (event == Inbox::Event::kEmpty) break;
-    taken = true;
-    TakeMessage(event);
-  }
-  if (taken) inbox_.Release();
-  return taken;
-}
-
-void ClientSession::TakeMessage(Inbox::Event event) try {
-  switch (event) {
-    case Inbox::Event::kMessage:
-      Deliver();
-      break;
-    case Inbox::Event::kTooLarge:
-    case Inbox::Event::kNoMemory:
-      Refuse(event);
-      break;
-    case Inbox::Event::kBroken:
-      violation_ = inbox_.error();
-      break;
-    default:
-      break;
-  }
-} catch (const std::bad_alloc&) {
-  // The message is lost, and with it a call's end, unless all calls end.
-  violation_ = base::NoMemory();
-}
-
-void ClientSession::Deliver() {
-  ClientCall* call = TakeAnswered();
-  if (call == nullptr) return;
-  std::swap(call->reply, message_);
-  call->Complete();
-}
-
-// A reply that this side does not take.
-void ClientSession::Refuse(Inbox::Event why) {
-  const size_t size = message_.header.message_size;
-  const std::string text = why == Inbox::Event::kTooLarge
-                               ? absl::StrCat("the reply has ", size, " B, more than ChannelOptions::max_message_size")
-                               : absl::StrCat("no memory for a reply of ", size, " B");
-  absl::Status failure = base::WithExecState(absl::ResourceExhaustedError(text), ExecState::kExecuted);
-  ClientCall* call = TakeAnswered();
-  if (call == nullptr) return;
-  call->failure = std::move(failure);
-  call->Complete();
-}
-
-// Takes out the call that message_ answers: nullptr if there is none, or message_ is no answer to it.
-ClientCall* ClientSession::TakeAnswered() {
-  const wire::FrameHeader& header = message_.header;
-  if (header.kind != wire::FrameKind::kReply) {
-    violation_ =
-        absl::InternalError(absl::StrCat("expected a reply, got a frame of kind ", static_cast<int>(header.kind)));
-    return nullptr;
-  }
-  const absl::StatusOr<ClientCall*> call = callers_.TakeAnswered(header);
-  if (!call.ok()) violation_ = call.status();
-  return call.value_or(nullptr);
 }
 
 // --- calls ---

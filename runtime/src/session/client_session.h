@@ -15,10 +15,10 @@
 #include "session/callers.h"
 #include "session/client_call.h"
 #include "session/connection_end.h"
-#include "session/inbox.h"
 #include "session/late_ring.h"
 #include "session/outbox.h"
 #include "session/peer_wait.h"
+#include "session/receiver.h"
 #include "session/server_name.h"
 #include "session/waiting.h"
 #include "transport/connection.h"
@@ -92,11 +92,6 @@ class ClientSession final : public transport::ControlSink {
   bool Read(Waiting& me, base::SteadyNs until, Ready ready);
   void WaitForPeer(Waiting& me, base::SteadyNs until);
   bool Pump();
-  bool TakeFrames(const base::Waiter& reader);
-  void TakeMessage(Inbox::Event event);
-  void Deliver();
-  void Refuse(Inbox::Event why);
-  ClientCall* TakeAnswered();
   void RingIfLate(Waiting& waiting, base::SteadyNs now);
   void Break(const absl::Status& violation);
 
@@ -110,9 +105,7 @@ class ClientSession final : public transport::ControlSink {
   LateRing late_ring_;
 
   // Touched by the reader only.
-  Inbox inbox_;
-  wire::Message message_;
-  absl::Status violation_;
+  Receiver receiver_;
   PeerWait peer_wait_;
 };
 
