@@ -39,6 +39,7 @@ TEST_F(PeerWaitTest, SleepsUntilItsTimeAndNoLongerThanASlice) {
   wait.Sleep(0, base::kNever, [] { return false; });
   EXPECT_GE(base::NowNs(), again + base::kBusyWaitSliceNs);
   EXPECT_EQ(spy_.waits, 2);
+  EXPECT_FALSE(spy_.armed) << "the peer would ring for each frame";
 }
 
 TEST_F(PeerWaitTest, ThereIsNoSleepWhenTheRoomIsThere) {

@@ -24,6 +24,7 @@ class SpyTransport final : public transport::Transport {
   std::atomic<bool> sleeps_until_woken{false};
   std::atomic<int> waits{0};
   std::atomic<int> interrupts{0};
+  std::atomic<bool> armed{false};
   // Set before the other threads start.
   std::function<void()> before_peek;
   std::function<void()> before_commit;
@@ -62,8 +63,15 @@ class SpyTransport final : public transport::Transport {
   void Pop() override { inner_->Pop(); }
   void Release() override { inner_->Release(); }
   absl::Status error() const override { return inner_->error(); }
-  bool Arm(uint32_t interest, size_t room) override { return inner_->Arm(interest, room); }
-  void Disarm() override { inner_->Disarm(); }
+  bool Arm(uint32_t interest, size_t room) override {
+    const bool there_is_something = inner_->Arm(interest, room);
+    armed = !there_is_something;
+    return there_is_something;
+  }
+  void Disarm() override {
+    armed = false;
+    inner_->Disarm();
+  }
   void Wait(base::SteadyNs until) override {
     ++waits;
     inner_->Wait(sleeps_until_woken ? base::kNever : until);
