@@ -50,20 +50,14 @@ void Outbox::UpdateHasWaiting() {
 bool Outbox::Overtakes(size_t lane) const {
   if (waiting_ == 0) return true;
   return std::all_of(lanes_.begin() + static_cast<std::ptrdiff_t>(lane), lanes_.end(),
-                     [](const Lane& higher) { return higher.queue.empty(); });
-}
-
-// Whether a message of its lane may go on or start now.
-bool Outbox::Eligible(const Outgoing& message) const {
-  const Outgoing* partial = lanes_[message.lane].partial;
-  return message.whole || partial == nullptr || partial == &message;
+                     [](const Lane& higher) { return higher.waiting == 0; });
 }
 
 bool Outbox::Offer(Outgoing& message) {
   base::MutexLock lock(mutex_);
   if (closed_) return false;
   if (TryOfferLocked(message)) return true;
-  Enqueue({&message, nullptr});
+  Enqueue(message);
   PumpLocked();
   return !message.waits;
 }
@@ -74,7 +68,9 @@ bool Outbox::TryOffer(Outgoing& message) {
 }
 
 bool Outbox::TryOfferLocked(Outgoing& message) {
-  if (!Overtakes(message.lane) || !Eligible(message) || !SendFrame(message)) return false;
+  const Outgoing* partial = lanes_[message.lane].partial;
+  const bool may_go = message.whole || partial == nullptr || partial == &message;
+  if (!may_go || !Overtakes(message.lane) || !SendFrame(message)) return false;
   HandOverAll();
   return true;
 }
@@ -84,51 +80,74 @@ bool Outbox::Waits(const Outgoing& message) {
   return message.waits;
 }
 
-void Outbox::Enqueue(Entry entry) {
-  Lane& lane = lanes_[entry.message->lane];
-  entry.message->waits = true;
-  if (entry.owned != nullptr) {
+void Outbox::Enqueue(Outgoing& message) {
+  message.waits = true;
+  if (message.owned) {
     messages_kept_.fetch_add(1, std::memory_order_relaxed);
   } else {
-    bytes_lent_.fetch_add(entry.message->piece.size(), std::memory_order_relaxed);
+    bytes_lent_.fetch_add(message.piece.size(), std::memory_order_relaxed);
   }
-  lane.queue.push_back(std::move(entry));
+  ++lanes_[message.lane].waiting;
   ++waiting_;
+  if (message.flow != nullptr) message.ahead = std::exchange(message.flow->last_, &message);
+  if (message.ahead == nullptr) {
+    TakeTurn(message);
+  } else {
+    message.ahead->behind = &message;
+  }
   UpdateHasWaiting();
 }
 
-Outbox::Entry Outbox::Dequeue(Lane& lane, size_t index) {
-  const auto at = lane.queue.begin() + static_cast<std::ptrdiff_t>(index);
-  Entry entry = std::move(*at);
-  lane.queue.erase(at);
-  entry.message->waits = false;
-  if (entry.owned != nullptr) {
+// To the end of its lane.
+void Outbox::TakeTurn(Outgoing& message) {
+  Lane& lane = lanes_[message.lane];
+  message.turn = ++turns_;
+  if (&message != lane.partial) (message.whole ? lane.small : lane.large).PushBack(message);
+}
+
+void Outbox::Dequeue(Outgoing& message) {
+  message.Unlink();
+  message.waits = false;
+  if (message.owned) {
     messages_kept_.fetch_sub(1, std::memory_order_relaxed);
   } else {
-    bytes_lent_.fetch_sub(entry.message->piece.size(), std::memory_order_relaxed);
+    bytes_lent_.fetch_sub(message.piece.size(), std::memory_order_relaxed);
   }
+  --lanes_[message.lane].waiting;
   --waiting_;
-  return entry;
+  LeaveFlow(message);
+}
+
+void Outbox::LeaveFlow(Outgoing& message) {
+  Outgoing* const ahead = std::exchange(message.ahead, nullptr);
+  Outgoing* const behind = std::exchange(message.behind, nullptr);
+  if (ahead != nullptr) ahead->behind = behind;
+  if (behind != nullptr) {
+    behind->ahead = ahead;
+    if (ahead == nullptr) TakeTurn(*behind);
+  } else if (message.flow != nullptr) {
+    message.flow->last_ = ahead;
+  }
+}
+
+void Outbox::Leave(Flow& flow) {
+  base::MutexLock lock(mutex_);
+  for (Outgoing* message = flow.last_; message != nullptr; message = message->ahead) message->flow = nullptr;
+  flow.last_ = nullptr;
 }
 
 void Outbox::Withdraw(Outgoing& message) {
   base::MutexLock lock(mutex_);
-  Lane& lane = lanes_[message.lane];
-  for (size_t i = 0; i < lane.queue.size(); ++i) {
-    if (lane.queue[i].message == &message) {
-      Dequeue(lane, i);
-      UpdateHasWaiting();
-      break;
-    }
+  if (message.waits) Dequeue(message);
+  if (!closed_ && message.started && !message.given_up && !message.fragmenter.done()) {
+    // The receiver holds a part of it. The frame that says "forget it" takes the message's place.
+    message.given_up = true;
+    Lane& lane = lanes_[message.lane];
+    lane.partial = &lane.forget.emplace(Outgoing::Forget(), message);
+    Enqueue(*lane.partial);
+    PumpLocked();
   }
-  if (closed_ || !message.started || message.given_up || message.fragmenter.done()) return;
-  // The receiver holds a part of it. The frame that says "forget it" takes the message's place.
-  message.given_up = true;
-  auto last = std::make_unique<Outgoing>(Outgoing::GiveUp(message));
-  lane.partial = last.get();
-  Outgoing* raw = last.get();
-  Enqueue({raw, std::move(last)});
-  PumpLocked();
+  UpdateHasWaiting();
 }
 
 bool Outbox::TryCharge(Outgoing& message, size_t bytes) const {
@@ -145,8 +164,8 @@ void Outbox::Keep(std::unique_ptr<Outgoing> message) {
   bytes_kept_ += message->kept.size();
   // A message whose first frames its sender has sent himself goes on in its place.
   if (message->started) lanes_[message->lane].partial = message.get();
-  Outgoing* raw = message.get();
-  Enqueue({raw, std::move(message)});
+  message->owned = true;
+  Enqueue(*message.release());
   PumpLocked();
 }
 
@@ -169,26 +188,47 @@ bool Outbox::PumpLocked() {
   return sent;
 }
 
+// Whose frame is the lane's next: of those that may go, who waits longest. nullptr: nobody may.
+Outgoing* Outbox::Next(Lane& lane) {
+  Outgoing* const small = lane.small.front();
+  Outgoing* large = lane.partial;
+  if (large == nullptr) {
+    large = lane.large.front();
+  } else if (!large->waits) {
+    large = nullptr;
+  }
+  if (small == nullptr || large == nullptr) return small == nullptr ? large : small;
+  return small->turn < large->turn ? small : large;
+}
+
 // One frame of the highest lane that has one. False: no room, or nothing that may go.
 bool Outbox::SendNext() {
   for (size_t i = lanes_.size(); i-- > 0;) {
-    Lane& lane = lanes_[i];
-    for (size_t j = 0; j < lane.queue.size(); ++j) {
-      Outgoing& message = *lane.queue[j].message;
-      if (!Eligible(message)) continue;
-      if (!SendFrame(message)) return false;
-      Entry entry = Dequeue(lane, j);
-      if (entry.owned == nullptr) {
-        if (message.sender != nullptr) message.sender->Poke();
-      } else if (!message.given_up && !message.fragmenter.done()) {
-        Enqueue(std::move(entry));  // at the end: the lane's other messages have their turn first
-      } else {
-        bytes_kept_ -= message.kept.size();
-      }
-      return true;
+    Outgoing* const message = Next(lanes_[i]);
+    if (message == nullptr) continue;
+    if (!SendFrame(*message)) return false;
+    if (message->given_up || message->fragmenter.done() || !message->owned) {
+      Drop(*message);
+    } else {
+      message->Unlink();
+      TakeTurn(*message);  // the lane's others have theirs first
     }
+    return true;
   }
   return false;
+}
+
+// Whoever waits for its frame does so no longer; what is ours ends.
+void Outbox::Drop(Outgoing& message) {
+  const std::unique_ptr<Outgoing> ours(message.owned ? &message : nullptr);
+  Dequeue(message);
+  if (ours != nullptr) {
+    bytes_kept_ -= message.kept.size();
+  } else if (message.given_up) {
+    lanes_[message.lane].forget.reset();
+  } else if (message.sender != nullptr) {
+    message.sender->Poke();
+  }
 }
 
 bool Outbox::SendFrame(Outgoing& message) {
@@ -218,24 +258,21 @@ bool Outbox::SendFrame(Outgoing& message) {
 size_t Outbox::RoomWanted() {
   base::MutexLock lock(mutex_);
   if (!flushed_) return transport_.max_frame_size();
-  for (const Lane& lane : lanes_) {
-    for (const Entry& entry : lane.queue) {
-      if (Eligible(*entry.message)) return transport_.max_frame_size();
-    }
-  }
-  return 0;
+  return std::any_of(lanes_.begin(), lanes_.end(), [](Lane& lane) { return Next(lane) != nullptr; })
+             ? transport_.max_frame_size()
+             : 0;
 }
 
 void Outbox::Close() {
   base::MutexLock lock(mutex_);
   closed_ = true;
   for (Lane& lane : lanes_) {
-    while (!lane.queue.empty()) {
-      const Entry entry = Dequeue(lane, 0);
-      if (entry.owned == nullptr && entry.message->sender != nullptr) entry.message->sender->Poke();
+    while (lane.waiting != 0) {
+      Outgoing* const listed = lane.small.empty() ? lane.large.front() : lane.small.front();
+      Drop(listed != nullptr ? *listed : *lane.partial);
     }
+    lane.partial = nullptr;
   }
-  bytes_kept_ = 0;
   flushed_ = true;
   UpdateHasWaiting();
 }

@@ -5,13 +5,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
 #include "base/buffer.h"
+#include "base/intrusive_list.h"
 #include "base/limits.h"
 #include "base/mutex.h"
 #include "base/quota.h"
@@ -23,21 +24,34 @@
 
 namespace nearcall::session {
 
+struct Outgoing;
+
+// What orders the messages of one call: those that wait leave one after the other, in the order in which they were
+// given to the outbox. (Of different calls they take turns.) Guarded by the outbox, which is told when the flow ends.
+class Flow {
+ public:
+  Flow() = default;
+  Flow(const Flow&) = delete;
+  Flow& operator=(const Flow&) = delete;
+
+ private:
+  friend class Outbox;
+  Outgoing* last_ = nullptr;  // of those that wait
+};
+
 // A message on its way out, whole or by pieces. Its bytes come from one of two places: the message owns what is left of
 // them (`kept`), or the sender lends the next frame's payload (`piece`), waits until it has been taken, and lends the
 // next.
-struct Outgoing {
+struct Outgoing : base::ListNode<Outgoing> {
   Outgoing(const wire::FrameHeader& header, size_t message_size, size_t max_frame_size)
       : fragmenter(header, message_size, max_frame_size),
         lane(header.priority),
         whole(wire::kHeaderSize + message_size <= max_frame_size) {}
 
   // What takes the place of a message that is given up in the middle: one frame that tells the receiver to forget it.
-  static Outgoing GiveUp(const Outgoing& message) {
-    Outgoing last(message.fragmenter, message.lane);
-    last.given_up = last.started = true;
-    return last;
-  }
+  struct Forget {};
+  Outgoing(Forget, const Outgoing& message)
+      : fragmenter(message.fragmenter), lane(message.lane), whole(false), started(true), given_up(true) {}
 
   wire::Fragmenter fragmenter;
   const size_t lane;
@@ -47,19 +61,22 @@ struct Outgoing {
   base::Charge charge;               // for what is kept
   std::span<const std::byte> piece;  // the payload of the next frame, if nothing is kept
   base::Waiter* sender = nullptr;    // poked when `piece` has been taken
+  Flow* flow = nullptr;              // none: it is in order with no other message
 
   // Guarded by the outbox.
   bool started = false;   // a frame of it has been sent
-  bool waits = false;     // it stands in its lane's queue
+  bool waits = false;     // its next frame does
   bool given_up = false;  // its next frame, or that of the message which has taken its place, is the one that says so
-
- private:
-  Outgoing(const wire::Fragmenter& rest, size_t message_lane) : fragmenter(rest), lane(message_lane), whole(false) {}
+  bool owned = false;     // by the outbox, while it waits
+  uint64_t turn = 0;      // who waits longest in a lane has the lowest
+  Outgoing* ahead = nullptr;  // the message of its flow that waits before it: only the first of a flow has turns
+  Outgoing* behind = nullptr;
 };
 
 // The sending side of one connection: four lanes, one counter of sequence numbers each, and the rule what goes next.
-// Before each frame the highest lane that has one waiting is chosen; within it messages take turns frame by frame, but
-// only one may be in the middle (a lane carries at most one partial message).
+// Before each frame the highest lane that has one waiting is chosen; within it flows take turns frame by frame, but
+// only one message may be in the middle (a lane carries at most one partial message). The choice takes the same time
+// however many wait, and needs no memory.
 //
 // Thread-safe. Whoever has something to send writes it himself if there is room and nothing waits before it; what has
 // to wait is written by whoever calls Pump() next. Never blocks.
@@ -70,6 +87,7 @@ class Outbox {
       : transport_(transport), source_id_(source_id), memory_(memory) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
+  ~Outbox() { Close(); }
 
   using Write = absl::FunctionRef<void(std::span<std::byte> payload)>;
 
@@ -94,6 +112,8 @@ class Outbox {
   [[nodiscard]] bool TryCharge(Outgoing& message, size_t bytes) const;
   // Sends what fits and keeps the rest until it fits.
   void Keep(std::unique_ptr<Outgoing> message);
+  // The flow ends; what it keeps goes out all the same, in order.
+  void Leave(Flow& flow);
 
   // Sends what fits now. True if nothing is left.
   bool Pump();
@@ -119,24 +139,26 @@ class Outbox {
   uint64_t frames_sent();
 
  private:
-  // A message that waits, and its owner if that is the outbox.
-  struct Entry {
-    Outgoing* message;
-    std::unique_ptr<Outgoing> owned;
-  };
+  // A flow stands here with the first of its messages. What is partial stands in no list.
   struct Lane {
-    std::deque<Entry> queue;            // messages with a frame ready
-    const Outgoing* partial = nullptr;  // started and not ended; may or may not be in the queue
+    base::List<Outgoing> small;      // one frame each
+    base::List<Outgoing> large;      // not begun
+    Outgoing* partial = nullptr;     // begun and not ended: it may wait, or be in its sender's hands
+    std::optional<Outgoing> forget;  // the partial one, once that has been given up
+    size_t waiting = 0;              // messages, those behind others of their flow too
   };
 
   bool Overtakes(size_t lane) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool Eligible(const Outgoing& message) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool TryOfferLocked(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Enqueue(Entry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Leaves has_waiting() as it is: a message that goes to the end of its queue has never stopped waiting.
-  Entry Dequeue(Lane& lane, size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Enqueue(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeTurn(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Leaves has_waiting() as it is: a message that goes on has never stopped waiting.
+  void Dequeue(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveFlow(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static Outgoing* Next(Lane& lane);
   bool SendNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SendFrame(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Drop(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CommitFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HandOverAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -154,7 +176,8 @@ class Outbox {
   base::Mutex mutex_;
   std::array<Lane, base::kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
   wire::SequenceCounter sequence_ ABSL_GUARDED_BY(mutex_);
-  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;        // messages in all queues
+  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;        // messages of all lanes
+  uint64_t turns_ ABSL_GUARDED_BY(mutex_) = 0;        // that have been given out
   bool unannounced_ ABSL_GUARDED_BY(mutex_) = false;  // committed, and not handed over yet
   bool flushed_ ABSL_GUARDED_BY(mutex_) = true;       // the transport has handed over all that was committed
   uint64_t frames_sent_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <map>
@@ -19,7 +20,8 @@
 #include "unit/session/link.h"
 
 // An Outbox and an Inbox at the two ends of a tiny transport: whatever is sent, kept, offered and withdrawn, in
-// whatever order, arrives whole and unchanged or not at all, and the outbox's accounts are right at every moment.
+// whatever order, arrives whole and unchanged or not at all, what is of one flow arrives in order, and the outbox's
+// accounts are right at every moment.
 namespace nearcall::session {
 namespace {
 
@@ -120,7 +122,13 @@ class World {
   void Keep(const Message& message) {
     Expect(message);
     kept_.insert(message.id);
-    outbox_.Keep(testing::Kept(message.header(), message.text, kMaxFrame));
+    auto outgoing = testing::Kept(message.header(), message.text, kMaxFrame);
+    const size_t flow = Roll(kFlows + 1);
+    if (flow < kFlows) {
+      outgoing->flow = &flows_[message.lane][flow];
+      flow_of_[message.id] = outgoing->flow;
+    }
+    outbox_.Keep(std::move(outgoing));
   }
 
   void StartLent(Message message) {
@@ -169,8 +177,17 @@ class World {
       EXPECT_EQ(testing::AsText(std::as_const(message_.bytes).bytes()), found->second);
       kept_.erase(found->first);
       expected_.erase(found);
+      CheckOrder(message_.header.call_id);
     }
     return event != Inbox::Event::kEmpty && event != Inbox::Event::kBroken;
+  }
+
+  void CheckOrder(uint64_t id) {
+    const auto flow = flow_of_.find(id);
+    if (flow == flow_of_.end()) return;
+    uint64_t& last = last_of_[flow->second];
+    EXPECT_LT(last, id) << "overtaken by another one of its flow";
+    last = id;
   }
 
   void CheckAccounts() {
@@ -194,8 +211,13 @@ class World {
     }
   }
 
+  static constexpr size_t kFlows = 2;  // in each lane
+
   std::mt19937_64 random_;
   testing::Link link_;
+  std::array<std::array<Flow, kFlows>, base::kLanes> flows_;
+  std::map<uint64_t, const Flow*> flow_of_;
+  std::map<const Flow*, uint64_t> last_of_;
   Outbox outbox_{*link_.client.transport, testing::kClientId};
   Inbox inbox_{*link_.server.transport, testing::kClientId, 1 << 20};
   wire::Message message_;

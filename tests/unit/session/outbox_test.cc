@@ -78,8 +78,10 @@ class OutboxTest : public ::testing::Test {
                             [&](std::span<std::byte> to) { std::memcpy(to.data(), text.data(), text.size()); });
   }
 
-  void Keep(uint64_t call_id, size_t lane, const std::string& text) {
-    outbox_->Keep(testing::Kept(testing::Header(wire::FrameKind::kReply, call_id, lane), text, kMaxFrame));
+  void Keep(uint64_t call_id, size_t lane, const std::string& text, Flow* flow = nullptr) {
+    auto message = testing::Kept(testing::Header(wire::FrameKind::kReply, call_id, lane), text, kMaxFrame);
+    message->flow = flow;
+    outbox_->Keep(std::move(message));
   }
 
   // Fills the transport with frames of call 1000 of the urgent lane, of the largest size.
@@ -238,6 +240,86 @@ TEST_F(OutboxTest, AMessageBegunByItsSenderGoesOnWhenItIsKept) {
   EXPECT_EQ(outbox_->bytes_kept(), 6u + 8u);
   EXPECT_THAT(Drain(), ElementsAre("7[aaaa", "7 bbbb", "7 cccc", "7 dd]", "8[eeee", "8 ffff]"));
   EXPECT_EQ(outbox_->bytes_kept(), 0u);
+}
+
+// --- flows ---
+
+// A small message would pass a large one, and a status what it ends.
+TEST_F(OutboxTest, MessagesOfAFlowLeaveInOrder) {
+  Fill();
+  Flow flow;
+  Keep(7, kNormal, "aaaabbbbcc", &flow);
+  Keep(7, kNormal, "1", &flow);
+  Keep(7, kNormal, "ddddee", &flow);
+  Keep(7, kNormal, "2", &flow);
+  EXPECT_THAT(Drain(), ElementsAre("7[aaaa", "7 bbbb", "7 cc]", "7[1]", "7[dddd", "7 ee]", "7[2]"));
+  Fill();
+  Keep(7, kNormal, "3", &flow);
+  EXPECT_THAT(Drain(), ElementsAre("7[3]"));
+}
+
+TEST_F(OutboxTest, FlowsOfALaneTakeTurns) {
+  Fill();
+  Flow first, second;
+  for (const char* const text : {"1", "2", "3"}) Keep(7, kNormal, text, &first);
+  for (const char* const text : {"a", "b"}) Keep(8, kNormal, text, &second);
+  Keep(9, kNormal, "xxxxyyyyzz");
+  EXPECT_THAT(Drain(), ElementsAre("7[1]", "8[a]", "9[xxxx", "7[2]", "8[b]", "9 yyyy", "7[3]", "9 zz]"));
+}
+
+TEST_F(OutboxTest, APieceThatIsLentWaitsBehindItsFlow) {
+  Fill();
+  Flow flow;
+  Keep(7, kNormal, "aaaabb", &flow);
+  Lent lent(7, kNormal, "1");
+  lent.message.flow = &flow;
+  EXPECT_FALSE(outbox_->Offer(lent.Next()));
+  EXPECT_THAT(Drain(), ElementsAre("7[aaaa", "7 bb]", "7[1]"));
+  EXPECT_FALSE(outbox_->Waits(lent.message));
+}
+
+TEST_F(OutboxTest, WhoIsWithdrawnLeavesHisFlowInOrder) {
+  for (const size_t which : {0u, 1u, 2u}) {
+    Fill();
+    Flow flow;
+    std::vector<std::unique_ptr<Lent>> lent;
+    for (const char* const text : {"aaaa", "bbbb", "cccc"}) {
+      lent.push_back(std::make_unique<Lent>(7, kNormal, text));
+      lent.back()->message.flow = &flow;
+      EXPECT_FALSE(outbox_->Offer(lent.back()->Next()));
+    }
+    outbox_->Withdraw(lent[which]->message);
+    Keep(7, kNormal, "d", &flow);
+    std::vector<std::string> rest = {"7[aaaa]", "7[bbbb]", "7[cccc]", "7[d]"};
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(which));
+    EXPECT_EQ(Drain(), rest);
+  }
+}
+
+TEST_F(OutboxTest, WhatAFlowKeepsGoesOutInOrderWhenItHasEnded) {
+  Fill();
+  {
+    Flow flow;
+    Keep(7, kNormal, "aaaabb", &flow);
+    Keep(7, kNormal, "1", &flow);
+    Keep(7, kNormal, "2", &flow);
+    outbox_->Leave(flow);
+  }
+  EXPECT_THAT(Drain(), ElementsAre("7[aaaa", "7 bb]", "7[1]", "7[2]"));
+  EXPECT_EQ(outbox_->cost_kept(), 0u);
+}
+
+TEST_F(OutboxTest, CloseEmptiesFlowsToo) {
+  Fill();
+  Flow flow;
+  Keep(7, kNormal, "aaaabb", &flow);
+  Keep(7, kNormal, "1", &flow);
+  TakeFrame(*peer_);
+  outbox_->Pump();
+  outbox_->Close();
+  EXPECT_EQ(outbox_->cost_kept(), 0u);
+  EXPECT_FALSE(outbox_->has_waiting());
+  outbox_->Leave(flow);
 }
 
 // --- pieces that the sender lends ---
