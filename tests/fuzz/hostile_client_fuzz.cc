@@ -94,6 +94,9 @@ class Attack {
     header.call_id = ++calls_;
     header.method_id = victim_.method_id(Byte() % Victim::kMethods);
     const uint8_t what = Byte();
+    // Mostly as it should be; else as one that opens a stream, or in a slot that is taken.
+    if (what % 8 != 7) header.flags |= wire::kEnd;
+    if (what % 32 == 15) header.call_id = (calls_ - 1) | calls_ << wire::kSlotBits;
     const std::vector<std::byte> payload = what < 128 ? Message("wge"[what % 3]) : Bytes(what % 64);
     header.payload_size = header.message_size = static_cast<uint32_t>(payload.size());
     Send(header, payload);

@@ -71,6 +71,7 @@ wire::FrameHeader RawPeer::Header(wire::FrameKind kind, size_t payload_size) con
   wire::FrameHeader header;
   header.kind = kind;
   header.flags = wire::kFirst | wire::kLast;
+  if (kind == wire::FrameKind::kRequest) header.flags |= wire::kEnd;
   header.priority = static_cast<uint8_t>(Priority::kNormal);
   header.payload_size = header.message_size = static_cast<uint32_t>(payload_size);
   header.sequence = 1;

@@ -24,10 +24,11 @@ struct ServerOptions {
   // The largest request or reply, in bytes as serialised. A larger one ends its call with RESOURCE_EXHAUSTED.
   size_t max_message_size = size_t{64} << 20;
 
-  // Calls of one connection that have been read and have not ended, and bytes of its requests that wait for a handler.
-  // Beyond them no further request of that connection is read, or, if it asked to fail fast, it ends with
-  // RESOURCE_EXHAUSTED.
+  // Calls of one connection that have not been answered, those that their callers gave up included: the client waits
+  // with further ones, or, if they are to fail fast, they end with RESOURCE_EXHAUSTED. 1 to 65536.
   size_t max_queued_calls = 1024;
+
+  // Bytes of the requests of one connection that wait for a handler. Beyond them no further request of it is read.
   size_t max_queued_bytes = size_t{8} << 20;
 
   // Handlers that may run at once. One is kept for Priority::kUrgent (if there is more than one).

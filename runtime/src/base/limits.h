@@ -67,10 +67,6 @@ inline constexpr size_t kMaxHandlerThreads = 4096;
 // Connections of one server: each needs three descriptors, of which Linux allows at most a million to a process.
 inline constexpr size_t kMaxConnections = 300'000;
 
-// Cancels remembered for calls that have not been read yet: as many as a connection may have calls in flight by
-// default.
-inline constexpr size_t kMaxEarlyCancels = 1024;
-
 // A lane that had no turn for so long has one before higher ones. Long against a handler (nothing is reordered in
 // normal operation), short against a person (the lowest lane advances several times a second).
 inline constexpr int64_t kAgeingNs = 50'000'000;

@@ -82,7 +82,8 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
       if (idle_ || call->deadline < wakes_at_) Wake();
       return Started::kInFlight;
     case Begun::kFull:
-      if (at_once && call->request().fail_fast()) {
+      // Where calls that were given up keep slots, the thread looks whether their replies have come.
+      if (at_once && call->request().fail_fast() && !session_->callers().has_given_up()) {
         End(*call, NoRoom());
       } else {
         Enqueue(*call);
@@ -99,7 +100,9 @@ void AsyncCalls::Post(session::ClientSession& session, AsyncCall& call, const wi
   try {
     session.Post(header, call.bytes(), when);
   } catch (const std::bad_alloc&) {
+    const uint64_t id = call.id;
     session.callers().Fail(call, base::NoMemory());
+    session.callers().NoteUnsent(id);
   }
 }
 

@@ -107,6 +107,7 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   bool AllWaitForReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailUnconnected(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ExpireOverdue();
+  void ReadForSlots();
   void BeginWaiting();
   void MoveElsewhere();
   bool WaitForNews();

@@ -56,6 +56,7 @@ void AsyncCalls::Run() {
     ConnectIfNeeded();
     ExpireOverdue();
     MoveElsewhere();
+    ReadForSlots();
     BeginWaiting();
   } while (WaitForNews());
 }
@@ -207,6 +208,17 @@ void AsyncCalls::MoveElsewhere() {
     Adopt(call);
     End(*call, Destroyed());
   }
+}
+
+// Replies to calls that were given up, with which their slots become free, may have come while nobody waited.
+void AsyncCalls::ReadForSlots() {
+  SessionPtr session;
+  {
+    base::MutexLock lock(mutex_);
+    if (FirstWaiting() != nullptr) session = session_;
+  }
+  if (session == nullptr || !session->callers().has_given_up()) return;
+  session->Wait(queue_.waiting(), 0, [] { return false; });
 }
 
 void AsyncCalls::BeginWaiting() {

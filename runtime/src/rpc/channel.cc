@@ -298,8 +298,8 @@ absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::ConnectOnce(base::SteadyNs 
   transport::ConnectParams params;
   params.allowed_uids = options_.allowed_uids;
   params.deadline = std::min(deadline, base::AfterNow(options_.handshake_timeout));
-  params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size),
-                  .max_calls_in_flight = static_cast<uint32_t>(options_.max_calls_in_flight)};
+  // A server begins no calls here.
+  params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size), .max_calls_in_flight = 0};
   absl::StatusOr<transport::Connection> connection = transport::Connect(address_, params);
   if (!connection.ok()) return connection.status();
   const session::ClientSessionOptions session_options = {

@@ -119,7 +119,6 @@ class Poller {
   absl::Status WhyRefused(const Connection& connection, ServerCallImpl& call, session::Inbox::Event event) const;
   void AcceptCall(Connection& connection, std::unique_ptr<ServerCallImpl> call, session::Inbox::Event event);
   bool MayRead(Connection& connection) const;
-  bool MayHaveCalls(const Connection& connection) const;
   static bool LeavesRepliesLying(const Connection& connection);
   void HoldIfItDoesNotRead(Connection& connection);
   bool GoesCold(Connection& connection);

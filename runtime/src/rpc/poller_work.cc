@@ -131,14 +131,7 @@ bool Poller::PumpHeldBack(Connection& connection) {
 }
 
 bool Poller::MayRead(Connection& connection) const {
-  return connection.queue.bytes() <= core_.options.max_queued_bytes && !LeavesRepliesLying(connection) &&
-         MayHaveCalls(connection);
-}
-
-// More calls than it has: fewer than the server has granted it, where those that its client has given up count until
-// they have ended; or one that does not want to wait, which is read to be refused.
-bool Poller::MayHaveCalls(const Connection& connection) const {
-  return connection.session->call_count() < core_.options.max_queued_calls || connection.session->NextDoesNotWait();
+  return connection.queue.bytes() <= core_.options.max_queued_bytes && !LeavesRepliesLying(connection);
 }
 
 // Of a user who has used up what may be held for it already, any reply is too much.
@@ -161,7 +154,7 @@ bool Poller::ReadFrom(Connection& connection) {
     int frames = 0;
     do {
       ++frames;
-    } while (ReadFrame(connection) && frames < kFramesPerTurn && MayHaveCalls(connection));
+    } while (ReadFrame(connection) && frames < kFramesPerTurn);
   } catch (const std::bad_alloc&) {
     // What has been taken of it is lost.
     session.HangUp();
@@ -185,7 +178,10 @@ bool Poller::ReadFrame(Connection& connection) {
 }
 
 void Poller::AcceptCall(Connection& connection, std::unique_ptr<ServerCallImpl> call, Inbox::Event event) {
-  call->Accept(connection.session, base::NowNs());
+  if (!call->Accept(connection.session, base::NowNs())) {
+    core_.violations.fetch_add(1, std::memory_order_relaxed);
+    return Recycle(std::move(call));
+  }
   const absl::Status refusal = base::OrNoMemory([&] { return WhyRefused(connection, *call, event); });
   if (refusal.ok()) {
     queue_.Push(connection.queue, *call.release());
@@ -197,6 +193,7 @@ void Poller::AcceptCall(Connection& connection, std::unique_ptr<ServerCallImpl> 
 
 absl::Status Poller::WhyRefused(const Connection& connection, ServerCallImpl& call, Inbox::Event event) const {
   const size_t size = call.message().header.message_size;
+  if (event == Inbox::Event::kAborted) return absl::CancelledError("its caller has given the request up");
   if (event == Inbox::Event::kTooLarge) {
     return absl::ResourceExhaustedError(absl::StrCat("the request has ", size,
                                                      " B, more than ServerOptions::max_message_size (",
@@ -209,11 +206,6 @@ absl::Status Poller::WhyRefused(const Connection& connection, ServerCallImpl& ca
     return absl::UnavailableError("the server is shutting down");
   }
   if (event == Inbox::Event::kOverQuota) return connection.session->account()->MemoryRefusal(size);
-  if (call.do_not_wait() && connection.session->call_count() > core_.options.max_queued_calls) {
-    return absl::ResourceExhaustedError(absl::StrCat(core_.options.max_queued_calls,
-                                                     " calls of this client have not ended yet, as many as "
-                                                     "ServerOptions::max_queued_calls allows"));
-  }
   return absl::OkStatus();
 }
 

@@ -76,9 +76,10 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
     poller->Remove(lease->id());
   };
   absl::StatusOr<std::shared_ptr<session::ServerSession>> session = base::OrNoMemory([&] {
-    return session::ServerSession::Start(std::move(connection), core_.options.max_message_size, core_.logger,
-                                         {.on_gone = on_gone, .on_ring = [poller, id] { poller->LookAt(id); }},
-                                         core_.quota->AccountOf(uid));
+    return session::ServerSession::Start(
+        std::move(connection),
+        {.max_message_size = core_.options.max_message_size, .max_calls = core_.options.max_queued_calls}, core_.logger,
+        {.on_gone = on_gone, .on_ring = [poller, id] { poller->LookAt(id); }}, core_.quota->AccountOf(uid));
   });
   if (!session.ok()) {
     admission_.Leave(uid);

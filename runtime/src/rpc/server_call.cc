@@ -75,18 +75,23 @@ std::unique_ptr<internal::PendingAnswer> ServerCallImpl::Defer() {
   return std::make_unique<Pending>(*this);
 }
 
-void ServerCallImpl::Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now) {
+bool ServerCallImpl::Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now) {
   const wire::FrameHeader& header = message_.header;
   session_ = std::move(session);
-  call_id_ = header.call_id;
+  SetId(header.call_id);
   method_ = core_.services.Find(header.method_id);
   priority_ = std::min(static_cast<Priority>(header.priority), core_.options.max_priority);
   arrived_ = now;
   const uint64_t longest = static_cast<uint64_t>(base::kNever);
   deadline_ = header.time_left_ns == 0 ? base::kNever
                                        : base::AddNs(now, static_cast<int64_t>(std::min(header.time_left_ns, longest)));
+  if (!session_->AddCall(*this)) {
+    message_.charge.Release();
+    session_.reset();
+    return false;
+  }
   core_.CallBegins();
-  session_->AddCall(*this);
+  return true;
 }
 
 void ServerCallImpl::Reset() {
@@ -122,8 +127,9 @@ void ServerCallImpl::Run() {
     Refuse(expired ? absl::DeadlineExceededError("the deadline passed before the handler could start")
                    : absl::CancelledError("cancelled before the handler started"),
            ExecState::kNotStarted);
-  } else if (method_ == nullptr) {
-    // The client knows the name that belongs to the number, and makes the text.
+  } else if (method_ == nullptr || !message_.header.has(wire::kEnd)) {
+    // No such method, or the client's streams requests. The client knows the name that belongs to the number, and makes
+    // the text.
     Refuse(absl::UnimplementedError(""), ExecState::kNotStarted);
   } else if (DecodeMetadata()) {
     RunHandler();
@@ -194,6 +200,7 @@ void ServerCallImpl::Answer(const absl::Status& status, ExecState exec_state,
                             const google::protobuf::MessageLite* reply) try {
   answered_ = true;
   if (session_->gone()) return;
+  FreeSlot();
   const size_t reply_size = reply == nullptr ? 0 : reply->ByteSizeLong();
   const absl::Status checked = CheckReply(reply_size);
   if (checked.ok()) {

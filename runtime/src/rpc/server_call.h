@@ -37,7 +37,8 @@ class ServerCallImpl final : public internal::ServerCall,
 
   // Where the next request is read to; Accept() then makes it a call.
   wire::Message& message() { return message_; }
-  void Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now);
+  // False: the client may not begin it, and the connection has been closed.
+  [[nodiscard]] bool Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now);
 
   // Answers without running: refused, expired, nobody there.
   void Refuse(const absl::Status& status, ExecState exec_state);
@@ -57,7 +58,6 @@ class ServerCallImpl final : public internal::ServerCall,
   size_t lane() const { return static_cast<size_t>(priority_); }
   size_t request_size() const { return message_.header.message_size; }
   bool may_block() const { return method_ != nullptr && method_->method->info.may_block; }
-  bool do_not_wait() const { return message_.header.has(wire::kDoNotWait); }
 
   // internal::ServerCall
   ServerContext& context() override { return *this; }

@@ -98,7 +98,7 @@ void UnaryRequest::Describe(session::ClientCall& call) const {
 wire::FrameHeader UnaryRequest::Header(uint64_t call_id) const {
   wire::FrameHeader header;
   header.kind = wire::FrameKind::kRequest;
-  header.flags = static_cast<uint8_t>((envelope_.empty() ? 0 : wire::kEnvelope) | (fail_fast() ? wire::kDoNotWait : 0));
+  header.flags = static_cast<uint8_t>(wire::kEnd | (envelope_.empty() ? 0 : wire::kEnvelope));
   header.priority = static_cast<uint8_t>(priority_);
   header.call_id = call_id;
   header.method_id = method_.id;

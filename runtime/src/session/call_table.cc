@@ -5,10 +5,11 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "wire/header.h"
 
 namespace nearcall::session {
 
-static_assert(base::kMaxCallsInFlight <= size_t{1} << 16, "a slot fits the low bits of a call id");
+static_assert(base::kMaxCallsInFlight <= size_t{1} << wire::kSlotBits, "a slot fits the low bits of a call id");
 
 void CallTable::Insert(ClientCall& call) {
   NEARCALL_CHECK(!full());
@@ -22,31 +23,52 @@ void CallTable::Insert(ClientCall& call) {
   free_.pop_back();
   ++in_use_;
   Slot& slot = slots_[index];
-  call.id = ++count_ << kSlotBits | index;
+  call.id = ++count_ << wire::kSlotBits | index;
   slot.call = &call;
   slot.id = call.id;
+  slot.answered = slot.released = false;
   call.reply.bytes = std::move(slot.buffer);
 }
 
-const ClientCall* CallTable::Find(uint64_t id) const {
-  const size_t index = id & ((size_t{1} << kSlotBits) - 1);
-  return index < slots_.size() && slots_[index].id == id ? slots_[index].call : nullptr;
+CallTable::Slot* CallTable::Find(uint64_t id) {
+  const size_t index = wire::SlotOf(id);
+  return index < slots_.size() && slots_[index].id == id ? &slots_[index] : nullptr;
+}
+
+const ClientCall* CallTable::Call(uint64_t id) {
+  const Slot* const slot = Find(id);
+  return slot == nullptr ? nullptr : slot->call;
 }
 
 ClientCall* CallTable::Take(uint64_t id) {
-  const size_t index = id & ((size_t{1} << kSlotBits) - 1);
-  if (index >= slots_.size() || slots_[index].id != id) return nullptr;
-  return std::exchange(slots_[index].call, nullptr);
+  Slot* const slot = Find(id);
+  return slot == nullptr ? nullptr : std::exchange(slot->call, nullptr);
+}
+
+ClientCall* CallTable::TakeAnswered(uint64_t id) {
+  Slot* const slot = Find(id);
+  if (slot == nullptr) return nullptr;
+  slot->answered = true;
+  ClientCall* const call = std::exchange(slot->call, nullptr);
+  if (slot->released) --given_up_;
+  FreeIfOver(*slot);
+  return call;
 }
 
 void CallTable::Release(ClientCall& call) {
-  const size_t index = call.id & ((size_t{1} << kSlotBits) - 1);
-  Slot& slot = slots_[index];
-  NEARCALL_CHECK(slot.id == call.id && slot.call == nullptr);
+  Slot* const slot = Find(call.id);
+  NEARCALL_CHECK(slot != nullptr && slot->call == nullptr && !slot->released);
+  slot->released = true;
+  slot->buffer = std::move(call.reply.bytes);
+  slot->buffer.Trim(kMaxKeptBuffer);
+  if (!slot->answered) ++given_up_;
+  FreeIfOver(*slot);
+}
+
+void CallTable::FreeIfOver(Slot& slot) {
+  if (!slot.answered || !slot.released) return;
   slot.id = 0;
-  slot.buffer = std::move(call.reply.bytes);
-  slot.buffer.Trim(kMaxKeptBuffer);
-  free_.push_back(index);
+  free_.push_back(static_cast<size_t>(&slot - slots_.data()));
   --in_use_;
 }
 

@@ -14,6 +14,9 @@ namespace nearcall::session {
 // low 16: never reused, and found without a search. Exactly-once completion is "who takes the call out of the table may
 // complete it".
 //
+// A slot is taken until its call's owner is done with it *and* the reply has come: the other side has such a table too,
+// and a call that was given up here may still run there.
+//
 // Not synchronised: the session's lock guards it. A slot also keeps the buffer in which its last reply came, for the
 // next.
 class CallTable {
@@ -22,15 +25,20 @@ class CallTable {
 
   bool full() const { return in_use_ == max_calls_; }
   size_t in_use() const { return in_use_; }
+  // Of those, the calls whose owners are done with them.
+  size_t given_up() const { return given_up_; }
 
   // Gives `call` an id and a warm buffer. Not when full.
   void Insert(ClientCall& call);
 
   // nullptr if it has been completed already or never was.
-  const ClientCall* Find(uint64_t id) const;
+  const ClientCall* Call(uint64_t id);
 
-  // Takes the call out: nullptr if it has been completed already or never was. Its slot stays occupied until Release().
+  // Takes the call out: nullptr if it has been completed already or never was. Its slot stays taken.
   ClientCall* Take(uint64_t id);
+
+  // The same when its reply has come, or when none will because nothing of its request was sent.
+  ClientCall* TakeAnswered(uint64_t id);
 
   // The owner is done with `call` (which must have been taken out).
   void Release(ClientCall& call);
@@ -39,20 +47,25 @@ class CallTable {
   std::vector<ClientCall*> TakeAll();
 
  private:
-  static constexpr unsigned kSlotBits = 16;
   // A buffer that has held a large reply is not kept.
   static constexpr size_t kMaxKeptBuffer = size_t{64} << 10;
 
   struct Slot {
     ClientCall* call = nullptr;
-    uint64_t id = 0;
+    uint64_t id = 0;  // 0: free
+    bool answered = false;
+    bool released = false;
     base::Buffer buffer;
   };
+
+  Slot* Find(uint64_t id);
+  void FreeIfOver(Slot& slot);
 
   const size_t max_calls_;
   std::vector<Slot> slots_;
   std::vector<size_t> free_;
   size_t in_use_ = 0;
+  size_t given_up_ = 0;
   uint64_t count_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "base/check.h"
 #include "base/exec_state.h"
 #include "base/no_memory.h"
 
@@ -61,11 +62,20 @@ void Callers::End(ClientCall& call, absl::Status failure) {
 
 absl::StatusOr<ClientCall*> Callers::TakeAnswered(const wire::FrameHeader& reply) {
   base::MutexLock lock(mutex_);
-  const ClientCall* call = calls_.Find(reply.call_id);
-  // Cancelled, or past its deadline: the reply comes too late.
-  if (call == nullptr) return nullptr;
-  if (call->method_id != reply.method_id) return absl::InternalError("a reply carries another method than its call");
-  return calls_.Take(reply.call_id);
+  const ClientCall* const call = calls_.Call(reply.call_id);
+  if (call != nullptr && call->method_id != reply.method_id) {
+    return absl::InternalError("a reply carries another method than its call");
+  }
+  ClientCall* const answered = calls_.TakeAnswered(reply.call_id);
+  // It was cancelled, or past its deadline, and has had the slot until now.
+  if (answered == nullptr) TellNextLocked();
+  return answered;
+}
+
+void Callers::NoteUnsent(uint64_t call_id) {
+  base::MutexLock lock(mutex_);
+  NEARCALL_CHECK(calls_.TakeAnswered(call_id) == nullptr);
+  TellNextLocked();
 }
 
 void Callers::Release(ClientCall& call) {
@@ -84,7 +94,7 @@ void Callers::Retire() {
 }
 
 void Callers::HangUpIfOver() {
-  if (end_.going_away() && calls_.in_use() == 0 && !end_.dead()) end_.HangUp();
+  if (end_.going_away() && calls_.in_use() == calls_.given_up() && !end_.dead()) end_.HangUp();
 }
 
 bool Callers::TakeRole(Waiting& me) {
@@ -124,6 +134,11 @@ void Callers::TellLine() {
 size_t Callers::in_flight() {
   base::MutexLock lock(mutex_);
   return calls_.in_use();
+}
+
+bool Callers::has_given_up() {
+  base::MutexLock lock(mutex_);
+  return calls_.given_up() != 0;
 }
 
 std::string Callers::WhyFull() {

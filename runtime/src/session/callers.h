@@ -50,12 +50,14 @@ class Callers {
 
   // Takes out the call that `reply` answers: nullptr if it has ended. INTERNAL: it is no answer to that call.
   absl::StatusOr<ClientCall*> TakeAnswered(const wire::FrameHeader& reply);
+  // Nothing of the request of a call that has ended was sent or will be, so that no reply comes.
+  void NoteUnsent(uint64_t call_id);
 
-  // The owner is done with a call that has ended.
+  // The owner is done with a call that has ended. Its slot is free when the reply has come.
   void Release(ClientCall& call);
 
-  // No further calls begin. When the last call is released this side hangs up, which the server waits for: it does not
-  // know what this side has begun to send.
+  // No further calls begin. When the last call is released this side hangs up (for replies to those that were given up
+  // nobody waits), which the server waits for: it does not know what this side has begun to send.
   void Retire();
 
   // See ReaderRole.
@@ -68,6 +70,8 @@ class Callers {
   void TellNext();
 
   size_t in_flight();
+  // Whether calls that were given up keep slots, until somebody reads their replies.
+  bool has_given_up();
   std::string WhyFull();
 
  private:

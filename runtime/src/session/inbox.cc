@@ -29,6 +29,10 @@ Inbox::Event Inbox::Next(wire::Message& message) {
     return Break(absl::InternalError(
         absl::StrCat("a frame from source ", header.source_id, " where only ", peer_id_, " may send")));
   }
+  if (header.fd_count != 0) {
+    return Break(absl::InternalError(
+        absl::StrCat("a frame with ", header.fd_count, " descriptors, which this connection does not carry")));
+  }
   if (absl::Status status = sequence_.Check(header); !status.ok()) return Break(std::move(status));
 
   const auto copy = [this](std::span<std::byte> to) { transport_.CopyOut(wire::kHeaderSize, to); };
@@ -46,22 +50,12 @@ Inbox::Event Inbox::Next(wire::Message& message) {
       return Event::kNoMemory;
     case wire::Reassembler::Result::kOverQuota:
       return Event::kOverQuota;
-    case wire::Reassembler::Result::kNothing:
     case wire::Reassembler::Result::kAborted:
+      return Event::kAborted;
+    case wire::Reassembler::Result::kNothing:
       break;
   }
   return Event::kProgress;
-}
-
-bool Inbox::NextDoesNotWait() {
-  size_t size = 0;
-  if (!error_.ok() || transport_.Peek(size) != transport::Transport::ReadState::kFrame || size < wire::kHeaderSize) {
-    return false;
-  }
-  std::array<std::byte, wire::kHeaderSize> raw;
-  transport_.CopyOut(0, raw);
-  wire::FrameHeader header;
-  return wire::DecodeHeader(raw, size, header).ok() && header.has(wire::kDoNotWait);
 }
 
 Inbox::Event Inbox::Break(absl::Status error) {

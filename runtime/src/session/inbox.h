@@ -32,6 +32,7 @@ class Inbox {
     kTooLarge,   // the message that begins with `message.header` is over the limit and will be skipped
     kNoMemory,   // the same for want of memory
     kOverQuota,  // the same because too much is held already
+    kAborted,    // the sender has given up the partial message whose header is in `message`
     kBroken,     // the peer broke the protocol, see error(); for good
   };
 
@@ -40,9 +41,6 @@ class Inbox {
 
   // After one or several Next(): gives the room back to the peer.
   void Release() { transport_.Release(); }
-
-  // Whether the next frame says that it does not want to wait. It stands where the peer can change it: a hint.
-  bool NextDoesNotWait();
 
   const absl::Status& error() const { return error_; }
   size_t bytes_held() const { return reassembler_.bytes_held(); }

@@ -5,19 +5,20 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/limits.h"
+#include "base/no_memory.h"
+#include "wire/header.h"
 
 namespace nearcall::session {
 
 absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::Connection connection,
-                                                                    size_t max_message_size,
+                                                                    const ServerSessionOptions& options,
                                                                     std::shared_ptr<base::Logger> logger,
                                                                     Listener listener,
                                                                     std::shared_ptr<base::Account> account) {
   base::Fd control = std::move(connection.control);
   base::Fd pidfd = std::move(connection.peer_pidfd);
-  std::shared_ptr<ServerSession> session(new ServerSession(std::move(connection), max_message_size, std::move(logger),
-                                                           std::move(listener), std::move(account)));
+  std::shared_ptr<ServerSession> session(
+      new ServerSession(std::move(connection), options, std::move(logger), std::move(listener), std::move(account)));
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
       transport::WatchControl(std::move(control), std::move(pidfd), session);
   if (!watched.ok()) return watched.status();
@@ -28,17 +29,19 @@ absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::C
   return session;
 }
 
-ServerSession::ServerSession(transport::Connection connection, size_t max_message_size,
+ServerSession::ServerSession(transport::Connection connection, const ServerSessionOptions& options,
                              std::shared_ptr<base::Logger> logger, Listener listener,
                              std::shared_ptr<base::Account> account)
     : id_(connection.peer_id),
       transport_(std::move(connection.transport)),
       peer_(connection.peer),
       peer_max_message_size_(connection.peer_terms.max_message_size),
+      max_calls_(options.max_calls),
       logger_(std::move(logger)),
       account_(std::move(account)),
       outbox_(*transport_, connection.local_id, account_ == nullptr ? nullptr : &account_->memory),
-      inbox_(*transport_, connection.peer_id, max_message_size, account_ == nullptr ? nullptr : &account_->memory),
+      inbox_(*transport_, connection.peer_id, options.max_message_size,
+             account_ == nullptr ? nullptr : &account_->memory),
       listener_(std::move(listener)) {}
 
 ServerSession::~ServerSession() = default;
@@ -56,39 +59,67 @@ Inbox::Event ServerSession::Next(wire::Message& message) {
   return event;
 }
 
-void ServerSession::AddCall(ActiveCall& call) {
-  base::MutexLock lock(mutex_);
-  calls_.PushBack(call);
-  call_count_.store(call_count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  const auto early = std::find(early_cancels_.begin(), early_cancels_.end(), call.call_id());
-  if (early != early_cancels_.end()) {
-    early_cancels_.erase(early);
-    call.MarkCancelled();
-  } else if (gone()) {
-    call.MarkCancelled();
+bool ServerSession::AddCall(ActiveCall& call) {
+  absl::Status violation;
+  {
+    base::MutexLock lock(mutex_);
+    violation = TakeSlot(call);
+    if (violation.ok()) {
+      calls_.PushBack(call);
+      call_count_.store(call_count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      if (gone()) call.MarkCancelled();
+    }
   }
+  if (!violation.ok()) Break(violation);
+  return violation.ok();
+}
+
+absl::Status ServerSession::TakeSlot(ActiveCall& call) {
+  Slot* const slot = SlotOf(call.call_id());
+  if (slot == nullptr) {
+    return absl::InternalError(absl::StrCat("call ", call.call_id(), " has slot ", wire::SlotOf(call.call_id()),
+                                            ", where ", max_calls_, " slots were granted"));
+  }
+  if (slot->call != nullptr && !slot->call->slot_is_free()) {
+    return absl::InternalError(absl::StrCat("call ", call.call_id(), " begins in the slot of call ",
+                                            slot->call->call_id(), ", which has not been answered"));
+  }
+  slot->call = &call;
+  if (std::exchange(slot->early_cancel, 0) == call.call_id()) call.MarkCancelled();
+  return absl::OkStatus();
+}
+
+// nullptr: the client has none of that number.
+ServerSession::Slot* ServerSession::SlotOf(uint64_t call_id) {
+  const size_t index = wire::SlotOf(call_id);
+  if (index >= max_calls_) return nullptr;
+  if (index >= slots_.size()) slots_.resize(index + 1);
+  return &slots_[index];
 }
 
 void ServerSession::RemoveCall(ActiveCall& call) {
   base::MutexLock lock(mutex_);
   call.Unlink();
   call_count_.store(call_count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  Slot& slot = slots_[wire::SlotOf(call.call_id())];
+  if (slot.call == &call) slot.call = nullptr;
 }
 
 void ServerSession::OnControl(const transport::ControlMessage& message) {
   if (message.kind == transport::ControlMessage::Kind::kRing) return AskToBeLookedAt();
-  if (message.kind != transport::ControlMessage::Kind::kCancel) return;
+  if (message.kind == transport::ControlMessage::Kind::kCancel) Cancel(message.call_id);
+}
+
+void ServerSession::Cancel(uint64_t call_id) {
   base::MutexLock lock(mutex_);
-  bool found = false;
-  calls_.ForEachUntil([&](ActiveCall& call) {
-    found = call.call_id() == message.call_id;
-    if (found) call.MarkCancelled();
-    return found;
-  });
-  if (found) return;
-  // Its request may still stand in the transport. (Or it has been answered already; then this is forgotten in time.)
-  if (early_cancels_.size() == base::kMaxEarlyCancels) early_cancels_.pop_front();
-  early_cancels_.push_back(message.call_id);
+  Slot* const slot = SlotOf(call_id);
+  if (slot == nullptr) return;  // none that it could begin
+  if (slot->call != nullptr && slot->call->call_id() == call_id) {
+    slot->call->MarkCancelled();
+  } else {
+    // Its request may still stand in the transport. (Or it has been answered already.)
+    slot->early_cancel = std::max(slot->early_cancel, call_id);  // ids of a slot grow
+  }
 }
 
 void ServerSession::OnPeerGone() {

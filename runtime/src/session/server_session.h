@@ -4,10 +4,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -24,11 +24,16 @@
 
 namespace nearcall::session {
 
-// A call that the server has read and not yet answered, as far as cancelling it, and telling of it, needs it.
+// A call that the server has read and that holds something of it still, as far as cancelling it, and telling of it,
+// needs it.
 class ActiveCall : public base::ListNode<ActiveCall> {
  public:
   explicit ActiveCall(uint64_t call_id = 0) : call_id_(call_id) {}
   uint64_t call_id() const { return call_id_; }
+
+  // Its reply is about to be sent, or never will be: the client may use its slot again. Any thread.
+  void FreeSlot() { slot_is_free_.store(true, std::memory_order_release); }
+  bool slot_is_free() const { return slot_is_free_.load(std::memory_order_acquire); }
 
   // For people. Any thread.
   enum class Stage { kWaiting, kInHandler, kDeferred };
@@ -42,7 +47,19 @@ class ActiveCall : public base::ListNode<ActiveCall> {
 
  protected:
   ~ActiveCall() = default;
+  void SetId(uint64_t call_id) {
+    call_id_ = call_id;
+    slot_is_free_.store(false, std::memory_order_relaxed);
+  }
+
+ private:
   uint64_t call_id_;
+  std::atomic<bool> slot_is_free_{false};
+};
+
+struct ServerSessionOptions {
+  size_t max_message_size;
+  size_t max_calls;  // that the client was granted
 };
 
 // One connection to a client.
@@ -59,7 +76,8 @@ class ServerSession final : public transport::ControlSink {
     std::function<void()> on_ring;
   };
   // `account`: of the client's user, who pays for what is held for it; may be null.
-  static absl::StatusOr<std::shared_ptr<ServerSession>> Start(transport::Connection connection, size_t max_message_size,
+  static absl::StatusOr<std::shared_ptr<ServerSession>> Start(transport::Connection connection,
+                                                              const ServerSessionOptions& options,
                                                               std::shared_ptr<base::Logger> logger, Listener listener,
                                                               std::shared_ptr<base::Account> account = nullptr);
   ~ServerSession() override;
@@ -74,12 +92,12 @@ class ServerSession final : public transport::ControlSink {
   // Inbox::Next; a violation has been dealt with when it says kBroken.
   Inbox::Event Next(wire::Message& message);
   void Release() { inbox_.Release(); }
-  bool NextDoesNotWait() { return inbox_.NextDoesNotWait(); }
   size_t bytes_held() const { return inbox_.bytes_held(); }
 
-  // From its being read to its being answered. A cancel that came before the call itself counts. Calls of a dead
-  // connection are cancelled from the start.
-  void AddCall(ActiveCall& call);
+  // From its being read to its being done with. A cancel that came before the call itself counts. Calls of a dead
+  // connection are cancelled from the start. False: its slot is not the client's to use, which is a violation and has
+  // been dealt with; the call has not been added.
+  [[nodiscard]] bool AddCall(ActiveCall& call);
   void RemoveCall(ActiveCall& call);
   // As of a moment ago.
   size_t call_count() const { return call_count_.load(std::memory_order_relaxed); }
@@ -129,8 +147,17 @@ class ServerSession final : public transport::ControlSink {
   void OnControlViolation(const char* what) override;
 
  private:
-  ServerSession(transport::Connection connection, size_t max_message_size, std::shared_ptr<base::Logger> logger,
-                Listener listener, std::shared_ptr<base::Account> account);
+  // What the client uses under one number: a call, and a cancel that has come before its call.
+  struct Slot {
+    ActiveCall* call = nullptr;
+    uint64_t early_cancel = 0;
+  };
+
+  ServerSession(transport::Connection connection, const ServerSessionOptions& options,
+                std::shared_ptr<base::Logger> logger, Listener listener, std::shared_ptr<base::Account> account);
+  absl::Status TakeSlot(ActiveCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Slot* SlotOf(uint64_t call_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Cancel(uint64_t call_id);
   void CancelAll();
   transport::ControlChannel* control();
   void End();
@@ -140,6 +167,7 @@ class ServerSession final : public transport::ControlSink {
   const std::unique_ptr<transport::Transport> transport_;
   const PeerIdentity peer_;
   const size_t peer_max_message_size_;
+  const size_t max_calls_;
   const std::shared_ptr<base::Logger> logger_;
   const std::shared_ptr<base::Account> account_;
 
@@ -158,8 +186,8 @@ class ServerSession final : public transport::ControlSink {
   base::Mutex mutex_;
   std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
   base::List<ActiveCall> calls_ ABSL_GUARDED_BY(mutex_);
-  std::atomic<size_t> call_count_{0};  // written under the mutex
-  std::deque<uint64_t> early_cancels_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<size_t> call_count_{0};                // written under the mutex
+  std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // as many as the client has used yet
   std::string violation_ ABSL_GUARDED_BY(mutex_);
 };
 

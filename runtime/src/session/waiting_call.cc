@@ -22,9 +22,10 @@ absl::Status WaitingCall::Begin(bool fail_fast) try {
   caller_.lane = lane;
   Callers& callers = session_.callers();
   Begun begun = callers.TryBegin(*this);
-  if (begun == Begun::kFull && !fail_fast) {
-    // Reading, if nobody else does: what waits for room may belong to calls that have ended.
-    session_.Wait(caller_, deadline,
+  // Reading, if nobody else does: what waits for room may belong to calls that have ended, and the replies to those
+  // that were given up may have come. The latter is worth a look in any case.
+  if (begun == Begun::kFull && (!fail_fast || callers.has_given_up())) {
+    session_.Wait(caller_, fail_fast ? 0 : deadline,
                   [&] { return begun != Begun::kFull || (begun = callers.TryBegin(*this)) != Begun::kFull; });
   }
   if (begun == Begun::kYes) return absl::OkStatus();
@@ -54,6 +55,7 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
   const bool first = !message.started;
   if (!finished()) {
     if (outbox.Offer(message)) {
+      sent_any_ = true;
       if (message.fragmenter.done()) NoteSent();
       session_.WakeReaderForRest();
       return true;
@@ -70,6 +72,7 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
     session_.callers().TellNext();  // fewer bytes wait now
   }
   if (!finished() && !outbox.Waits(message)) {
+    sent_any_ = message.started;
     if (message.fragmenter.done()) NoteSent();
     return true;
   }
@@ -81,12 +84,13 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
 }
 
 void WaitingCall::NoteSent() {
-  sent_ = true;
+  sent_ = sent_any_ = true;
   caller_.Await(started);
 }
 
 void WaitingCall::Fail(absl::Status why, Outgoing& message) {
   session_.outbox().Withdraw(message);
+  sent_any_ = message.started;
   // The last frame may have gone in the last moment.
   if (message.fragmenter.done()) NoteSent();
   Fail(std::move(why));
@@ -117,6 +121,7 @@ void WaitingCall::NoteWhatWasSent() {
 }
 
 void WaitingCall::Release() {
+  if (!sent_any_) session_.callers().NoteUnsent(id);
   session_.callers().Release(*this);
 }
 

@@ -51,7 +51,8 @@ class WaitingCall final : public ClientCall {
 
   ClientSession& session_;
   Waiting caller_;
-  bool sent_ = false;  // all of the request has been handed to the transport
+  bool sent_ = false;      // all of the request has been handed to the transport
+  bool sent_any_ = false;  // some of it has, so that the server answers
 };
 
 }  // namespace nearcall::session

@@ -11,11 +11,11 @@
 
 namespace nearcall::transport {
 
-// What both sides learn of each other in the handshake beside the descriptors. Sessions fill and read it; the
-// rendezvous only carries it.
+// What one side of a connection grants the other, said in its hello. Sessions fill and read it; the rendezvous only
+// carries it.
 struct SessionTerms {
-  uint32_t max_message_size = 0;     // the largest message this side takes
-  uint32_t max_calls_in_flight = 0;  // server: calls it grants the client; client: calls it would like
+  uint32_t max_message_size = 0;     // the largest message that this side takes
+  uint32_t max_calls_in_flight = 0;  // that the other side may have begun and not seen answered; 0: none at all
 };
 
 // A finished handshake: everything one side needs to talk to the other.

@@ -26,7 +26,8 @@ static_assert(offsetof(FrameHeader, call_id) == 16);
 static_assert(offsetof(FrameHeader, method_id) == 24);
 static_assert(offsetof(FrameHeader, source_id) == 32);
 static_assert(offsetof(FrameHeader, status) == 36);
-static_assert(offsetof(FrameHeader, reserved) == 37);
+static_assert(offsetof(FrameHeader, fd_count) == 37);
+static_assert(offsetof(FrameHeader, reserved) == 38);
 static_assert(offsetof(FrameHeader, time_left_ns) == 40);
 static_assert(offsetof(FrameHeader, message_size) == 48);
 static_assert(offsetof(FrameHeader, envelope_size) == 52);
@@ -53,12 +54,12 @@ absl::Status CheckFields(const FrameHeader& header) {
   const auto kind = static_cast<uint8_t>(header.kind);
   if (header.version != kWireVersion) return Unexpected("version", header.version, kWireVersion);
   if (kind == 0 || kind > kMaxFrameKind) return Unexpected("kind", kind, "1 to 5");
-  if ((header.flags & ~kAllFrameFlags) != 0) return Unexpected("flags", header.flags, "only bits 0 to 5");
+  if ((header.flags & ~kAllFrameFlags) != 0) return Unexpected("flags", header.flags, "not bit 4");
   if (header.priority >= base::kLanes) return Unexpected("priority", header.priority, "0 to 3");
-  if ((header.reserved[0] | header.reserved[1] | header.reserved[2]) != 0) {
-    return Unexpected("a reserved byte", header.reserved[0] | header.reserved[1] | header.reserved[2], 0u);
+  if ((header.reserved[0] | header.reserved[1]) != 0) {
+    return Unexpected("a reserved byte", header.reserved[0] | header.reserved[1], 0u);
   }
-  if (header.call_id == 0) return Unexpected("call_id", 0, "a call's number");
+  if ((header.call_id & ~kBegunByAcceptor) == 0) return Unexpected("call_id", header.call_id, "a call's number");
   return absl::OkStatus();
 }
 
@@ -68,8 +69,18 @@ absl::Status CheckRequestFields(const FrameHeader& header) {
     return absl::OkStatus();
   }
   if (header.time_left_ns != 0) return Unexpected("time_left_ns", header.time_left_ns, 0, " (it is no request)");
-  if ((header.flags & (kOneWay | kDoNotWait)) != 0) {
-    return Unexpected("flags", header.flags, "neither bit 3 nor 4 (it is no request)");
+  if (header.has(kOneWay)) return Unexpected("flags", header.flags, "not bit 3 (it is no request)");
+  return absl::OkStatus();
+}
+
+// What only messages of a stream have, and what opens it.
+absl::Status CheckStreamFlags(const FrameHeader& header) {
+  const bool is_element = header.kind == FrameKind::kMessage;
+  if (header.has(kEnd) && !is_element && header.kind != FrameKind::kRequest) {
+    return Unexpected("flags", header.flags, "not bit 6 (it is neither request nor element)");
+  }
+  if (header.has(kPacked) && !(is_element && (header.flags & kWholeMessage) == kWholeMessage)) {
+    return Unexpected("flags", header.flags, "not bit 7 (it is no element of one frame)");
   }
   return absl::OkStatus();
 }
@@ -86,6 +97,7 @@ absl::Status CheckStatus(const FrameHeader& header) {
 absl::Status CheckBareFrame(const FrameHeader& header) {
   if (header.flags != kWholeMessage) return Unexpected("flags", header.flags, kWholeMessage, " (of this kind)");
   if (header.payload_size != 0) return Unexpected("payload_size", header.payload_size, 0, " (of this kind)");
+  if (header.fd_count != 0) return Unexpected("fd_count", header.fd_count, 0, " (of this kind)");
   if (header.envelope_size != 0) return Unexpected("envelope_size", header.envelope_size, 0, " (of this kind)");
   const bool is_credit = header.kind == FrameKind::kCredit;
   if (is_credit && header.message_size == 0) return Unexpected("message_size", 0, "the bytes of credit");
@@ -146,6 +158,7 @@ absl::Status DecodeHeader(std::span<const std::byte> frame, size_t frame_size, F
   if (absl::Status status = CheckRequestFields(header); !status.ok()) return status;
   if (absl::Status status = CheckStatus(header); !status.ok()) return status;
   if (header.kind >= FrameKind::kHalfClose) return CheckBareFrame(header);
+  if (absl::Status status = CheckStreamFlags(header); !status.ok()) return status;
   if (absl::Status status = CheckEnvelope(header); !status.ok()) return status;
   return CheckFragment(header);
 }

@@ -12,24 +12,33 @@ namespace nearcall::wire {
 inline constexpr uint8_t kWireVersion = 1;
 
 enum class FrameKind : uint8_t {
-  kRequest = 1,    // client to server; the request of a unary call, or the opening of a stream
-  kReply = 2,      // server to client; ends the call: status, trailing metadata, the reply if there is one
+  kRequest = 1,    // begins a call: the request, or the opening of a stream
+  kReply = 2,      // ends it: status, trailing metadata, the reply if there is one; exactly one for each call
   kMessage = 3,    // one element of a stream, either direction
-  kHalfClose = 4,  // the client sends no further elements
+  kHalfClose = 4,  // whoever began the call sends no further elements
   kCredit = 5,     // stream credit: message_size more bytes may be sent; no payload, a single frame
 };
 inline constexpr uint8_t kMaxFrameKind = 5;
 
 // Bits of FrameHeader::flags.
 enum FrameFlag : uint8_t {
-  kFirst = 1 << 0,      // the first frame of its message
-  kLast = 1 << 1,       // the last one; a message of one frame has both
-  kEnvelope = 1 << 2,   // the message begins with envelope_size bytes of metadata and status details (envelope.proto)
-  kOneWay = 1 << 3,     // no reply is wanted
-  kDoNotWait = 1 << 4,  // no room at the receiver: refuse at once (RESOURCE_EXHAUSTED) instead of letting it wait
-  kAborted = 1 << 5,    // with kLast, without kFirst, no payload: the sender gave this message up; forget it
+  kFirst = 1 << 0,     // the first frame of its message
+  kLast = 1 << 1,      // the last one; a message of one frame has both
+  kEnvelope = 1 << 2,  // the message begins with envelope_size bytes of metadata and status details (envelope.proto)
+  kOneWay = 1 << 3,    // no reply is wanted
+  kAborted = 1 << 5,   // with kLast, without kFirst, no payload: the sender gave this message up; forget it
+  kEnd = 1 << 6,       // half-close with this message: whoever began the call sends no elements after it
+  kPacked = 1 << 7,    // a message of one frame that holds several elements, each behind its size (u32)
 };
-inline constexpr uint8_t kAllFrameFlags = 0x3f;
+inline constexpr uint8_t kAllFrameFlags = 0xef;
+
+// A call that the accepting side of the connection began has this bit in its id. Each side numbers its own calls; the
+// low bits are a slot, below the number of calls that the other side has granted.
+inline constexpr uint64_t kBegunByAcceptor = uint64_t{1} << 63;
+inline constexpr unsigned kSlotBits = 16;
+constexpr size_t SlotOf(uint64_t call_id) {
+  return call_id & ((uint64_t{1} << kSlotBits) - 1);
+}
 
 // The header of every frame. Fixed size, little-endian; runtime/PROTOCOL.md describes each field. The frames of one
 // message differ in payload_size, sequence, and the flags kFirst, kLast and kAborted; the rest is the same in each of
@@ -45,7 +54,7 @@ inline constexpr uint8_t kAllFrameFlags = 0x3f;
 //    +--------+--------+--------+--------+--------+--------+--------+--------+
 // 24 | method_id                                                             |
 //    +--------+--------+--------+--------+--------+--------+--------+--------+
-// 32 | source_id                         | status | 0 (3 bytes)              |
+// 32 | source_id                         | status |fd_count| 0 (2 bytes)     |
 //    +--------+--------+--------+--------+--------+--------+--------+--------+
 // 40 | time_left_ns                                                          |
 //    +--------+--------+--------+--------+--------+--------+--------+--------+
@@ -58,11 +67,12 @@ struct FrameHeader {
   uint8_t priority = 0;        // lane, 0 to 3
   uint32_t payload_size = 0;   // bytes that follow this header in this frame
   uint64_t sequence = 0;       // per connection, direction and lane; starts at 1
-  uint64_t call_id = 0;        // chosen by the client, never reused, not 0
+  uint64_t call_id = 0;        // chosen by whoever begins the call, never reused, not 0
   uint64_t method_id = 0;      // destination: MethodId("package.Service/Method"); a reply repeats it
   uint32_t source_id = 0;      // who sends, as agreed in the handshake
   uint8_t status = 0;          // canonical code; replies only
-  uint8_t reserved[3] = {};    // 0
+  uint8_t fd_count = 0;        // descriptors that go with this message
+  uint8_t reserved[2] = {};    // 0
   uint64_t time_left_ns = 0;   // requests: until the deadline, 0: none
   uint32_t message_size = 0;   // of the whole message, envelope included; the same in each of its frames
   uint32_t envelope_size = 0;  // of the envelope at the message's start; the same in each of its frames

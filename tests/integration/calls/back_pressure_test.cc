@@ -128,11 +128,55 @@ TEST_F(BackPressureTest, WhatTheServerHasGrantedIsWaitedFor) {
   for (auto& call : calls) EXPECT_EQ(call.get().code(), StatusCode::kDeadlineExceeded);
   ASSERT_TRUE(Eventually([&] { return CallsActive(*server) == 3; }));
   ExpectFull(stub.Say(MakeBlob(""), {.timeout = kLong, .when_full = WhenFull::kFailFast}).status(),
-             "ServerOptions::max_queued_calls", ExecState::kNotStarted);
+             "ServerOptions::max_queued_calls", ExecState::kNotSent);
   EXPECT_EQ(stub.Say(MakeBlob(""), {.timeout = absl::Milliseconds(20)}).status().code(), StatusCode::kDeadlineExceeded);
   Pending waits = SayAsync(stub, "waits", {.timeout = kLong});
   may_end.Set();
   EXPECT_EQ(Must(waits.get()).data(), "waits");
+}
+
+// The replies that free their slots may have come while nobody was there to read them.
+class GivenUpCallsTest : public BackPressureTest {
+ protected:
+  // All slots are taken by calls that were given up and have been answered since.
+  void SetUp() override {
+    server_ = StartBlocked({.max_queued_calls = 3, .max_handler_threads = 1});
+    for (int i = 0; i < 3; ++i) {
+      const auto reply = Echo::Stub(channel()).Say(MakeBlob(""), {.timeout = absl::Milliseconds(5)});
+      EXPECT_EQ(reply.status().code(), StatusCode::kDeadlineExceeded);
+    }
+    may_end.Set();
+    EXPECT_TRUE(Eventually([&] { return CallsActive(*server_) == 0; }));
+  }
+
+  const std::shared_ptr<Channel>& channel() {
+    if (channel_ == nullptr) channel_ = Connect();
+    return channel_;
+  }
+
+  const CallOptions hasty_ = {.timeout = kLong, .when_full = WhenFull::kFailFast};
+
+ private:
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<Channel> channel_;
+};
+
+TEST_F(GivenUpCallsTest, ABlockingCallFindsASlot) {
+  EXPECT_TRUE(Echo::Stub(channel()).Say(MakeBlob(""), hasty_).ok());
+}
+
+TEST_F(GivenUpCallsTest, AnAsynchronousCallFindsASlot) {
+  absl::Status status;
+  Event done;
+  Echo::AsyncStub(channel()).Say(
+      MakeBlob(""),
+      [&](const absl::StatusOr<Blob>& reply) {
+        status = reply.status();
+        done.Set();
+      },
+      hasty_);
+  done.Wait();
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 // Gives up each call before it has read the reply, so that nobody reads: see also HostileClientTest.

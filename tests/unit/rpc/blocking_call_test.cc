@@ -214,7 +214,7 @@ TEST_F(BlockingCallTest, TheHeaderSaysWhatTheOptionsSay) {
                 EXPECT_EQ(received.header.kind, wire::FrameKind::kRequest);
                 EXPECT_EQ(received.header.method_id, kMethod.id);
                 EXPECT_EQ(received.header.priority, 0);
-                EXPECT_TRUE(received.header.has(wire::kDoNotWait));
+                EXPECT_TRUE(received.header.has(wire::kEnd));
                 EXPECT_NEAR(static_cast<double>(received.header.time_left_ns), 100e9, 10e9);
                 const size_t size = received.header.envelope_size;
                 const auto metadata =
@@ -231,7 +231,6 @@ TEST_F(BlockingCallTest, WithoutOptionsTheMethodDecides) {
                 EXPECT_EQ(received.header.priority, static_cast<uint8_t>(Priority::kHigh));
                 EXPECT_EQ(received.header.time_left_ns, 0u);
                 EXPECT_EQ(received.header.envelope_size, 0u);
-                EXPECT_FALSE(received.header.has(wire::kDoNotWait));
                 Reply(received, {}, "");
               }).ok());
 }

@@ -35,7 +35,7 @@ class EndlessTransport final : public Transport {
  public:
   explicit EndlessTransport(uint64_t method_id) {
     header_.kind = wire::FrameKind::kRequest;
-    header_.flags = wire::kFirst | wire::kLast;
+    header_.flags = wire::kFirst | wire::kLast | wire::kEnd;
     header_.priority = static_cast<uint8_t>(Priority::kNormal);
     header_.source_id = session::testing::kClientId;
     header_.method_id = method_id;
@@ -113,7 +113,8 @@ class PollerTest : public ::testing::Test {
     connection.control.Reset(sockets[1]);
     connection.peer_id = session::testing::kClientId;
     connection.peer_terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16};
-    poller_.Add(*session::ServerSession::Start(std::move(connection), 1 << 20, core_.logger, {}));
+    poller_.Add(*session::ServerSession::Start(std::move(connection),
+                                               {.max_message_size = 1 << 20, .max_calls = 1 << 16}, core_.logger, {}));
     WaitUntil([&] { return runs_ >= runs; });
     endless_->End();
   }
@@ -158,14 +159,14 @@ TEST_F(PollerTest, AConnectionThatIsJustEndingWhenItIsAddedIsToldOf) {
       ++gone[id];
       poller_.Remove(id);
     };
-    return *session::ServerSession::Start(std::move(links[id].server), 100, core_.logger,
-                                          {.on_gone = on_gone, .on_ring = {}});
+    return *session::ServerSession::Start(std::move(links[id].server), {.max_message_size = 100, .max_calls = 16},
+                                          core_.logger, {.on_gone = on_gone, .on_ring = {}});
   };
   auto ending = start(0);
   std::latch begun(1);
   std::latch may_end(1);
   CancelledCall call(begun, may_end);
-  ending->AddCall(call);
+  ASSERT_TRUE(ending->AddCall(call));
   std::thread ends([&] { ending->HangUp(); });
   begun.wait();
   poller_.Add(ending);

@@ -471,7 +471,9 @@ TEST_F(ServerCallTest, TheLastCallOfADrainingServerSaysSo) {
   int drained = 0;
   core_.on_drained = [&] { ++drained; };
   const auto one = end_.SendAndRead(MakeRequest());
-  const auto two = end_.SendAndRead(MakeRequest());
+  Request second = MakeRequest();
+  second.call_id = 2;
+  const auto two = end_.SendAndRead(second);
   EXPECT_EQ(core_.active_calls, 2u);
   one->Reset();
   core_.draining = true;

@@ -54,8 +54,10 @@ class ServerEnd {
       : core_(core) {
     session::testing::Link link = session::testing::MakeLink(options);
     link.server.peer.uid = user;
-    session_ = *session::ServerSession::Start(std::move(link.server), core.options.max_message_size, core.logger, {},
-                                              core.quota->AccountOf(user));
+    session_ = *session::ServerSession::Start(
+        std::move(link.server),
+        {.max_message_size = core.options.max_message_size, .max_calls = core.options.max_queued_calls}, core.logger,
+        {}, core.quota->AccountOf(user));
     client_.emplace(std::move(link.client));
   }
 
@@ -67,6 +69,7 @@ class ServerEnd {
         request.raw_envelope ? *request.raw_envelope : *wire::EncodeMetadataEnvelope(request.metadata);
     wire::FrameHeader header =
         session::testing::Header(wire::FrameKind::kRequest, request.call_id, static_cast<size_t>(request.priority));
+    header.flags |= wire::kEnd;
     header.method_id = request.method_id;
     header.time_left_ns = request.time_left_ns;
     header.envelope_size = static_cast<uint32_t>(envelope.size());
@@ -90,8 +93,7 @@ class ServerEnd {
       ADD_FAILURE() << "no request: event " << static_cast<int>(event) << ", " << session_->DebugString();
       return false;
     }
-    call.Accept(session_, now);
-    return true;
+    return call.Accept(session_, now);
   }
 
   std::unique_ptr<ServerCallImpl> SendAndRead(const Request& request, base::SteadyNs now = base::NowNs()) {

@@ -16,15 +16,22 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
+// As a reply does.
+void Answer(CallTable& table, ClientCall& call) {
+  table.TakeAnswered(call.id);
+  table.Release(call);
+}
+
 TEST(CallTableTest, FindsEachCallOnce) {
   CallTable table(2);
   ClientCall call;
   table.Insert(call);
   EXPECT_NE(call.id, 0u);
-  EXPECT_EQ(table.Take(call.id), &call);
+  EXPECT_EQ(table.TakeAnswered(call.id), &call);
+  EXPECT_EQ(table.TakeAnswered(call.id), nullptr);
   EXPECT_EQ(table.Take(call.id), nullptr);
   table.Release(call);
-  EXPECT_EQ(table.Take(call.id), nullptr);
+  EXPECT_EQ(table.TakeAnswered(call.id), nullptr);
 }
 
 TEST(CallTableTest, KnowsNothingOfIdsThatItDidNotGive) {
@@ -40,16 +47,45 @@ TEST(CallTableTest, KnowsNothingOfIdsThatItDidNotGive) {
   table.Release(call);
 }
 
-TEST(CallTableTest, IsFullUntilACallIsReleased) {
+TEST(CallTableTest, IsFullUntilAnAnsweredCallIsReleased) {
   CallTable table(2);
   std::array<ClientCall, 2> calls;
   for (ClientCall& call : calls) table.Insert(call);
   EXPECT_TRUE(table.full());
-  table.Take(calls[0].id);
-  EXPECT_TRUE(table.full()) << "taken out, but its owner still uses the slot";
+  table.TakeAnswered(calls[0].id);
+  EXPECT_TRUE(table.full()) << "answered, but its owner still uses the slot";
+  EXPECT_EQ(table.given_up(), 0u);
   table.Release(calls[0]);
   EXPECT_FALSE(table.full());
   EXPECT_EQ(table.in_use(), 1u);
+}
+
+// It still runs on the server, which has as many slots.
+TEST(CallTableTest, ACallThatWasGivenUpHasItsSlotUntilTheReplyComes) {
+  CallTable table(1);
+  ClientCall call;
+  table.Insert(call);
+  EXPECT_EQ(table.Take(call.id), &call);
+  table.Release(call);
+  EXPECT_TRUE(table.full());
+  EXPECT_EQ(table.given_up(), 1u);
+  EXPECT_EQ(table.Call(call.id), nullptr);
+  EXPECT_EQ(table.TakeAnswered(call.id), nullptr);
+  EXPECT_EQ(table.in_use(), 0u);
+  EXPECT_EQ(table.given_up(), 0u);
+}
+
+// The reply comes while the owner is looking at why his call has failed.
+TEST(CallTableTest, WhatIsAnsweredBetweenItsEndAndItsReleaseIsFreeAtOnce) {
+  CallTable table(1);
+  ClientCall call;
+  table.Insert(call);
+  table.Take(call.id);
+  EXPECT_EQ(table.TakeAnswered(call.id), nullptr);
+  EXPECT_TRUE(table.full());
+  table.Release(call);
+  EXPECT_EQ(table.in_use(), 0u);
+  EXPECT_EQ(table.given_up(), 0u);
 }
 
 TEST(CallTableTest, NeverReusesAnIdAndAlwaysItsSlots) {
@@ -61,8 +97,7 @@ TEST(CallTableTest, NeverReusesAnIdAndAlwaysItsSlots) {
     table.Insert(call);
     EXPECT_TRUE(ids.insert(call.id).second);
     slots.insert(call.id & 0xffff);
-    table.Take(call.id);
-    table.Release(call);
+    Answer(table, call);
   }
   EXPECT_EQ(slots.size(), 1u);
 }
@@ -71,11 +106,10 @@ TEST(CallTableTest, ALateReplyDoesNotReachTheSlotsNextCall) {
   CallTable table(1);
   ClientCall first;
   table.Insert(first);
-  table.Take(first.id);
-  table.Release(first);
+  Answer(table, first);
   ClientCall second;
   table.Insert(second);
-  EXPECT_EQ(table.Take(first.id), nullptr);
+  EXPECT_EQ(table.TakeAnswered(first.id), nullptr);
   EXPECT_EQ(table.Take(second.id), &second);
   table.Release(second);
 }
@@ -86,13 +120,11 @@ TEST(CallTableTest, ASlotKeepsItsBufferForTheNextCall) {
   table.Insert(first);
   first.reply.bytes.Resize(1000);
   const std::byte* memory = first.reply.bytes.data();
-  table.Take(first.id);
-  table.Release(first);
+  Answer(table, first);
   ClientCall second;
   table.Insert(second);
   EXPECT_EQ(second.reply.bytes.data(), memory);
-  table.Take(second.id);
-  table.Release(second);
+  Answer(table, second);
 }
 
 TEST(CallTableTest, ALargeBufferIsGivenBack) {
@@ -100,24 +132,23 @@ TEST(CallTableTest, ALargeBufferIsGivenBack) {
   ClientCall first;
   table.Insert(first);
   first.reply.bytes.Resize((size_t{64} << 10) + 1);
-  table.Take(first.id);
-  table.Release(first);
+  Answer(table, first);
   ClientCall second;
   table.Insert(second);
   EXPECT_EQ(second.reply.bytes.capacity(), 0u);
-  table.Take(second.id);
-  table.Release(second);
+  Answer(table, second);
 }
 
 TEST(CallTableTest, TakesAllThatAreLeftOnce) {
   CallTable table(5);
   std::array<ClientCall, 5> calls;
   for (ClientCall& call : calls) table.Insert(call);
-  table.Take(calls[1].id);
+  table.TakeAnswered(calls[1].id);
   EXPECT_THAT(table.TakeAll(), UnorderedElementsAre(&calls[0], &calls[2], &calls[3], &calls[4]));
   EXPECT_THAT(table.TakeAll(), IsEmpty());
   for (ClientCall& call : calls) table.Release(call);
-  EXPECT_EQ(table.in_use(), 0u);
+  EXPECT_EQ(table.in_use(), table.given_up());
+  EXPECT_EQ(table.given_up(), 4u);
 }
 
 TEST(CallTableTest, AnyOrderOfEndsKeepsTheTableRight) {
@@ -126,24 +157,29 @@ TEST(CallTableTest, AnyOrderOfEndsKeepsTheTableRight) {
   std::minstd_rand random(seed);
   CallTable table(8);
   std::vector<std::unique_ptr<ClientCall>> calls;
+  std::vector<uint64_t> given_up;
   std::set<uint64_t> ids;
   for (int i = 0; i < 5000; ++i) {
-    ASSERT_EQ(table.in_use(), calls.size());
+    ASSERT_EQ(table.in_use(), calls.size() + given_up.size());
+    ASSERT_EQ(table.given_up(), given_up.size());
     if (!table.full() && random() % 2 == 0) {
       calls.push_back(std::make_unique<ClientCall>());
       table.Insert(*calls.back());
       ASSERT_TRUE(ids.insert(calls.back()->id).second);
+    } else if (!given_up.empty() && random() % 2 == 0) {
+      ASSERT_EQ(table.TakeAnswered(given_up.back()), nullptr);
+      given_up.pop_back();
     } else if (!calls.empty()) {
       const auto gone = calls.begin() + static_cast<std::ptrdiff_t>(random() % calls.size());
-      ASSERT_EQ(table.Take((*gone)->id), gone->get());
+      const bool answered = random() % 2 == 0;
+      const uint64_t id = (*gone)->id;
+      ASSERT_EQ(answered ? table.TakeAnswered(id) : table.Take(id), gone->get());
       table.Release(**gone);
+      if (!answered) given_up.push_back(id);
       calls.erase(gone);
     }
   }
-  for (const auto& call : calls) {
-    table.Take(call->id);
-    table.Release(*call);
-  }
+  for (const auto& call : calls) Answer(table, *call);
 }
 
 }  // namespace

@@ -37,8 +37,10 @@ class CallersTest : public ::testing::Test {
     return header;
   }
 
+  // Nothing of it has been sent.
   void EndAndRelease(ClientCall& call) {
     callers_.Fail(call, absl::CancelledError("enough"));
+    callers_.NoteUnsent(call.id);
     callers_.Release(call);
   }
 
@@ -72,6 +74,31 @@ TEST_F(CallersTest, AReplyOfAnotherMethodLeavesTheCallToTheEndOfTheConnection) {
   EXPECT_TRUE(call.ended());
   EXPECT_EQ(call.failure.code(), absl::StatusCode::kUnavailable);
   callers_.Release(call);
+}
+
+TEST_F(CallersTest, WhoWaitsIsToldWhenACallThatWasGivenUpIsAnswered) {
+  TestCall running, waiting;
+  ASSERT_EQ(callers_.TryBegin(running), Begun::kYes);
+  callers_.TryBegin(waiting);
+  callers_.Fail(running, absl::CancelledError("enough"));
+  callers_.Release(running);
+  EXPECT_FALSE(waiting.caller.news);
+  EXPECT_EQ(callers_.TryBegin(waiting), Begun::kFull) << "it still runs on the server";
+  EXPECT_EQ(*callers_.TakeAnswered(ReplyTo(running)), nullptr);
+  EXPECT_TRUE(waiting.caller.news);
+  EXPECT_EQ(callers_.TryBegin(waiting), Begun::kYes);
+  EndAndRelease(waiting);
+}
+
+// Nobody may be there to read the reply, and the server waits for the hang-up.
+TEST_F(CallersTest, OnlyCallsThatSomebodyWaitsForKeepAConnectionThatIsGoingAway) {
+  TestCall call;
+  ASSERT_EQ(callers_.TryBegin(call), Begun::kYes);
+  callers_.Fail(call, absl::CancelledError("enough"));
+  callers_.Retire();
+  EXPECT_FALSE(end_.dead());
+  callers_.Release(call);
+  EXPECT_TRUE(end_.dead());
 }
 
 // Its owner may be reading it already.

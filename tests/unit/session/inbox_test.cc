@@ -95,7 +95,8 @@ TEST_F(InboxTest, AnAbortedMessageIsForgotten) {
   Send("", 8, wire::kLast | wire::kAborted);
   SendWhole("next");
   EXPECT_EQ(Next(), Event::kProgress);
-  EXPECT_EQ(Next(), Event::kProgress);
+  EXPECT_EQ(Next(), Event::kAborted) << "its receiver may have to answer it";
+  EXPECT_EQ(message_.header.call_id, 9u);
   EXPECT_EQ(inbox_->bytes_held(), 0u);
   EXPECT_EQ(Next(), Event::kMessage);
   EXPECT_EQ(Text(), "next");
@@ -174,6 +175,12 @@ TEST_F(InboxTest, WhatIsBrokenStaysBrokenForTheSameReason) {
   const absl::Status first = inbox_->error();
   EXPECT_EQ(Next(), Event::kBroken);
   EXPECT_EQ(inbox_->error(), first);
+}
+
+TEST_F(InboxTest, DescriptorsAreAViolationAsNobodyHasAskedForThem) {
+  Send("one", 3, wire::kFirst | wire::kLast, [](wire::FrameHeader& header) { header.fd_count = 1; });
+  EXPECT_EQ(Next(), Event::kBroken);
+  EXPECT_THAT(inbox_->error().message(), ::testing::HasSubstr("a frame with 1 descriptors"));
 }
 
 }  // namespace

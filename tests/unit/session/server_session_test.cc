@@ -29,6 +29,7 @@ using Event = Inbox::Event;
 using Kind = transport::ControlMessage::Kind;
 
 constexpr size_t kMaxMessage = 100;
+constexpr size_t kMaxCalls = 16;
 
 // A call that only notes what it is told.
 class FakeCall final : public ActiveCall {
@@ -58,8 +59,8 @@ class ServerSessionTest : public ::testing::Test {
  protected:
   ServerSessionTest() {
     testing::Link link = testing::MakeLink({.max_frame_size = 128, .capacity_frames = 8});
-    session_ = *ServerSession::Start(std::move(link.server), kMaxMessage, logger_,
-                                     {.on_gone = [this] { ++gone_; }, .on_ring = [this] { ++rings_; }});
+    session_ = *ServerSession::Start(std::move(link.server), {.max_message_size = kMaxMessage, .max_calls = kMaxCalls},
+                                     logger_, {.on_gone = [this] { ++gone_; }, .on_ring = [this] { ++rings_; }});
     client_.emplace(std::move(link.client));
   }
   // The monitor may be in the middle of telling it of the client's end.
@@ -118,8 +119,8 @@ TEST_F(ServerSessionTest, PassesARingOn) {
 
 TEST_F(ServerSessionTest, ACancelReachesItsCallOnly) {
   FakeCall one(1), two(2);
-  session_->AddCall(one);
-  session_->AddCall(two);
+  EXPECT_TRUE(session_->AddCall(one));
+  EXPECT_TRUE(session_->AddCall(two));
   SendCancel(2);
   EXPECT_TRUE(Becomes([&] { return two.cancelled(); }));
   EXPECT_FALSE(one.cancelled());
@@ -131,27 +132,81 @@ TEST_F(ServerSessionTest, ACancelThatComesBeforeItsRequestCountsOnce) {
   SendCancel(7);
   WaitForControl();
   FakeCall call(7);
-  session_->AddCall(call);
+  EXPECT_TRUE(session_->AddCall(call));
   EXPECT_TRUE(call.cancelled());
   session_->RemoveCall(call);
   FakeCall again(7);
-  session_->AddCall(again);
+  EXPECT_TRUE(session_->AddCall(again));
   EXPECT_FALSE(again.cancelled());
   session_->RemoveCall(again);
 }
 
-TEST_F(ServerSessionTest, RemembersTheLastEarlyCancelsOnly) {
-  for (uint64_t id = 1; id <= base::kMaxEarlyCancels + 1; ++id) {
+constexpr uint64_t kNextInSlot = uint64_t{1} << wire::kSlotBits;
+
+TEST_F(ServerSessionTest, AFloodOfCancelsIsRememberedBySlot) {
+  for (uint64_t id = 1; id <= 4000; ++id) {
     SendCancel(id);
     if (id % 64 == 0) WaitForControl();  // the socket holds only so many
   }
+  SendCancel(3 + kNextInSlot);
+  SendCancel(3);
   WaitForControl();
-  FakeCall first(1), second(2), last(base::kMaxEarlyCancels + 1);
-  for (FakeCall* call : {&first, &second, &last}) session_->AddCall(*call);
-  EXPECT_FALSE(first.cancelled());
-  EXPECT_TRUE(second.cancelled());
-  EXPECT_TRUE(last.cancelled());
-  for (FakeCall* call : {&first, &second, &last}) session_->RemoveCall(*call);
+  EXPECT_FALSE(session_->gone());
+  FakeCall two(2), three(3 + kNextInSlot);
+  EXPECT_TRUE(session_->AddCall(two));
+  EXPECT_TRUE(session_->AddCall(three));
+  EXPECT_TRUE(two.cancelled());
+  EXPECT_TRUE(three.cancelled()) << "a cancel that came late took its place";
+  session_->RemoveCall(two);
+  session_->RemoveCall(three);
+}
+
+TEST_F(ServerSessionTest, ALateCancelIsForNoOtherCall) {
+  FakeCall old(3);
+  EXPECT_TRUE(session_->AddCall(old));
+  session_->RemoveCall(old);
+  SendCancel(3);
+  WaitForControl();
+  FakeCall next(3 + kNextInSlot);
+  EXPECT_TRUE(session_->AddCall(next));
+  SendCancel(3);
+  WaitForControl();
+  EXPECT_FALSE(next.cancelled());
+  session_->RemoveCall(next);
+}
+
+// --- slots ---
+
+// The reply may reach the client before its call is done with here.
+TEST_F(ServerSessionTest, TheSlotOfACallThatIsBeingAnsweredIsTheNextOnes) {
+  FakeCall old(3), next(3 + kNextInSlot);
+  EXPECT_TRUE(session_->AddCall(old));
+  old.FreeSlot();
+  EXPECT_TRUE(session_->AddCall(next));
+  session_->RemoveCall(old);
+  SendCancel(next.call_id());
+  WaitForControl();
+  EXPECT_TRUE(next.cancelled());
+  EXPECT_FALSE(old.cancelled());
+  session_->RemoveCall(next);
+}
+
+TEST_F(ServerSessionTest, ASlotThatIsTakenIsAViolation) {
+  FakeCall old(3), next(3 + kNextInSlot);
+  EXPECT_TRUE(session_->AddCall(old));
+  EXPECT_FALSE(session_->AddCall(next));
+  EXPECT_TRUE(session_->gone());
+  EXPECT_FALSE(next.linked());
+  EXPECT_THAT(Logged(), ElementsAre(HasSubstr("call 65539 begins in the slot of call 3, which has not been answered")));
+  session_->RemoveCall(old);
+}
+
+TEST_F(ServerSessionTest, ASlotThatWasNotGrantedIsAViolation) {
+  FakeCall last(kMaxCalls - 1), beyond(kMaxCalls);
+  EXPECT_TRUE(session_->AddCall(last));
+  EXPECT_FALSE(session_->AddCall(beyond));
+  EXPECT_THAT(Logged(), ElementsAre(HasSubstr("call 16 has slot 16, where 16 slots were granted")));
+  session_->RemoveCall(last);
 }
 
 TEST_F(ServerSessionTest, OtherControlMessagesChangeNothing) {
@@ -165,8 +220,8 @@ TEST_F(ServerSessionTest, OtherControlMessagesChangeNothing) {
 
 TEST_F(ServerSessionTest, WhenTheClientHangsUpItsCallsAreCancelledAndTheOwnerToldOnce) {
   FakeCall one(1), two(2);
-  session_->AddCall(one);
-  session_->AddCall(two);
+  EXPECT_TRUE(session_->AddCall(one));
+  EXPECT_TRUE(session_->AddCall(two));
   client_->HangUp();
   EXPECT_TRUE(Becomes([&] { return gone_ == 1 && one.cancelled() && two.cancelled(); }));
   EXPECT_TRUE(session_->gone());
@@ -181,7 +236,7 @@ TEST_F(ServerSessionTest, WhenTheClientHangsUpItsCallsAreCancelledAndTheOwnerTol
 TEST_F(ServerSessionTest, CallsOfADeadConnectionAreCancelledFromTheStart) {
   session_->HangUp();
   FakeCall call(1);
-  session_->AddCall(call);
+  EXPECT_TRUE(session_->AddCall(call));
   EXPECT_TRUE(call.cancelled());
   session_->RemoveCall(call);
 }
@@ -282,7 +337,8 @@ TEST(ServerSessionLogTest, TheLogSinkRunsWithoutTheLock) {
   std::string seen;
   const LogSink sink = [&](LogSeverity, absl::string_view) { seen = raw->DebugString(); };
   const auto logger = std::make_shared<base::Logger>(sink);
-  std::shared_ptr<ServerSession> session = *ServerSession::Start(std::move(link.server), kMaxMessage, logger, {});
+  std::shared_ptr<ServerSession> session = *ServerSession::Start(
+      std::move(link.server), {.max_message_size = kMaxMessage, .max_calls = kMaxCalls}, logger, {});
   raw = session.get();
   session->Break(absl::InternalError("something"));
   logger->Flush();

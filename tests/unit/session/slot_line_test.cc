@@ -22,7 +22,7 @@ class SlotLineTest : public ::testing::Test {
   void TakeSlot() { calls_.Insert(calls_in_flight_[calls_.in_use()]); }
   void GiveBackSlot() {
     ClientCall& call = calls_in_flight_[calls_.in_use() - 1];
-    calls_.Take(call.id);
+    calls_.TakeAnswered(call.id);
     calls_.Release(call);
   }
 

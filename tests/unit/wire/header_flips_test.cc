@@ -114,6 +114,7 @@ std::set<std::string> DifferingFields(const FrameHeader& a, const FrameHeader& b
   compare("method_id", a.method_id, b.method_id);
   compare("source_id", a.source_id, b.source_id);
   compare("status", a.status, b.status);
+  compare("fd_count", a.fd_count, b.fd_count);
   compare("time_left_ns", a.time_left_ns, b.time_left_ns);
   compare("message_size", a.message_size, b.message_size);
   compare("envelope_size", a.envelope_size, b.envelope_size);
@@ -171,8 +172,8 @@ TEST_P(HeaderFlipsTest, WhatAReceiverCannotSeeIsHarmless) {
     ASSERT_TRUE(reassembler.CheckInvariants());
     unseen.merge(DifferingFields(sent, header));
   });
-  EXPECT_THAT(unseen, IsSubsetOf({"kind", "flags", "priority", "call_id", "method_id", "status", "time_left_ns",
-                                  "message_size", "envelope_size"}));
+  EXPECT_THAT(unseen, IsSubsetOf({"kind", "flags", "priority", "call_id", "method_id", "status", "fd_count",
+                                  "time_left_ns", "message_size", "envelope_size"}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Headers, HeaderFlipsTest,

@@ -100,10 +100,15 @@ FrameHeader With(FrameHeader header, const std::function<void(FrameHeader&)>& ch
 
 std::vector<FrameHeader> AllShapes() {
   return {Request(),
-          With(Request(), [](FrameHeader& h) { h.flags |= kOneWay | kDoNotWait; }),
+          With(Request(), [](FrameHeader& h) { h.flags |= kOneWay; }),
           Request(0),
+          With(Request(), [](FrameHeader& h) { h.flags |= kEnd; }),
+          With(Request(), [](FrameHeader& h) { h.call_id |= kBegunByAcceptor; }),
           Reply(),
+          With(Reply(), [](FrameHeader& h) { h.fd_count = 3; }),
           Element(),
+          With(Element(), [](FrameHeader& h) { h.flags |= kEnd | kPacked; }),
+          With(Fragment(kFirst, 40), [](FrameHeader& h) { h.flags |= kEnd; }),
           HalfClose(),
           Credit(),
           Fragment(kFirst, 40),
@@ -123,7 +128,7 @@ TEST(HeaderTest, EveryShapeComesBackAsItWent) {
 // The worked example of runtime/PROTOCOL.md.
 TEST(HeaderTest, IsWhatTheProtocolDocumentSays) {
   const FrameHeader header = {.kind = FrameKind::kRequest,
-                              .flags = kFirst | kLast,
+                              .flags = kFirst | kLast | kEnd,
                               .priority = 1,
                               .payload_size = 5,
                               .sequence = 3,
@@ -135,7 +140,7 @@ TEST(HeaderTest, IsWhatTheProtocolDocumentSays) {
   const Bytes bytes = Encode(header);
   const absl::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   EXPECT_EQ(absl::BytesToHexString(text),
-            "0101030105000000"
+            "0101430105000000"
             "0300000000000000"
             "0200010000000000"
             "1d2bd64ce7286ed7"
@@ -168,26 +173,29 @@ constexpr uint32_t kHuge = std::numeric_limits<uint32_t>::max();
 
 INSTANTIATE_TEST_SUITE_P(
     Fields, BadHeaderTest,
-    ::testing::Values(Bad("Version0", "version 0, expected 1", Request(), [](FrameHeader& h) { h.version = 0; }),
-                      Bad("Version2", "version 2, expected 1", Request(), [](FrameHeader& h) { h.version = 2; }),
-                      Bad("Kind0", "kind 0", Request(), [](FrameHeader& h) { h.kind = FrameKind{0}; }),
-                      Bad("Kind6", "kind 6", Request(), [](FrameHeader& h) { h.kind = FrameKind{6}; }),
-                      Bad("Flag6", "flags 67", Request(), [](FrameHeader& h) { h.flags |= 0x40; }),
-                      Bad("Flag7", "flags 131", Request(), [](FrameHeader& h) { h.flags |= 0x80; }),
-                      Bad("Lane4", "priority 4", Request(), [](FrameHeader& h) { h.priority = 4; }),
-                      Bad("Reserved0", "reserved byte 1", Request(), [](FrameHeader& h) { h.reserved[0] = 1; }),
-                      Bad("Reserved1", "reserved byte 1", Request(), [](FrameHeader& h) { h.reserved[1] = 1; }),
-                      Bad("Reserved2", "reserved byte 1", Request(), [](FrameHeader& h) { h.reserved[2] = 1; }),
-                      Bad("NoCall", "call_id 0", Request(), [](FrameHeader& h) { h.call_id = 0; }),
-                      Bad("Status17", "status 17", Reply(), [](FrameHeader& h) { h.status = 17; }),
-                      Bad("StatusOfRequest", "status 5, expected 0", Request(), [](FrameHeader& h) { h.status = 5; }),
-                      Bad("StatusOfElement", "status 5, expected 0", Element(), [](FrameHeader& h) { h.status = 5; }),
-                      Bad("TimeLeftOfReply", "time_left_ns 1", Reply(), [](FrameHeader& h) { h.time_left_ns = 1; }),
-                      Bad("TimeLeftNegative", "time_left_ns 9223372036854775808", Request(),
-                          [](FrameHeader& h) { h.time_left_ns = uint64_t{1} << 63; }),
-                      Bad("OneWayReply", "neither bit 3 nor 4", Reply(), [](FrameHeader& h) { h.flags |= kOneWay; }),
-                      Bad("DoNotWaitElement", "neither bit 3 nor 4", Element(),
-                          [](FrameHeader& h) { h.flags |= kDoNotWait; })),
+    ::testing::Values(
+        Bad("Version0", "version 0, expected 1", Request(), [](FrameHeader& h) { h.version = 0; }),
+        Bad("Version2", "version 2, expected 1", Request(), [](FrameHeader& h) { h.version = 2; }),
+        Bad("Kind0", "kind 0", Request(), [](FrameHeader& h) { h.kind = FrameKind{0}; }),
+        Bad("Kind6", "kind 6", Request(), [](FrameHeader& h) { h.kind = FrameKind{6}; }),
+        Bad("EndOfReply", "flags 71, expected not bit 6", Reply(), [](FrameHeader& h) { h.flags |= kEnd; }),
+        Bad("EndOfHalfClose", "flags 67", HalfClose(), [](FrameHeader& h) { h.flags |= kEnd; }),
+        Bad("PackedRequest", "flags 131, expected not bit 7", Request(), [](FrameHeader& h) { h.flags |= kPacked; }),
+        Bad("PackedInParts", "not bit 7", Fragment(kFirst, 40), [](FrameHeader& h) { h.flags |= kPacked; }),
+        Bad("Lane4", "priority 4", Request(), [](FrameHeader& h) { h.priority = 4; }),
+        Bad("Reserved0", "reserved byte 1", Request(), [](FrameHeader& h) { h.reserved[0] = 1; }),
+        Bad("Reserved1", "reserved byte 1", Request(), [](FrameHeader& h) { h.reserved[1] = 1; }),
+        Bad("NoCall", "call_id 0", Request(), [](FrameHeader& h) { h.call_id = 0; }),
+        Bad("NoCallOfTheAcceptor", "call_id 9223372036854775808", Request(),
+            [](FrameHeader& h) { h.call_id = kBegunByAcceptor; }),
+        Bad("Status17", "status 17", Reply(), [](FrameHeader& h) { h.status = 17; }),
+        Bad("StatusOfRequest", "status 5, expected 0", Request(), [](FrameHeader& h) { h.status = 5; }),
+        Bad("StatusOfElement", "status 5, expected 0", Element(), [](FrameHeader& h) { h.status = 5; }),
+        Bad("TimeLeftOfReply", "time_left_ns 1", Reply(), [](FrameHeader& h) { h.time_left_ns = 1; }),
+        Bad("TimeLeftNegative", "time_left_ns 9223372036854775808", Request(),
+            [](FrameHeader& h) { h.time_left_ns = uint64_t{1} << 63; }),
+        Bad("OneWayReply", "not bit 3", Reply(), [](FrameHeader& h) { h.flags |= kOneWay; }),
+        Bad("Flag4", "flags 19, expected not bit 4", Request(), [](FrameHeader& h) { h.flags |= 1 << 4; })),
     [](const auto& param) { return param.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
@@ -222,6 +230,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad("HalfCloseInParts", "flags 1", HalfClose(), [](FrameHeader& h) { h.flags = kFirst; }),
         Bad("CreditOfNothing", "message_size 0", Credit(), [](FrameHeader& h) { h.message_size = 0; }),
         Bad("CreditWithPayload", "payload_size 1", Credit(), [](FrameHeader& h) { h.payload_size = 1; }),
+        Bad("CreditWithDescriptors", "fd_count 1, expected 0", Credit(), [](FrameHeader& h) { h.fd_count = 1; }),
         Bad("CreditWithEnvelope", "flags 7", Credit(), [](FrameHeader& h) { h.flags |= kEnvelope; }),
         Bad("CreditWithEnvelopeSize", "envelope_size 1", Credit(), [](FrameHeader& h) { h.envelope_size = 1; })),
     [](const auto& param) { return param.param.name; });
@@ -261,10 +270,13 @@ bool IsPossible(const FrameHeader& h) {
                                      : h.payload_size > 0 && h.payload_size < h.message_size;
   const bool envelope =
       h.has(kEnvelope) ? !bare && h.envelope_size > 0 && h.envelope_size <= h.message_size : h.envelope_size == 0;
-  const bool request = h.kind == FrameKind::kRequest || (h.time_left_ns == 0 && !h.has(kOneWay) && !h.has(kDoNotWait));
+  const bool request = h.kind == FrameKind::kRequest || (h.time_left_ns == 0 && !h.has(kOneWay));
+  const bool element = h.kind == FrameKind::kMessage;
+  const bool stream =
+      (!h.has(kEnd) || element || h.kind == FrameKind::kRequest) && (!h.has(kPacked) || (element && first && last));
   return h.version == 1 && h.kind >= FrameKind::kRequest && h.kind <= FrameKind::kCredit && h.priority < 4 &&
-         h.call_id != 0 && h.flags < 64 && sizes && envelope && request &&
-         (h.kind == FrameKind::kReply ? h.status <= 16 : h.status == 0);
+         h.call_id << 1 != 0 && (h.flags & 1 << 4) == 0 && sizes && envelope && request && stream &&
+         (!bare || h.fd_count == 0) && (h.kind == FrameKind::kReply ? h.status <= 16 : h.status == 0);
 }
 
 TEST(HeaderTest, EverySingleAndDoubleBitFlipFailsOrIsConsistent) {
