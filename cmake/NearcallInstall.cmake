@@ -16,6 +16,8 @@ if(NEARCALL_SHARED)
 endif()
 if(NOT NEARCALL_PLUGIN_EXECUTABLE)
   install(TARGETS protoc-gen-nearcall EXPORT nearcallToolsTargets RUNTIME COMPONENT tools)
+  install(FILES ${PROJECT_SOURCE_DIR}/protoc-plugin/protoc-gen-nearcall.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+    COMPONENT tools)
 endif()
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/nearcall DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
