@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_join.h"
+#include "recipes.h"
 #include "rules.h"
 
 namespace nearcall::tidy {
@@ -65,6 +66,10 @@ TEST(ProjectTest, UnitTestsMirrorSources) {
 
 TEST(ProjectTest, ReadmeShowsHello) {
   EXPECT_THAT(ReadmeShowsHello(Project()), ::testing::IsEmpty());
+}
+
+TEST(ProjectTest, RecipesAgree) {
+  EXPECT_THAT(RecipesAgree(Project()), ::testing::IsEmpty());
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ std::string Problem(const SourceFile& file, size_t line, absl::string_view what)
 
 bool IsWrittenForMachines(const SourceFile& file) {
   return file.IsCpp() || file.HasExtension(".proto") || file.HasExtension(".cmake") || file.HasExtension(".sh") ||
-         file.HasExtension("CMakeLists.txt") || file.path == "dev" || file.path == ".ci/run";
+         file.HasExtension(".py") || file.HasExtension("CMakeLists.txt") || file.path == "dev" ||
+         file.path == ".ci/run";
 }
 
 // Characters, not bytes.
@@ -249,7 +250,7 @@ Problems UnitTestsMirrorSources(const std::vector<SourceFile>& files) {
 
 Problems FilesNameTheLicence(const SourceFile& file) {
   const bool is_source = file.IsCpp() || file.HasExtension(".proto") || file.HasExtension(".cmake") ||
-                         file.HasExtension("CMakeLists.txt") || file.HasExtension(".pml") ||
+                         file.HasExtension("CMakeLists.txt") || file.HasExtension(".pml") || file.HasExtension(".py") ||
                          absl::StartsWith(file.text, "#!");
   if (!is_source || file.IsUnder("tests/golden/bad/") || file.IsUnder("tests/golden/foreign/")) return {};
   const std::vector<std::string> lines = file.Lines();

@@ -161,7 +161,7 @@ TEST(UnitTestsMirrorSourcesTest, ReportsATestOfNothing) {
 }
 
 TEST(FilesNameTheLicenceTest, ReportsSourcesWithoutIt) {
-  for (const char* path : {"a.cc", "a.h", "a.proto", "a.cmake", "a/CMakeLists.txt"}) {
+  for (const char* path : {"a.cc", "a.h", "a.proto", "a.cmake", "a/CMakeLists.txt", "a.py"}) {
     EXPECT_THAT(FilesNameTheLicence({path, "x\n\n// SPDX-License-Identifier: Apache-2.0\n"}), SizeIs(1)) << path;
     EXPECT_THAT(FilesNameTheLicence({path, "// SPDX-License-Identifier: Apache-2.0\n"}), IsEmpty()) << path;
   }
