@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "google/protobuf/compiler/code_generator.h"
+#include "protobuf_version.h"
 
 namespace nearcall::plugin {
 
@@ -17,7 +18,7 @@ class Generator final : public google::protobuf::compiler::CodeGenerator {
                 google::protobuf::compiler::GeneratorContext* context, std::string* error) const override;
   bool GenerateAll(const std::vector<const google::protobuf::FileDescriptor*>& files, const std::string& parameter,
                    google::protobuf::compiler::GeneratorContext* context, std::string* error) const override;
-#if GOOGLE_PROTOBUF_VERSION >= 5027000
+#if NEARCALL_PROTOBUF_27
   uint64_t GetSupportedFeatures() const override {
     return FEATURE_PROTO3_OPTIONAL | FEATURE_SUPPORTS_EDITIONS;
   }

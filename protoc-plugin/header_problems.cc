@@ -8,6 +8,7 @@
 #include "google/protobuf/compiler/cpp/names.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "place.h"
+#include "protobuf_version.h"
 #include "scope.h"
 #include "words.h"
 
@@ -47,7 +48,7 @@ class HeaderCheck {
 
   // protobuf 27 and newer renames a keyword in a package.
   void CheckPackage() {
-#if GOOGLE_PROTOBUF_VERSION < 5027000
+#if !NEARCALL_PROTOBUF_27
     for (absl::string_view part : absl::StrSplit(file_.package(), '.')) {
       if (!IsKeyword(part)) continue;
       Add(AtFileElement(file_, {pb::FileDescriptorProto::kPackageFieldNumber}),

@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "google/protobuf/compiler/cpp/names.h"
 #include "imports.h"
+#include "protobuf_version.h"
 #include "scope.h"
 #include "words.h"
 
@@ -81,7 +82,7 @@ std::string BaseName(const pb::FileDescriptor& file) {
 }
 
 std::string Namespace(const pb::FileDescriptor& file) {
-#if GOOGLE_PROTOBUF_VERSION >= 5027000
+#if NEARCALL_PROTOBUF_27
   // Its keywords are renamed, and an option may choose another one.
   return std::string(absl::StripPrefix(cpp::Namespace(&file), "::"));
 #else

@@ -7,7 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/stubs/common.h"
+#include "protobuf_version.h"
 
 namespace nearcall::plugin {
 
@@ -83,7 +83,7 @@ bool IsKeyword(absl::string_view word) {
 }
 
 bool IsKeywordUnknownToProtobuf(absl::string_view word) {
-#if GOOGLE_PROTOBUF_VERSION >= 4022000
+#if NEARCALL_PROTOBUF_22
   static_cast<void>(word);
   return false;
 #else

@@ -16,6 +16,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "nearcall/options.pb.h"
+#include "protobuf_version.h"
 
 namespace nearcall::fuzz {
 namespace {
@@ -36,7 +37,7 @@ class Files final : public pb::compiler::GeneratorContext {
 
 class Silent final : public pb::DescriptorPool::ErrorCollector {
  public:
-#if GOOGLE_PROTOBUF_VERSION >= 4022000
+#if NEARCALL_PROTOBUF_22
   void RecordError(absl::string_view, absl::string_view, const pb::Message*, ErrorLocation,
                    absl::string_view) override {}
 #else
