@@ -214,6 +214,38 @@ TEST(HandshakeRefusalTest, WhyTheServerCouldNotMakeTheTransportReachesTheClient)
   EXPECT_TRUE(absl::IsResourceExhausted(both.server.status()));
 }
 
+constexpr TransportRow kNotHere = {
+    .name = "nothere",
+    .bit = 11,
+    .offer = [](const TransportConfig&) -> absl::StatusOr<std::unique_ptr<TransportOffer>> {
+      return absl::InternalError("memfd_create: Function not implemented");
+    },
+    .attach = &AttachFake<1>};
+
+TEST(HandshakeRefusalTest, WhatThisMachineLacksIsPassedOverIfTheClientWantsAnother) {
+  ServeParams params = Server();
+  params.transports = {&kNotHere, &kRows[0]};
+  FakeClient any(params);
+  EXPECT_EQ(any.Say(Encode(ClientHello{.transports = 0xffffffff})), Progress::kWaiting);
+  EXPECT_EQ(any.Answer().transport_bit, kRows[0].bit);
+}
+
+TEST(HandshakeRefusalTest, WhatThisMachineLacksIsToldToWhoWantsNothingElse) {
+  ServeParams params = Server();
+  params.transports = {&kNotHere, &kRows[0]};
+  FakeClient one(params);
+  EXPECT_EQ(one.Say(Encode(ClientHello{.transports = 1u << kNotHere.bit})), Progress::kFailed);
+  EXPECT_THAT(one.Answer().status.message(), HasSubstr("Function not implemented"));
+}
+
+TEST(HandshakeRefusalTest, ALimitIsToldToTheClientWhateverElseItWants) {
+  ServeParams params = Server();
+  params.transports = {&kRows[3], &kRows[0]};
+  FakeClient any(params);
+  EXPECT_EQ(any.Say(Encode(ClientHello{.transports = 0xffffffff})), Progress::kFailed);
+  EXPECT_TRUE(absl::IsResourceExhausted(any.Answer().status));
+}
+
 TEST(HandshakeRefusalTest, WhyTheClientCouldNotAttachReachesTheServer) {
   const BothEnds both = ShakeHands(Client(), Offering(4));
   EXPECT_TRUE(absl::IsResourceExhausted(both.client.status()));

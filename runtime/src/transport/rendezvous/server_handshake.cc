@@ -3,8 +3,10 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -94,20 +96,34 @@ class Handshake final : public ServerHandshake {
                                                     "; add it to ServerOptions::allowed_uids"));
   }
 
-  // Chooses the transport, asks whether there is a place for this client, and only then makes the data plane.
+  // Asks whether there is a place for this client, and only then makes the data plane.
   absl::Status Prepare(const ClientHello& hello) {
     connection_.peer_terms = hello.terms;
-    const auto chosen = std::find_if(params_.transports.begin(), params_.transports.end(),
-                                     [&](const auto* row) { return IsWanted(*row, hello) && IsOffered(*row); });
-    if (chosen == params_.transports.end()) return NoTransportFor(hello);
+    std::vector<const TransportRow*> possible;
+    std::copy_if(params_.transports.begin(), params_.transports.end(), std::back_inserter(possible),
+                 [&](const auto* row) { return IsWanted(*row, hello) && IsOffered(*row); });
+    if (possible.empty()) return NoTransportFor(hello);
     if (params_.admit) {
       if (absl::Status admitted = params_.admit(connection_.peer); !admitted.ok()) return admitted;
     }
-    transport_bit_ = (*chosen)->bit;
-    auto offer = (*chosen)->offer(params_.config);
-    if (!offer.ok()) return offer.status();
-    offer_ = *std::move(offer);
-    return absl::OkStatus();
+    return MakeOffer(possible);
+  }
+
+  // Of the best one that this machine has: a kernel or a sandbox may lack what another one needs. A limit is told to
+  // the client instead: it ends, and who meets it would be slower without a word.
+  absl::Status MakeOffer(const std::vector<const TransportRow*>& possible) {
+    absl::Status why;
+    for (const TransportRow* row : possible) {
+      auto offer = row->offer(params_.config);
+      if (offer.ok()) {
+        transport_bit_ = row->bit;
+        offer_ = *std::move(offer);
+        return absl::OkStatus();
+      }
+      why.Update(offer.status());
+      if (absl::IsResourceExhausted(offer.status())) break;
+    }
+    return why;
   }
 
   static bool IsWanted(const TransportRow& row, const ClientHello& hello) {
