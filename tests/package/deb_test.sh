@@ -6,14 +6,15 @@
 # left. Needs debootstrap, and to be root.
 set -eu
 if [ "${3:-}" != apart ]; then
-  # What is mounted and started there is gone when this ends, whatever happens.
-  exec unshare --mount --pid --fork --kill-child "$0" "$1" "$2" apart
+  # What is mounted and started there is gone when this has ended, whatever happens.
+  trap 'rm -rf --one-file-system "$2/root"' EXIT
+  unshare --mount --pid --fork --kill-child "$0" "$1" "$2" apart
+  exit
 fi
 source=$1
 packages=$2
 . /etc/os-release
 root=$packages/root
-trap 'umount "$root/proc" 2>/dev/null || true; rm -rf --one-file-system "$root"' EXIT
 
 debootstrap --variant=minbase "$VERSION_CODENAME" "$root"
 mount -t proc proc "$root/proc"
