@@ -19,8 +19,9 @@ if ((status & 3)); then
   printf 'abi: abidiff cannot compare %s with %s\n%s\n' "$old" "$new" "$report" >&2
   exit 2
 fi
-harmless=0
-"${compare[@]}" --no-added-syms >/dev/null || harmless=$?
+# What it says without what is new.
+rest=0
+[ "$status" -eq 0 ] || "${compare[@]}" --no-added-syms >/dev/null || rest=$?
 
 soname() { readelf -d "$1" | sed -n 's/.*(SONAME).*\[\(.*\)\]$/\1/p'; }
 
@@ -34,7 +35,7 @@ list "new:      " "s/^ *\[A\] '(function |method |)?(.*)'.*/\2/p"
 
 if [ "$status" -eq 0 ]; then
   echo "==> the same: programs that were built with the old library run with the new one, and the other way round"
-elif [ "$harmless" -eq 0 ]; then
+elif [ "$rest" -eq 0 ]; then
   echo "==> only additions: programs that were built with the old library run with the new one"
 elif [ "$(soname "$old")" != "$(soname "$new")" ]; then
   echo "==> broken, and it says so: $(soname "$old") became $(soname "$new"), so that programs keep the old library" \
