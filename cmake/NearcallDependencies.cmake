@@ -4,6 +4,12 @@
 find_package(Threads REQUIRED)
 
 include(NearcallProtobuf)
+if(NEARCALL_PROTOBUF_PREFIX)
+  # What was found below another prefix does not count.
+  foreach(package Protobuf absl utf8_range)
+    unset(${package}_DIR CACHE)
+  endforeach()
+endif()
 nearcall_find_protobuf()
 if(NOT Protobuf_FOUND OR NOT TARGET protobuf::protoc OR NOT TARGET protobuf::libprotoc)
   message(FATAL_ERROR "nearcall needs Protocol Buffers 3.21 or newer and its compiler library: "
@@ -13,6 +19,16 @@ endif()
 find_package(absl CONFIG QUIET)
 if(NOT absl_FOUND)
   message(FATAL_ERROR "nearcall needs Abseil: apt-get install libabsl-dev")
+endif()
+
+if(NEARCALL_PROTOBUF_PREFIX)
+  foreach(package Protobuf absl)
+    cmake_path(IS_PREFIX NEARCALL_PROTOBUF_PREFIX "${${package}_DIR}" NORMALIZE is_there)
+    if(NOT is_there)
+      message(FATAL_ERROR "nearcall: there is no CMake package ${package} below ${NEARCALL_PROTOBUF_PREFIX} "
+                          "(NEARCALL_PROTOBUF_PREFIX); what was found: \"${${package}_DIR}\"")
+    endif()
+  endforeach()
 endif()
 
 if(NEARCALL_BUILD_TESTS)

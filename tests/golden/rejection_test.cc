@@ -2,11 +2,13 @@
 
 // What cannot be generated is named with its place, and nothing is written.
 #include <gmock/gmock.h>
+#include <google/protobuf/stubs/common.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "protoc.h"
@@ -34,9 +36,14 @@ class RejectionTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(RejectionTest, NamesFileAndLineAndWritesNothing) {
   const ProtocRun run = RunProtoc(kBad, {GetParam()});
+  const std::string problems = ReadFile((kBad / GetParam()).replace_extension(".error"));
+  if (GOOGLE_PROTOBUF_VERSION >= 5027000 && absl::StrContains(problems, "and protobuf does not rename it")) {
+    EXPECT_TRUE(run.ok && run.errors.empty()) << "this protobuf renames it: " << run.errors;
+    return;
+  }
   EXPECT_FALSE(run.ok);
   // protoc puts the option that named the plugin before its words.
-  EXPECT_EQ(run.errors, absl::StrCat("--nearcall_out: ", ReadFile((kBad / GetParam()).replace_extension(".error"))));
+  EXPECT_EQ(run.errors, absl::StrCat("--nearcall_out: ", problems));
   EXPECT_THAT(run.files, IsEmpty());
 }
 
@@ -45,10 +52,16 @@ INSTANTIATE_TEST_SUITE_P(Bad, RejectionTest, ::testing::ValuesIn(BadProtos()), [
 });
 
 TEST(RejectionTest, OneBadFileKeepsTheOthersFromBeingWritten) {
-  const ProtocRun run = RunProtoc(kBad, {"imported_elsewhere.proto", "keyword_package.proto", "streaming.proto"});
+  const TemporaryDirectory directory;
+  std::ofstream(directory / "fine.proto") << "syntax = \"proto3\";\npackage fine;\nmessage Q {}\n";
+  for (const char* name : {"bad", "worse"}) {
+    std::ofstream(directory / absl::StrCat(name, ".proto"))
+        << "syntax = \"proto3\";\npackage " << name << ";\nmessage NAN {}\nservice S { rpc Go(NAN) returns (NAN); }\n";
+  }
+  const ProtocRun run = RunProtoc(directory.path(), {"fine.proto", "bad.proto", "worse.proto"});
   EXPECT_FALSE(run.ok);
-  EXPECT_THAT(run.errors, HasSubstr("keyword_package.proto:3: "));
-  EXPECT_THAT(run.errors, HasSubstr("\nstreaming.proto:6: "));
+  EXPECT_THAT(run.errors, HasSubstr("bad.proto:3: "));
+  EXPECT_THAT(run.errors, HasSubstr("\nworse.proto:3: "));
   EXPECT_THAT(run.files, IsEmpty());
 }
 
@@ -76,15 +89,15 @@ TEST(RejectionTest, AFileNameThatLooksLikeAnotherIsNamed) {
 
 TEST(RejectionTest, WhatTwoFilesImportIsSaidOnce) {
   const TemporaryDirectory directory;
-  std::ofstream(directory / "bad.proto") << "syntax = \"proto3\";\nmessage Q { string requires = 1; }\n";
+  std::ofstream(directory / "bad.proto") << "syntax = \"proto3\";\nmessage NAN {}\n";
   for (const char* name : {"a", "b"}) {
     std::ofstream(directory / absl::StrCat(name, ".proto"))
-        << "syntax = \"proto3\";\nimport \"bad.proto\";\nservice " << name << " { rpc Go(Q) returns (Q); }\n";
+        << "syntax = \"proto3\";\nimport \"bad.proto\";\nservice " << name << " { rpc Go(NAN) returns (NAN); }\n";
   }
   const ProtocRun run = RunProtoc(directory.path(), {"a.proto", "b.proto"});
   EXPECT_EQ(run.errors,
-            "--nearcall_out: bad.proto:2: field Q.requires cannot be used from C++: \"requires\" is a keyword, and "
-            "protobuf does not rename it\n");
+            "--nearcall_out: bad.proto:2: message NAN cannot be used from C++: \"NAN\" is a macro of a library that "
+            "generated code includes; rename it\n");
 }
 
 TEST(RejectionTest, AnUnknownOptionIsNamed) {

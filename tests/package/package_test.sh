@@ -53,7 +53,7 @@ plugins() {
 
 # generate DIRECTORY: makes it, goes there, and generates the program's code, with what pkg-config knows.
 generate() {
-  PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name nearcall.pc)")
+  PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name nearcall.pc)")${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
   export PKG_CONFIG_PATH
   mkdir -p "$work/$1"
   cd "$work/$1"

@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/protobuf_log.h"
 
+#include <google/protobuf/stubs/common.h>
+
+// Protocol Buffers 22 and newer log by Abseil, which has no handler that could keep a line from being written: there
+// the program's settings count, and nothing is caught.
+#if GOOGLE_PROTOBUF_VERSION >= 4022000
+
+void nearcall::rpc::ProtobufLog::Install() {}
+
+#else
+
 #include <google/protobuf/stubs/logging.h>
 
 #include <atomic>
@@ -37,3 +47,5 @@ void ProtobufLog::Install() {
 }
 
 }  // namespace nearcall::rpc
+
+#endif
