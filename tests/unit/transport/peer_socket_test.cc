@@ -137,6 +137,7 @@ TEST_F(SlowDescriptorsTest, WithAControlMessage) {
     const auto timer = StartTimer(0, [&] { next_in_turn.Set(); }).value();
     next_in_turn.Wait();
   }));
+  slow_.Release();  // `same` may be the last one
 }
 
 TEST_F(SlowDescriptorsTest, WithAControlMessageThatNobodyReadsAnyMore) {
