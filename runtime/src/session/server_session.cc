@@ -66,7 +66,7 @@ bool ServerSession::AddCall(ActiveCall& call) {
     violation = TakeSlot(call);
     if (violation.ok()) {
       calls_.PushBack(call);
-      call_count_.store(call_count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      ++call_count_;
       if (gone()) call.MarkCancelled();
     }
   }
@@ -100,7 +100,7 @@ ServerSession::Slot* ServerSession::SlotOf(uint64_t call_id) {
 void ServerSession::RemoveCall(ActiveCall& call) {
   base::MutexLock lock(mutex_);
   call.Unlink();
-  call_count_.store(call_count_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  --call_count_;
   Slot& slot = slots_[wire::SlotOf(call.call_id())];
   if (slot.call == &call) slot.call = nullptr;
 }
@@ -194,7 +194,7 @@ std::string ServerSession::DebugString() {
   const uint64_t frames_sent = outbox_.frames_sent();
   base::MutexLock lock(mutex_);
   return absl::StrCat("connection ", id_, ": ", transport_->name(), ", client pid ", peer_.pid, " uid ", peer_.uid,
-                      ", ", call_count(), " calls, ", frames_sent, " frames sent, ", kept, " B held back",
+                      ", ", call_count_, " calls, ", frames_sent, " frames sent, ", kept, " B held back",
                       gone() ? ", gone" : "", violation_.empty() ? "" : absl::StrCat(", ", violation_));
 }
 

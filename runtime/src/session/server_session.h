@@ -92,15 +92,12 @@ class ServerSession final : public transport::ControlSink {
   // Inbox::Next; a violation has been dealt with when it says kBroken.
   Inbox::Event Next(wire::Message& message);
   void Release() { inbox_.Release(); }
-  size_t bytes_held() const { return inbox_.bytes_held(); }
 
   // From its being read to its being done with. A cancel that came before the call itself counts. Calls of a dead
   // connection are cancelled from the start. False: its slot is not the client's to use, which is a violation and has
   // been dealt with; the call has not been added.
   [[nodiscard]] bool AddCall(ActiveCall& call);
   void RemoveCall(ActiveCall& call);
-  // As of a moment ago.
-  size_t call_count() const { return call_count_.load(std::memory_order_relaxed); }
 
   // Calls `visit` under the session's lock, until it returns true.
   template <typename Visit>
@@ -186,7 +183,7 @@ class ServerSession final : public transport::ControlSink {
   base::Mutex mutex_;
   std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
   base::List<ActiveCall> calls_ ABSL_GUARDED_BY(mutex_);
-  std::atomic<size_t> call_count_{0};                // written under the mutex
+  size_t call_count_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // as many as the client has used yet
   std::string violation_ ABSL_GUARDED_BY(mutex_);
 };
