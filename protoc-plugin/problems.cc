@@ -33,10 +33,6 @@ void CheckMessage(const pb::MethodDescriptor& method, const pb::Descriptor& mess
 }
 
 void CheckMethod(const pb::MethodDescriptor& method, std::vector<std::string>& problems) {
-  if (method.client_streaming() || method.server_streaming()) {
-    problems.push_back(absl::StrCat(At(method), "method ", method.full_name(),
-                                    " streams; protoc-gen-nearcall generates unary methods only"));
-  }
   CheckMessage(method, *method.input_type(), problems);
   if (method.output_type() != method.input_type()) CheckMessage(method, *method.output_type(), problems);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service_writer.h"
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "class_templates.h"
 #include "comments.h"
 #include "method_options.h"
 #include "names.h"
@@ -64,83 +66,8 @@ class $Service$ final {
 
 constexpr char kMethodInfo[] = R"(
 static constexpr ::nearcall::internal::MethodInfo $Method$ = ::nearcall::internal::MakeMethod(
-    "$path$", ::nearcall::internal::MethodKind::kUnary,
+    "$path$", ::nearcall::internal::MethodKind::$kind$,
     ::nearcall::Priority::$priority$, /*timeout_ns=*/$timeout_ns$, /*may_block=*/$may_block$);
-)";
-
-constexpr char kStub[] = R"(
-$doc$
-class $Class$ final {
- public:
-  explicit $Class$(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
-
-  $methods$
-
- private:
-  ::std::shared_ptr<::nearcall::Channel> channel_;
-};
-)";
-
-constexpr char kStubDoc[] = R"(
-// Calls the service and waits for its answer. Copyable, thread-safe, keeps the channel alive. The second form of a
-// method fills in `*reply`, which may be used again: no allocation when it is warm.
-)";
-
-constexpr char kStubMethod[] = R"(
-$comment$
-::absl::StatusOr<$Reply$> $Method$(
-    const $Request$& request, const ::nearcall::CallOptions& options = {}) const;
-::absl::Status $Method$(
-    const $Request$& request, ::std::same_as<$Reply$> auto* reply,
-    const ::nearcall::CallOptions& options = {}) const {
-  return channel_->BlockingCall(Methods::$Method$, request, *reply, options);
-}
-)";
-
-constexpr char kAsyncStubDoc[] = R"(
-// Calls the service and does not wait: `callback` hears how the call has ended, once, on another thread (see
-// nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
-// alive; the end of the channel ends its calls.
-)";
-
-constexpr char kAsyncStubMethod[] = R"(
-$comment$
-void $Method$(
-    const $Request$& request, ::nearcall::Callback<$Reply$> callback,
-    const ::nearcall::CallOptions& options = {}) const;
-)";
-
-constexpr char kServiceClass[] = R"(
-$doc$
-class $Class$ : public ::nearcall::Service {
- public:
-  $methods$
-
-  const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
-};
-)";
-
-constexpr char kServiceDoc[] = R"(
-// To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
-// at once, each on its own thread.
-)";
-
-constexpr char kServiceMethod[] = R"(
-$comment$
-virtual ::absl::Status $Method$(
-    ::nearcall::ServerContext& context, const $Request$& request, $Reply$& reply);
-)";
-
-constexpr char kAsyncServiceDoc[] = R"(
-// To serve it without holding a thread for each call, derive from this and override its methods; the others answer
-// UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
-// request and reply live until then. Dropping `done` answers INTERNAL.
-)";
-
-constexpr char kAsyncServiceMethod[] = R"(
-$comment$
-virtual void $Method$(
-    ::nearcall::ServerContext& context, const $Request$& request, $Reply$& reply, ::nearcall::Done done);
 )";
 
 // ---- x.nearcall.pb.cc ----
@@ -182,43 +109,19 @@ constexpr char kMethodTableRow[] = R"(
  &::nearcall::internal::$run$<$Class$, $Request$, $Reply$, &$Class$::$Method$>},
 )";
 
-constexpr char kMethodSource[] = R"(
-::absl::StatusOr<$Reply$> $Service$::Stub::$Method$(
-    const $Request$& request, const ::nearcall::CallOptions& options) const {
-  return ::nearcall::internal::BlockingUnary<$Request$, $Reply$>(
-      *channel_, Methods::$Method$, request, options);
+constexpr const char* kKindNames[kKinds] = {"kUnary", "kClientStreaming", "kServerStreaming", "kBidiStreaming"};
+
+Kind KindOf(const pb::MethodDescriptor& method) {
+  if (method.client_streaming()) return method.server_streaming() ? kBidiStreaming : kClientStreaming;
+  return method.server_streaming() ? kServerStreaming : kUnary;
 }
 
-void $Service$::AsyncStub::$Method$(
-    const $Request$& request, ::nearcall::Callback<$Reply$> callback, const ::nearcall::CallOptions& options) const {
-  ::nearcall::internal::AsyncUnary<$Request$, $Reply$>(
-      *channel_, Methods::$Method$, request, ::std::move(callback), options);
+bool Streams(const pb::ServiceDescriptor& service) {
+  for (int i = 0; i < service.method_count(); ++i) {
+    if (KindOf(*service.method(i)) != kUnary) return true;
+  }
+  return false;
 }
-
-::absl::Status $Service$::Service::$Method$(
-    ::nearcall::ServerContext& /*context*/, const $Request$& /*request*/, $Reply$& /*reply*/) {
-  return ::nearcall::internal::Unimplemented(Methods::$Method$);
-}
-
-void $Service$::AsyncService::$Method$(
-    ::nearcall::ServerContext& /*context*/, const $Request$& /*request*/, $Reply$& /*reply*/, ::nearcall::Done done) {
-  ::std::move(done)(::nearcall::internal::Unimplemented(Methods::$Method$));
-}
-)";
-
-// The classes of a service, in this order. Each has a method of the same name for each method of the service.
-struct ClassTemplate {
-  const char* text;
-  const char* name;
-  const char* doc;
-  const char* method;
-  const char* run = nullptr;  // what runs a method of a class that serves
-};
-constexpr ClassTemplate kClasses[] = {
-    {kStub, "Stub", kStubDoc, kStubMethod},
-    {kStub, "AsyncStub", kAsyncStubDoc, kAsyncStubMethod},
-    {kServiceClass, "Service", kServiceDoc, kServiceMethod, "RunUnary"},
-    {kServiceClass, "AsyncService", kAsyncServiceDoc, kAsyncServiceMethod, "RunAsyncUnary"}};
 
 Values MethodValues(const pb::MethodDescriptor& method, const Names& names) {
   const MethodOptions options = OptionsOf(method);
@@ -228,58 +131,77 @@ Values MethodValues(const pb::MethodDescriptor& method, const Names& names) {
           {"Request", MessageName(*method.input_type())},
           {"Reply", MessageName(*method.output_type())},
           {"path", absl::StrCat(method.service()->full_name(), "/", method.name())},
+          {"kind", kKindNames[KindOf(method)]},
           {"priority", options.priority},
           {"timeout_ns", absl::StrCat(options.timeout_ns)},
           {"may_block", options.may_block ? "true" : "false"}};
 }
 
-// `text` for each method of `service`, with `between` in between. `more`: values beside those of the method.
-std::string ForEachMethod(const pb::ServiceDescriptor& service, const Names& names, const char* text,
-                          const char* between, const Values& more = {}) {
+// Empty for no template.
+std::string FillIfAny(const char* text, const Values& values) {
+  return text == nullptr ? "" : Fill(text, values);
+}
+
+void AppendPart(std::string& all, absl::string_view between, absl::string_view part) {
+  if (!part.empty()) absl::StrAppend(&all, all.empty() ? "" : between, part);
+}
+
+// What `text_of` makes of each method of `service`, with `between` in between; an empty text does not count.
+std::string ForEachMethod(const pb::ServiceDescriptor& service, absl::string_view between,
+                          absl::FunctionRef<std::string(const pb::MethodDescriptor&)> text_of) {
   std::string all;
-  for (int i = 0; i < service.method_count(); ++i) {
-    Values values = MethodValues(*service.method(i), names);
-    values.insert(more.begin(), more.end());
-    absl::StrAppend(&all, i == 0 ? "" : between, Fill(text, values));
-  }
+  for (int i = 0; i < service.method_count(); ++i) AppendPart(all, between, text_of(*service.method(i)));
   return all;
 }
 
-std::string ClassesOf(const pb::ServiceDescriptor& service, const Names& names) {
-  std::string classes;
-  for (const ClassTemplate& one : kClasses) {
-    absl::StrAppend(&classes, classes.empty() ? "" : "\n",
-                    Fill(one.text, {{"doc", Fill(one.doc, {})},
-                                    {"Class", one.name},
-                                    {"methods", ForEachMethod(service, names, one.method, "\n")}}));
-  }
-  return classes;
+std::string ClassInHeader(const pb::ServiceDescriptor& service, const Names& names, const ClassTemplate& one) {
+  const std::string doc = Fill(one.doc, {}) + (Streams(service) ? Fill(one.streams_doc, {}) : "");
+  const std::string methods = ForEachMethod(service, "\n", [&](const pb::MethodDescriptor& method) {
+    return FillIfAny(one.methods[KindOf(method)].declaration, MethodValues(method, names));
+  });
+  return Fill(one.text, {{"doc", doc}, {"Class", one.name}, {"methods", methods}});
 }
 
 std::string ServiceInHeader(const pb::ServiceDescriptor& service, const Names& names) {
+  std::string classes;
+  for (const ClassTemplate& one : ClassTemplates()) AppendPart(classes, "\n", ClassInHeader(service, names, one));
+  const std::string infos = ForEachMethod(
+      service, "", [&](const pb::MethodDescriptor& method) { return Fill(kMethodInfo, MethodValues(method, names)); });
   return Fill(kService, {{"comment", CommentOf(service)},
                          {"Service", names.Of(service)},
                          {"full_name", std::string(service.full_name())},
-                         {"classes", ClassesOf(service, names)},
-                         {"method_infos", ForEachMethod(service, names, kMethodInfo, "")}});
+                         {"classes", classes},
+                         {"method_infos", infos}});
 }
 
 std::string ServiceInfoOf(const pb::ServiceDescriptor& service, const Names& names, const ClassTemplate& one) {
-  const bool any = service.method_count() > 0;
-  const std::string rows = ForEachMethod(service, names, kMethodTableRow, "", {{"Class", one.name}, {"run", one.run}});
+  const std::string rows = ForEachMethod(service, "", [&](const pb::MethodDescriptor& method) -> std::string {
+    const char* run = one.methods[KindOf(method)].run;
+    if (run == nullptr) return "";
+    Values values = MethodValues(method, names);
+    values["Class"] = one.name;
+    values["run"] = run;
+    return Fill(kMethodTableRow, values);
+  });
   return Fill(kServiceInfo, {{"Service", names.Of(service)},
                              {"Class", one.name},
-                             {"method_table", any ? Fill(kMethodTable, {{"rows", rows}}) : ""},
-                             {"table", any ? "kTable" : "{}"}});
+                             {"method_table", rows.empty() ? "" : Fill(kMethodTable, {{"rows", rows}})},
+                             {"table", rows.empty() ? "{}" : "kTable"}});
 }
 
 std::string ServiceInSource(const pb::ServiceDescriptor& service, const Names& names) {
+  const std::string methods = ForEachMethod(service, "\n", [&](const pb::MethodDescriptor& method) {
+    std::string definitions;
+    for (const ClassTemplate& one : ClassTemplates()) {
+      AppendPart(definitions, "\n", FillIfAny(one.methods[KindOf(method)].definition, MethodValues(method, names)));
+    }
+    return definitions;
+  });
   std::string infos;
-  for (const ClassTemplate& one : kClasses) {
-    if (one.run != nullptr) absl::StrAppend(&infos, infos.empty() ? "" : "\n", ServiceInfoOf(service, names, one));
+  for (const ClassTemplate& one : ClassTemplates()) {
+    if (one.serves) AppendPart(infos, "\n", ServiceInfoOf(service, names, one));
   }
-  return Fill(kServiceSource,
-              {{"methods", ForEachMethod(service, names, kMethodSource, "\n")}, {"service_infos", infos}});
+  return Fill(kServiceSource, {{"methods", methods}, {"service_infos", infos}});
 }
 
 std::string FileText(const pb::FileDescriptor& file, const char* text,

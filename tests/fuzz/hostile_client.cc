@@ -57,10 +57,11 @@ HostileClient::HostileClient(int socket, size_t transport) {
   TransportRow row = transport::Transports()[transport];
   row.attach = kKeepers[transport];
   taken = &offer_;
-  auto connection = transport::Connect(*transport::ParseAddress(absl::StrCat("fd:", socket)),
-                                       {.deadline = base::AfterNow(absl::Seconds(10)),
-                                        .terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 64},
-                                        .transports = std::span(&row, 1)});
+  auto connection =
+      transport::Connect(*transport::ParseAddress(absl::StrCat("fd:", socket)),
+                         {.deadline = base::AfterNow(absl::Seconds(10)),
+                          .terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 64, .stream_window = 5000},
+                          .transports = std::span(&row, 1)});
   if (!connection.ok()) {
     std::cerr << "the client cannot connect: " << connection.status() << '\n';
     std::abort();

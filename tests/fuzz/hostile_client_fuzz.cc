@@ -34,8 +34,9 @@ class Attack {
   // False: hangs up.
   bool Step() {
     // Scripts that were found before a step was added keep their meaning: it gets one of the last values.
-    const uint8_t step = Byte();
-    switch (step < 240 ? step % 12 : step - 240 + 12) {
+    const uint8_t byte = Byte();
+    const int step = byte < 240 ? byte % 12 : byte - 240 + 12;
+    switch (step) {
       case 0:
       case 1:
         SendRequest();
@@ -79,6 +80,38 @@ class Attack {
         break;
       }
       default:
+        return StreamStep(step);
+    }
+    return true;
+  }
+
+  bool StreamStep(int step) {
+    switch (step) {
+      case 15:
+        OpenStream();
+        break;
+      case 16:
+        SendElement();
+        break;
+      case 17: {
+        // As many as may be there are: with credit, and then without.
+        const auto seed = script_.Take<uint16_t>();
+        for (size_t i = 0; i < seed % 100u; ++i) SendWholeElement(Stream(), 0, Message("er"[seed % 2]));
+        break;
+      }
+      case 18:
+        SendHalfClose();
+        break;
+      case 19:
+        SendCredit();
+        break;
+      case 20:
+        CancelStream();
+        break;
+      case 21:
+        SendPartOfElement();
+        break;
+      default:
         return false;
     }
     return true;
@@ -102,10 +135,100 @@ class Attack {
     Send(header, payload);
   }
 
+  // --- streams ---
+
+  // A call of a method that streams; mostly called as what it is.
+  void OpenStream() {
+    const internal::MethodInfo& method = victim_.streaming_method(Byte() % EchoStreams::kMethods);
+    wire::FrameHeader header = client_.NextHeader(Lane());
+    header.call_id = ++calls_;
+    header.method_id = method.id;
+    const uint8_t what = Byte();
+    if (!internal::ClientStreams(method.kind) != (what % 16 == 7)) header.flags |= wire::kEnd;
+    if (internal::ServerStreams(method.kind) != (what % 16 == 11)) header.flags |= wire::kElements;
+    const std::vector<std::byte> payload = header.has(wire::kEnd) ? Message("eg"[what % 2]) : std::vector<std::byte>();
+    header.payload_size = header.message_size = static_cast<uint32_t>(payload.size());
+    streams_.push_back(header);
+    Send(header, payload);
+  }
+
+  // The opening of one of those that are open, or were, or of none.
+  wire::FrameHeader Stream() {
+    if (streams_.empty()) return {};
+    const uint8_t which = Byte();
+    return streams_[which < 128 ? streams_.size() - 1 : which % streams_.size()];
+  }
+
+  wire::FrameHeader HeaderOf(wire::FrameKind kind, const wire::FrameHeader& stream) {
+    wire::FrameHeader header = client_.NextHeader(stream.priority);
+    header.kind = kind;
+    header.call_id = stream.call_id;
+    header.method_id = stream.method_id;
+    return header;
+  }
+
+  void SendElement() {
+    const wire::FrameHeader stream = Stream();
+    const uint8_t what = Byte();
+    uint8_t flags = what % 32 == 5 ? wire::kEnd : 0;
+    std::vector<std::byte> payload = what < 128 ? Message("er"[what % 2]) : Bytes(what % 64);
+    if (what % 4 == 3) {
+      flags |= wire::kPacked;
+      payload = Packed(payload, what / 4 % 32);
+    }
+    SendWholeElement(stream, flags, payload);
+  }
+
+  void SendWholeElement(const wire::FrameHeader& stream, uint8_t flags, const std::vector<std::byte>& payload) {
+    wire::FrameHeader header = HeaderOf(wire::FrameKind::kMessage, stream);
+    header.flags |= flags;
+    header.payload_size = header.message_size = static_cast<uint32_t>(payload.size());
+    Send(header, payload);
+  }
+
+  // So many times, each behind its size; of the last one in four a byte is missing.
+  static std::vector<std::byte> Packed(const std::vector<std::byte>& element, size_t count) {
+    std::vector<std::byte> all;
+    const auto size = static_cast<uint32_t>(element.size());
+    const auto bytes = std::as_bytes(std::span(&size, 1));
+    for (size_t i = 0; i < count; ++i) {
+      all.insert(all.end(), bytes.begin(), bytes.end());
+      all.insert(all.end(), element.begin(), element.end());
+    }
+    if (count % 4 == 1) all.pop_back();
+    return all;
+  }
+
+  void SendHalfClose() { Send(HeaderOf(wire::FrameKind::kHalfClose, Stream()), {}); }
+
+  void SendCredit() {
+    wire::FrameHeader header = HeaderOf(wire::FrameKind::kCredit, Stream());
+    const uint8_t what = Byte();
+    header.message_size = what < 200 ? 50u * what : script_.Take<uint32_t>();
+    Send(header, {});
+  }
+
+  void CancelStream() {
+    client_.SendControl(
+        transport::EncodeControl({.kind = transport::ControlMessage::Kind::kCancel, .call_id = Stream().call_id}));
+  }
+
+  // Any place of one of several frames; its size may be too large.
+  void SendPartOfElement() {
+    wire::FrameHeader header = HeaderOf(wire::FrameKind::kMessage, Stream());
+    const uint8_t place = Byte();
+    header.flags = place % 8;  // first, last, envelope
+    if (place % 16 == 8) header.flags = wire::kLast | wire::kAborted;
+    header.message_size = 64u * script_.Take<uint16_t>();
+    const std::vector<std::byte> payload(place % 16 == 8 ? 0 : 1000);
+    header.payload_size = static_cast<uint32_t>(payload.size());
+    Send(header, payload);
+  }
+
   // Any place of a message of several frames.
   void SendFragment() {
     wire::FrameHeader header = client_.NextHeader(Lane());
-    header.flags = Byte() & wire::kAllFrameFlags;
+    header.flags = Byte();
     if (header.has(wire::kFirst)) ++calls_;
     header.call_id = calls_;
     header.method_id = victim_.method_id(0);
@@ -177,6 +300,7 @@ class Attack {
   Input& script_;
   HostileClient client_;
   uint64_t calls_ = 0;
+  std::vector<wire::FrameHeader> streams_;  // what opened them
 };
 
 }  // namespace

@@ -44,8 +44,12 @@ Victim::Victim() {
                             .max_queued_calls = 8,
                             .max_handler_threads = 4,
                             .max_spin = absl::ZeroDuration(),
-                            .log_sink = [](LogSeverity, absl::string_view) {}})
+                            .log_sink = [](LogSeverity, absl::string_view) {},
+                            .stream_window_bytes = kWindow,
+                            .max_stream_bytes = 6 * kWindow,
+                            .max_waiting_handlers = 8})
                  .Register(&service_)
+                 .Register(&streams_)
                  .Start();
   bystander_ = *Channel::Connect(absl::StrCat("fd:", Connect()), {.max_spin = absl::ZeroDuration()});
   CheckBystander();
@@ -96,7 +100,8 @@ void Victim::CheckBystander() {
 bool Victim::AllGone() const {
   const std::string state = server_->DebugString();
   // With one thread only the next handler that blocks would block the server.
-  return running_ == 0 && absl::StrContains(state, "calls active: 0") && !absl::StrContains(state, ", 1 threads") &&
+  return running_ == 0 && streams_.running() == 0 && absl::StrContains(state, "calls active: 0") &&
+         absl::StrContains(state, ": 0 calls, 0 B, 0 handlers,") && !absl::StrContains(state, ", 1 threads") &&
          Descriptors() == descriptors_;
 }
 
@@ -105,8 +110,8 @@ void Victim::CheckNothingLeft() {
   const absl::Time until = absl::Now() + kLong;
   while (!AllGone()) {
     if (absl::Now() >= until) {
-      std::cerr << "left behind by the client: " << running_ << " handlers, " << Descriptors() << " descriptors of "
-                << descriptors_ << '\n'
+      std::cerr << "left behind by the client: " << running_ + streams_.running() << " handlers, " << Descriptors()
+                << " descriptors of " << descriptors_ << '\n'
                 << server_->DebugString();
       std::abort();
     }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "fuzz/echo_streams.h"
 #include "nearcall/channel.h"
 #include "nearcall/server.h"
 #include "unit/rpc/fake_service.h"
@@ -13,7 +14,7 @@
 namespace nearcall::fuzz {
 
 // A real server within this process, on inherited sockets only, and a bystander that must be served whatever another
-// client does. What the methods do is said by their request:
+// client does. What the methods do that do not stream is said by their request:
 //
 //   "w..."  waits until the call is cancelled      "g..."  answers with kGrown bytes      else: the request again
 class Victim {
@@ -26,6 +27,10 @@ class Victim {
   static constexpr size_t kMethods = 2;
 
   uint64_t method_id(size_t index) const { return service_.method(index).id; }
+  // Those of EchoStreams.
+  const internal::MethodInfo& streaming_method(size_t index) const { return streams_.method(index); }
+  // What a client may send of a stream before anything of it is read.
+  static constexpr size_t kWindow = 2000;
 
   // One end of a connected socket of which the server holds the other; no handshake yet.
   int Connect();
@@ -46,6 +51,7 @@ class Victim {
 
   rpc::testing::FakeService service_{"fuzz.Victim", {"fuzz.Victim/Inline", "fuzz.Victim/MayBlock"}};
   std::atomic<int> running_{0};  // handlers
+  EchoStreams streams_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<Channel> bystander_;
   size_t descriptors_ = 0;  // before the last Connect()

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "echo.pb.h"
+#include "fake_stream.h"
 #include "nearcall/nearcall.h"
 
 namespace nearcall::testing {
@@ -28,6 +29,8 @@ class FakeOutcome final : public internal::Outcome {
 // Remembers the last call and answers with `status`, and with `text` in a demo::Reply.
 class FakeChannel : public Channel {
  public:
+  ~FakeChannel() override { stream->ends.push_back("channel"); }
+
   std::string transport() const override { return "fake"; }
   std::string DebugString() const override { return "fake"; }
 
@@ -50,9 +53,21 @@ class FakeChannel : public Channel {
     std::move(done)(outcome);
   }
 
+  std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
+                                                     const google::protobuf::MessageLite* request,
+                                                     const CallOptions& options) override {
+    info = &method;
+    has_request = request != nullptr;
+    sent = has_request ? request->SerializeAsString() : "";
+    timeout = options.timeout;
+    return std::make_unique<FakeClientStream>(stream);
+  }
+
   absl::Status status;
   std::string text;
+  const std::shared_ptr<StreamLog> stream = std::make_shared<StreamLog>();  // of each stream
   const internal::MethodInfo* info = nullptr;
+  bool has_request = false;
   std::string sent;
   const google::protobuf::MessageLite* answered = nullptr;
   std::optional<absl::Duration> timeout;

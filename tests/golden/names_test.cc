@@ -60,6 +60,8 @@ TEST_F(NamesTest, WithoutAPackageTheLibrariesKeepTheirs) {
 TEST_F(NamesTest, InAPackageOfALibraryTheLibraryKeepsItsTypes) {
   ASSERT_TRUE(::nearcall::Channel_::Stub(channel_).Server({}).ok());
   EXPECT_EQ(Called(), "nearcall.Channel/Server");
+  EXPECT_NE(::nearcall::ClientWriter_::Stub(channel_).ClientReader(), nullptr);
+  EXPECT_EQ(Called(), "nearcall.ClientWriter/ClientReader");
   ASSERT_TRUE(::std::string_::Stub(channel_).vector({}).ok());
   EXPECT_EQ(Called(), "std.string/vector");
 }

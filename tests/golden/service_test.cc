@@ -9,64 +9,13 @@
 
 #include "awkward.nearcall.pb.h"
 #include "echo.nearcall.pb.h"
+#include "fake_call.h"
 #include "nested.nearcall.pb.h"
 
 namespace nearcall {
 namespace {
 
-class FakeContext final : public ServerContext {
- public:
-  PeerIdentity peer() const override { return {}; }
-  absl::Time deadline() const override { return absl::InfiniteFuture(); }
-  bool IsCancelled() const override { return false; }
-  std::stop_token stop_token() override { return {}; }
-  const Metadata& client_metadata() const override { return metadata_; }
-  Metadata& initial_metadata() override { return metadata_; }
-  Metadata& trailing_metadata() override { return metadata_; }
-  Priority priority() const override { return Priority::kNormal; }
-  uint64_t sequence_number() const override { return 0; }
-  absl::string_view transport() const override { return "fake"; }
-
- private:
-  Metadata metadata_;
-};
-
-// A call with `request` in it; keeps what it is answered.
-class FakeCall final : public internal::ServerCall {
- public:
-  explicit FakeCall(std::string request) : request_(std::move(request)) {}
-
-  ServerContext& context() override { return context_; }
-  bool ParseRequest(google::protobuf::MessageLite& request) override { return request.ParseFromString(request_); }
-  void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
-    ++answers;
-    answer = status;
-    reply_bytes = reply.SerializeAsString();
-  }
-
-  std::unique_ptr<internal::PendingAnswer> Defer() override { return std::make_unique<Pending>(*this); }
-
-  int answers = 0;
-  bool dropped = false;
-  absl::Status answer;
-  std::string reply_bytes;
-
- private:
-  class Pending final : public internal::PendingAnswer {
-   public:
-    explicit Pending(FakeCall& call) : call_(call) {}
-    ~Pending() override { call_.dropped = call_.answers == 0; }
-    void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
-      call_.Finish(status, reply);
-    }
-
-   private:
-    FakeCall& call_;
-  };
-
-  FakeContext context_;
-  const std::string request_;
-};
+using testing::FakeCall;
 
 class EchoImpl final : public demo::Echo::Service {
  public:

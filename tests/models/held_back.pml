@@ -3,7 +3,7 @@
    request is read when little enough is left.
 
    The code: Poller::Harvest, PumpHeldBack, MayRead, GoesCold, GoToSleep, LookAgainAt, LookAt; ServerSession::WantALook,
-   NeedsALook; Outbox::TryOffer, Keep, PumpSome, RoomWanted, Eligible; LargeReply (reply_writer.cc).
+   NeedsALook; Outbox::TryOffer, Keep, PumpSome, RoomWanted, Eligible; LargeReply (message_writer.cc).
 
    The processes: two `worker`s each write a reply of PIECES frames to one lane: themselves while there is room, then all
    that is left is kept. `poller` is the leader, for this one connection. `client` reads frames and sends one request, in any

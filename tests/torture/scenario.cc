@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "fixture.h"
+#include "stream_service.h"
 
 namespace nearcall::integration {
 
@@ -80,11 +81,26 @@ void CallAsynchronously(const Echo::AsyncStub& stub, AsyncCalls& calls, Scenario
   }
 }
 
+// A stream that cannot even be made throws.
+void CallStreaming(const Streams::Stub& stub, ScenarioEnd& end) {
+  try {
+    const auto chat = stub.Chat({.timeout = kPatience});
+    Blob reply;
+    for (const Blob* element : {&TheProgram().small, &TheProgram().large}) {
+      if (!chat->Write(*element) || !chat->Read(&reply)) break;
+    }
+    Note("stream", chat->Finish(), end);
+  } catch (const std::bad_alloc&) {
+    end.succeeded = false;
+  }
+}
+
 void UseServer(AsyncCalls& calls, ScenarioEnd& end) {
   auto channel = Channel::Connect(Address(), {.handshake_timeout = kPatience, .log_sink = Silence});
   Note("connect", channel.status(), end);
   if (!channel.ok()) return;
   CallBlocking(Echo::Stub(*channel), end);
+  CallStreaming(Streams::Stub(*channel), end);
   CallAsynchronously(Echo::AsyncStub(*channel), calls, end);
 }
 
@@ -97,12 +113,13 @@ void PrepareScenario() {
 ScenarioEnd RunScenario() {
   ScenarioEnd end = {.succeeded = true};
   EchoService echo;
+  StreamService streams;
   std::optional<AsyncCalls> calls;
   std::optional<ServerBuilder> builder;
   try {
     calls.emplace();
     builder.emplace(ServerOptions{.expected_clients = 48, .log_sink = Silence});
-    builder->Listen(Address()).Register(&echo);
+    builder->Listen(Address()).Register(&echo).Register(&streams);
   } catch (const std::bad_alloc&) {
     end.succeeded = false;
     return end;

@@ -17,6 +17,7 @@
 #include "nearcall/export.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/outcome.h"
+#include "nearcall/internal/stream.h"
 #include "nearcall/log.h"
 
 namespace google::protobuf {
@@ -59,6 +60,10 @@ struct ChannelOptions {
   // The stack of the thread that runs callbacks, in bytes, 64 KiB to 1 GiB. Zero: what the process gives any thread
   // (RLIMIT_STACK), at most 8 MiB. What is not used costs nothing, unless the program calls mlockall(2).
   size_t callback_stack_size = 0;
+
+  // How far a server may be ahead of what is read of a stream, in bytes; each element counts 32 more than its own. 1 to
+  // 1 GiB.
+  size_t stream_window_bytes = size_t{64} << 10;
 };
 
 // A connection to a server, by address:
@@ -112,6 +117,12 @@ class NEARCALL_EXPORT Channel {
   // The same without waiting: `request` is serialised before this returns, `done` hears how the call has ended.
   virtual void StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                          const CallOptions& options, internal::OnOutcome done) = 0;
+
+  // The same for a method that streams. `request` is null if its client streams. Never null: a call that could not be
+  // made has ended.
+  virtual std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
+                                                             const google::protobuf::MessageLite* request,
+                                                             const CallOptions& options) = 0;
 };
 
 }  // namespace nearcall

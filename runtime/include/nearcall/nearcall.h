@@ -3,16 +3,18 @@
 
 // Everything a program or a generated header needs.
 
-#include "nearcall/call_options.h"     // IWYU pragma: export
-#include "nearcall/callback.h"         // IWYU pragma: export
-#include "nearcall/channel.h"          // IWYU pragma: export
-#include "nearcall/exec_state.h"       // IWYU pragma: export
-#include "nearcall/executor.h"         // IWYU pragma: export
-#include "nearcall/internal/method.h"  // IWYU pragma: export
-#include "nearcall/internal/unary.h"   // IWYU pragma: export
-#include "nearcall/log.h"              // IWYU pragma: export
-#include "nearcall/metadata.h"         // IWYU pragma: export
-#include "nearcall/priority.h"         // IWYU pragma: export
-#include "nearcall/server.h"           // IWYU pragma: export
-#include "nearcall/server_context.h"   // IWYU pragma: export
-#include "nearcall/service.h"          // IWYU pragma: export
+#include "nearcall/call_options.h"        // IWYU pragma: export
+#include "nearcall/callback.h"            // IWYU pragma: export
+#include "nearcall/channel.h"             // IWYU pragma: export
+#include "nearcall/exec_state.h"          // IWYU pragma: export
+#include "nearcall/executor.h"            // IWYU pragma: export
+#include "nearcall/internal/method.h"     // IWYU pragma: export
+#include "nearcall/internal/streaming.h"  // IWYU pragma: export
+#include "nearcall/internal/unary.h"      // IWYU pragma: export
+#include "nearcall/log.h"                 // IWYU pragma: export
+#include "nearcall/metadata.h"            // IWYU pragma: export
+#include "nearcall/priority.h"            // IWYU pragma: export
+#include "nearcall/server.h"              // IWYU pragma: export
+#include "nearcall/server_context.h"      // IWYU pragma: export
+#include "nearcall/service.h"             // IWYU pragma: export
+#include "nearcall/stream.h"              // IWYU pragma: export

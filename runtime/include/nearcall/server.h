@@ -93,6 +93,17 @@ struct ServerOptions {
   // with RESOURCE_EXHAUSTED. Zero: the soft RLIMIT_NOFILE, as it is when the server starts, less an eighth of it (at
   // least 32) for the program.
   size_t max_total_descriptors = 0;
+
+  // How far a client may be ahead of what a handler has read of a stream, in bytes; each element counts 32 more than
+  // its own. 1 to 1 GiB. So much is set aside for each stream, of max_total_bytes too.
+  size_t stream_window_bytes = size_t{64} << 10;
+
+  // What all open streams of one connection may set aside. One more ends with RESOURCE_EXHAUSTED.
+  size_t max_stream_bytes = size_t{64} << 20;
+
+  // Handlers of methods that stream, of all clients. Each has a thread, for it may wait for its client (and does not
+  // count as one of max_handler_threads meanwhile). One more ends with RESOURCE_EXHAUSTED.
+  size_t max_waiting_handlers = 1024;
 };
 
 // A running server. Made by ServerBuilder. Thread-safe.

@@ -48,6 +48,9 @@ class NEARCALL_EXPORT ServerContext {
   // Sent with the answer, with an error too. Checked when the handler returns: a key or value that breaks the rules of
   // Metadata ends the call with INTERNAL.
   virtual Metadata& initial_metadata() = 0;
+  // Sends the initial metadata now, where the method's server streams: else they go with its first element, or its
+  // status. (Where it does not they go with the reply in any case.) What is added to them afterwards is lost.
+  virtual void SendInitialMetadata() = 0;
   virtual Metadata& trailing_metadata() = 0;
 
   virtual Priority priority() const = 0;

@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "nearcall/export.h"
 #include "nearcall/internal/method.h"
+#include "nearcall/internal/stream.h"
 #include "nearcall/server_context.h"
 
 namespace google::protobuf {
@@ -46,6 +47,10 @@ class NEARCALL_EXPORT ServerCall {
   // Answers the call. Exactly once, or Defer().
   virtual void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) = 0;
   virtual std::unique_ptr<PendingAnswer> Defer() = 0;
+
+  // Of a method that streams. FinishStream: the answer without a reply.
+  virtual ServerStream& stream() = 0;
+  virtual void FinishStream(const absl::Status& status) = 0;
 
  protected:
   ServerCall() = default;

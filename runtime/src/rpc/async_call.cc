@@ -7,10 +7,10 @@
 namespace nearcall::rpc {
 
 absl::Status AsyncCall::Prepare(const google::protobuf::MessageLite& message) {
-  if (absl::Status status = request_.Prepare(message); !status.ok()) return status;
+  if (absl::Status status = request_.Prepare(&message); !status.ok()) return status;
   request_.Describe(*this);
   bytes_.Resize(request_.size());
-  request_.Serialize(message, bytes_.data());
+  request_.Serialize(&message, bytes_.data());
   return absl::OkStatus();
 }
 

@@ -14,7 +14,7 @@
 #include "google/protobuf/message_lite.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/outcome.h"
-#include "rpc/unary_request.h"
+#include "rpc/call_head.h"
 #include "session/client_call.h"
 #include "wire/reassembler.h"
 
@@ -30,7 +30,7 @@ class AsyncCall final : public session::ClientCall, public base::ListNode<AsyncC
   // Checks and serialises.
   absl::Status Prepare(const google::protobuf::MessageLite& message);
 
-  const UnaryRequest& request() const { return request_; }
+  const CallHead& request() const { return request_; }
   bool wait_for_ready() const { return options_.wait_for_ready; }
   base::Buffer& bytes() { return bytes_; }
 
@@ -63,7 +63,7 @@ class AsyncCall final : public session::ClientCall, public base::ListNode<AsyncC
   absl::Status Take(google::protobuf::MessageLite& message) override;
 
   const CallOptions options_;
-  UnaryRequest request_;
+  CallHead request_;
   internal::OnOutcome done_;
   base::Buffer bytes_;  // the request: envelope and payload
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;

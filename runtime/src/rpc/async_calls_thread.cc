@@ -10,7 +10,7 @@
 #include "base/no_memory.h"
 #include "base/status.h"
 #include "rpc/async_calls.h"
-#include "rpc/unary_request.h"
+#include "rpc/call_head.h"
 
 // AsyncCalls: what its thread does.
 namespace nearcall::rpc {

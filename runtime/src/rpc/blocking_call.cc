@@ -2,14 +2,10 @@
 #include "rpc/blocking_call.h"
 
 #include <optional>
-#include <span>
 #include <stop_token>
 
-#include "absl/strings/str_cat.h"
-#include "base/exec_state.h"
-#include "base/limits.h"
 #include "base/no_memory.h"
-#include "rpc/piece_stream.h"
+#include "rpc/send_request.h"
 
 namespace nearcall::rpc {
 
@@ -26,7 +22,7 @@ absl::Status BlockingCall::Run(session::ClientSession& session, const google::pr
   absl::Status begun = call.Begin(request_.fail_fast());
   if (!begun.ok()) return begun;
   absl::Status status = base::OrNoMemory([&] {
-    if (Send(session, call, request)) call.Wait();
+    if (SendRequest(request_, session, call, &request)) call.Wait();
     return absl::OkStatus();
   });
   if (!status.ok()) call.Fail(status);
@@ -37,41 +33,6 @@ absl::Status BlockingCall::Run(session::ClientSession& session, const google::pr
   });
   call.Release();
   return status;
-}
-
-// False: the call has ended already.
-bool BlockingCall::Send(session::ClientSession& session, session::WaitingCall& call,
-                        const google::protobuf::MessageLite& request) {
-  const wire::FrameHeader header = request_.Header(call.id);
-  const size_t size = request_.size();
-  if (size <= base::kInPlaceMax && wire::kHeaderSize + size <= session.max_frame_size()) {
-    const auto write = [&](std::span<std::byte> to) { request_.Serialize(request, to.data()); };
-    if (call.TrySend(header, size, write)) return true;
-  }
-  return SendByPieces(session, call, header, request);
-}
-
-bool BlockingCall::SendByPieces(session::ClientSession& session, session::WaitingCall& call,
-                                const wire::FrameHeader& header, const google::protobuf::MessageLite& request) {
-  session::Outgoing message(header, request_.size(), session.max_frame_size());
-  const auto send = [&](std::span<const std::byte> piece) {
-    message.piece = piece;
-    return call.Send(message, request_.fail_fast());
-  };
-  if (request_.size() == 0) return send({});
-  const auto serialize = [&] {
-    PieceStream pieces(request_.size(), session.max_frame_size(), send);
-    const bool whole = pieces.Write(std::as_bytes(std::span(request_.envelope()))) &&
-                       request.SerializePartialToZeroCopyStream(&pieces) && pieces.Finish();
-    if (whole) return absl::OkStatus();
-    return base::WithExecState(absl::InternalError(absl::StrCat("the request of ", request_.method().full_name,
-                                                                " changed while it was serialised")),
-                               ExecState::kNotSent);
-  };
-  absl::Status failure = base::OrNoMemory(serialize);
-  if (failure.ok()) return true;
-  call.Fail(std::move(failure), message);
-  return false;
 }
 
 }  // namespace nearcall::rpc

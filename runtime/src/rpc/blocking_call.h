@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
-#include "rpc/unary_request.h"
+#include "rpc/call_head.h"
 #include "session/client_session.h"
 #include "session/waiting_call.h"
 
@@ -17,8 +17,8 @@ class BlockingCall {
   BlockingCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size)
       : request_(method, options, max_message_size) {}
 
-  // All that can be wrong before a connection is needed: see UnaryRequest.
-  absl::Status Prepare(const google::protobuf::MessageLite& request) { return request_.Prepare(request); }
+  // All that can be wrong before a connection is needed: see CallHead.
+  absl::Status Prepare(const google::protobuf::MessageLite& request) { return request_.Prepare(&request); }
 
   // The call itself. May be tried again on another session if it was not sent.
   absl::Status Run(session::ClientSession& session, const google::protobuf::MessageLite& request,
@@ -27,11 +27,7 @@ class BlockingCall {
   base::SteadyNs deadline() const { return request_.deadline(); }
 
  private:
-  bool Send(session::ClientSession& session, session::WaitingCall& call, const google::protobuf::MessageLite& request);
-  bool SendByPieces(session::ClientSession& session, session::WaitingCall& call, const wire::FrameHeader& header,
-                    const google::protobuf::MessageLite& request);
-
-  UnaryRequest request_;
+  CallHead request_;
 };
 
 }  // namespace nearcall::rpc

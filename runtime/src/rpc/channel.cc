@@ -16,8 +16,8 @@
 #include "base/thread.h"
 #include "base/waiter.h"
 #include "rpc/blocking_call.h"
+#include "rpc/call_head.h"
 #include "rpc/protobuf_log.h"
-#include "rpc/unary_request.h"
 #include "transport/rendezvous.h"
 #include "transport/transport_table.h"
 
@@ -34,6 +34,11 @@ absl::Status CheckOptions(const ChannelOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::max_calls_in_flight is ",
                                                    options.max_calls_in_flight, ", allowed are 1 to ",
                                                    base::kMaxCallsInFlight));
+  }
+  if (options.stream_window_bytes == 0 || options.stream_window_bytes > base::kMaxMessageSize) {
+    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::stream_window_bytes is ",
+                                                   options.stream_window_bytes, ", allowed are 1 to ",
+                                                   base::kMaxMessageSize));
   }
   if (absl::Status stack = base::Thread::CheckStack("ChannelOptions::callback_stack_size", options.callback_stack_size);
       !stack.ok()) {
@@ -171,6 +176,33 @@ absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const goog
   }
 }
 
+std::unique_ptr<internal::ClientStream> ChannelImpl::OpenStream(const internal::MethodInfo& method,
+                                                                const google::protobuf::MessageLite* request,
+                                                                const CallOptions& options) {
+  const base::CancelDisabled uncancelled;
+  std::unique_ptr<ClientStreamImpl> stream;
+  base::UntilThereIsMemory(
+      [&] { stream = std::make_unique<ClientStreamImpl>(method, options, options_.max_message_size); });
+  absl::Status opened = base::OrNoMemory([&] { return TryOpen(*stream, request, options); });
+  if (!opened.ok()) stream->EndUnsent(std::move(opened));
+  return stream;
+}
+
+absl::Status ChannelImpl::TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request,
+                                  const CallOptions& options) {
+  if (absl::Status status = CheckNotForked(); !status.ok()) return status;
+  if (absl::Status status = stream.Prepare(request); !status.ok()) return status;
+  const Patience patience = {.for_server = options.wait_for_ready ? stream.deadline() : 0,
+                             .deadline = stream.deadline(),
+                             .stop = options.stop_token};
+  for (;;) {
+    absl::StatusOr<SessionPtr> session = GetSession(patience);
+    if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
+    absl::Status status = stream.Open(*session, request);
+    if (status.ok() || !GoesElsewhere(**session, status)) return status;
+  }
+}
+
 void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                             const CallOptions& options, internal::OnOutcome done) {
   const base::CancelDisabled uncancelled;
@@ -299,14 +331,17 @@ absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::ConnectOnce(base::SteadyNs 
   params.allowed_uids = options_.allowed_uids;
   params.deadline = std::min(deadline, base::AfterNow(options_.handshake_timeout));
   // A server begins no calls here.
-  params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size), .max_calls_in_flight = 0};
+  params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size),
+                  .max_calls_in_flight = 0,
+                  .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
   absl::StatusOr<transport::Connection> connection = transport::Connect(address_, params);
   if (!connection.ok()) return connection.status();
   const session::ClientSessionOptions session_options = {
       .max_message_size = options_.max_message_size,
       .max_calls_in_flight = options_.max_calls_in_flight,
       .max_queued_bytes = options_.max_queued_bytes,
-      .max_spin_ns = absl::ToInt64Nanoseconds(std::max(options_.max_spin, absl::ZeroDuration()))};
+      .max_spin_ns = absl::ToInt64Nanoseconds(std::max(options_.max_spin, absl::ZeroDuration())),
+      .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
   return session::ClientSession::Start(*std::move(connection), session_options, logger_, address_.text);
 }
 

@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "nearcall/channel.h"
 #include "rpc/async_calls.h"
+#include "rpc/client_stream.h"
 #include "session/client_session.h"
 #include "transport/address.h"
 
@@ -35,6 +36,9 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
                             google::protobuf::MessageLite& reply, const CallOptions& options) override;
   void StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                  const CallOptions& options, internal::OnOutcome done) override;
+  std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
+                                                     const google::protobuf::MessageLite* request,
+                                                     const CallOptions& options) override;
 
  private:
   using SessionPtr = std::shared_ptr<session::ClientSession>;
@@ -53,6 +57,8 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   absl::StatusOr<SessionPtr> ConnectOnce(base::SteadyNs deadline);
   absl::Status TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                        google::protobuf::MessageLite& reply, const CallOptions& options);
+  absl::Status TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request,
+                       const CallOptions& options);
   absl::Status CheckNotForked() const;
 
   // AsyncCalls::Owner

@@ -80,7 +80,7 @@ size_t DispatchQueue::BestLane(base::SteadyNs now) {
 
 // How long the lane has waited for a turn.
 int64_t DispatchQueue::Waited(size_t lane, base::SteadyNs now) {
-  return now - std::max(lanes_[lane].front()->clients.front()->calls.front()->arrived(), last_turns_[lane]);
+  return now - std::max(lanes_[lane].front()->clients.front()->calls.front()->queued_at(), last_turns_[lane]);
 }
 
 ServerCallImpl* DispatchQueue::Pop(base::SteadyNs now, HandlerSlots& slots) {

@@ -69,7 +69,8 @@ Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& tran
   params.config = {.ring_size_bytes = base::kDefaultRingSize, .expected_clients = core_.options.expected_clients};
   params.blockable_for_other_users = core_.options.blockable_transports_for_other_users;
   params.terms = {.max_message_size = static_cast<uint32_t>(core_.options.max_message_size),
-                  .max_calls_in_flight = static_cast<uint32_t>(core_.options.max_queued_calls)};
+                  .max_calls_in_flight = static_cast<uint32_t>(core_.options.max_queued_calls),
+                  .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes)};
   params.server_id = server_id_;
   params.connection_id = half_open->id->id();
   params.admit = [this, raw = half_open.get(), refusal](const PeerIdentity& peer) {

@@ -35,7 +35,7 @@ namespace nearcall::rpc {
 // thread.
 //
 // Thread-safe where nothing else is said.
-class Poller {
+class Poller final : public Places {
  public:
   explicit Poller(ServerCore& core) : core_(core), spin_(MaxSpinNs(core.options)) {}
   Poller(const Poller&) = delete;
@@ -84,6 +84,7 @@ class Poller {
     std::vector<std::shared_ptr<session::ServerSession>> added;
     std::vector<uint32_t> rung;
     std::vector<uint32_t> removed;
+    std::vector<ServerCallImpl*> returning;  // whose handlers wait for their places
   };
 
   enum class Ran { kNothing, kCall, kLostTheLead };
@@ -105,6 +106,7 @@ class Poller {
   absl::Status WatchConnection(session::ServerSession& session);
   void WatchUntilNews(session::ServerSession& session, uint32_t interest);
   void Wake();
+  bool TakeAgain(ServerCallImpl& call) override;
   bool MailNeedsWake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // --- the leader (poller_work.cc) ---
@@ -112,6 +114,7 @@ class Poller {
   void ReadMail();
   void Warm(Connection& connection);
   void Drop(uint32_t connection_id);
+  void QueueAgain(ServerCallImpl& call);
   bool Harvest();
   bool PumpHeldBack(Connection& connection);
   bool ReadFrom(Connection& connection);
@@ -123,6 +126,7 @@ class Poller {
   void HoldIfItDoesNotRead(Connection& connection);
   bool GoesCold(Connection& connection);
   Ran RunNext(ThreadId me);
+  Ran RunStream(std::unique_ptr<ServerCallImpl> call);
   Ran RunInline(ThreadId me, std::unique_ptr<ServerCallImpl> call, base::SteadyNs now);
   bool HandlerEnded(ThreadId me, std::unique_ptr<ServerCallImpl> call);
   void RunOnWorker(std::unique_ptr<ServerCallImpl> call);

@@ -267,6 +267,24 @@ void Poller::LookAt(uint32_t connection_id) {
   if (wake) Wake();
 }
 
+bool Poller::TakeAgain(ServerCallImpl& call) {
+  const bool urgent = call.priority() == Priority::kUrgent;
+  // While others wait for places it is not served before them.
+  if (!wants_slot_.load(std::memory_order_relaxed) && core_.slots.TryTake(urgent, call.session().account()))
+    return true;
+  base::Waiter place;
+  call.BeginWaitForPlace(place);
+  bool wake;
+  {
+    base::MutexLock lock(mutex_);
+    AddMail(mail_.returning, &call);
+    wake = MailNeedsWake();
+  }
+  if (wake) Wake();
+  while (!place.finished()) place.Wait(base::kNever);
+  return call.has_place();
+}
+
 void Poller::Remove(uint32_t connection_id) {
   bool wake;
   {
@@ -299,6 +317,7 @@ void Poller::Clear() {
   hot_.clear();
   for (auto& [id, connection] : connections_) {
     queue_.Remove(connection->queue, [](ServerCallImpl& call) {
+      // (None waits for its place: the server has ended, so all handlers have.)
       call.Reset();
       delete &call;
     });

@@ -72,7 +72,18 @@ void Poller::ReadMail() {
   for (const uint32_t id : mail.rung) {
     if (const auto found = connections_.find(id); found != connections_.end()) Warm(*found->second);
   }
+  for (ServerCallImpl* call : mail.returning) QueueAgain(*call);
   for (const uint32_t id : mail.removed) Drop(id);
+}
+
+// One that waits for its place.
+void Poller::QueueAgain(ServerCallImpl& call) {
+  const auto found = connections_.find(call.session().id());
+  if (found != connections_.end() && found->second->session.get() == &call.session()) {
+    queue_.Push(found->second->queue, call);
+  } else {
+    call.EndWaitForPlace(false);
+  }
 }
 
 void Poller::Warm(Connection& connection) {
@@ -93,7 +104,13 @@ void Poller::Drop(uint32_t connection_id) {
   for (const int fd : {fds.bell, fds.readable, fds.writable}) {
     if (fd >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   }
-  queue_.Remove(connection.queue, [this](ServerCallImpl& call) { Recycle(std::unique_ptr<ServerCallImpl>(&call)); });
+  queue_.Remove(connection.queue, [this](ServerCallImpl& call) {
+    if (call.waits_for_place()) {
+      call.EndWaitForPlace(false);
+    } else {
+      Recycle(std::unique_ptr<ServerCallImpl>(&call));
+    }
+  });
   std::erase(hot_, &connection);
   const std::shared_ptr<session::ServerSession> session = std::move(connection.session);
   connections_.erase(found);
@@ -206,11 +223,11 @@ absl::Status Poller::WhyRefused(const Connection& connection, ServerCallImpl& ca
     return absl::UnavailableError("the server is shutting down");
   }
   if (event == Inbox::Event::kOverQuota) return connection.session->account()->MemoryRefusal(size);
-  return absl::OkStatus();
+  return call.AdmitStream();
 }
 
 std::unique_ptr<ServerCallImpl> Poller::NewCall() {
-  if (free_calls_.empty()) return std::make_unique<ServerCallImpl>(core_);
+  if (free_calls_.empty()) return std::make_unique<ServerCallImpl>(core_, *this);
   std::unique_ptr<ServerCallImpl> call = std::move(free_calls_.back());
   free_calls_.pop_back();
   return call;
@@ -229,12 +246,32 @@ Poller::Ran Poller::RunNext(ThreadId me) {
   if (call == nullptr) return Ran::kNothing;
   wants_slot_.store(false, std::memory_order_relaxed);
   ++calls_since_harvest_;
+  if (call->waits_for_place()) {
+    call.release()->EndWaitForPlace(true);  // its thread owns it
+    return Ran::kCall;
+  }
+  call->GivePlace();
+  if (call->streams()) return RunStream(std::move(call));
   if (!call->may_block()) return RunInline(me, std::move(call), now);
   ServerCallImpl* raw = call.get();
   if (!core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); }).ok()) {
     return RunInline(me, std::move(call), now);
   }
   static_cast<void>(call.release());  // the worker owns it
+  return Ran::kCall;
+}
+
+// Never on this thread: the handler may wait for what only the leader can read.
+Poller::Ran Poller::RunStream(std::unique_ptr<ServerCallImpl> call) {
+  ServerCallImpl* const raw = call.release();  // the worker owns it
+  const absl::Status started = core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); });
+  if (!started.ok()) {
+    call.reset(raw);
+    core_.slots.Give(call->session().account());
+    core_.on_slot_given();
+    call->Refuse(started, ExecState::kNotStarted);
+    Recycle(std::move(call));
+  }
   return Ran::kCall;
 }
 
@@ -293,12 +330,14 @@ void Poller::RunOnWorker(std::unique_ptr<ServerCallImpl> call) {
 void Poller::WorkerEnded(std::unique_ptr<ServerCallImpl> call) {
   // Lives as long as the server.
   base::Account* const account = call->session().account();
+  const bool has_place = call->has_place();
   LookAgainAt(call->session());
   if (call->Drop()) {
     call->Reset();
   } else {
     static_cast<void>(call.release());  // whoever answers it owns it
   }
+  if (!has_place) return;
   core_.slots.Give(account);
   core_.on_slot_given();
 }

@@ -35,6 +35,8 @@ absl::Status CheckRange(absl::string_view name, size_t value, size_t min, size_t
 absl::Status CheckOptions(const ServerOptions& options) {
   absl::Status status = CheckRange("max_message_size", options.max_message_size, 1, base::kMaxMessageSize);
   status.Update(CheckRange("max_queued_calls", options.max_queued_calls, 1, base::kMaxCallsInFlight));
+  status.Update(CheckRange("stream_window_bytes", options.stream_window_bytes, 1, base::kMaxMessageSize));
+  status.Update(CheckRange("max_waiting_handlers", options.max_waiting_handlers, 0, base::kMaxHandlerThreads));
   status.Update(CheckRange("max_handler_threads", options.max_handler_threads, 1, base::kMaxHandlerThreads));
   status.Update(CheckRange("max_connections_per_uid", options.max_connections_per_uid, 1, base::kMaxConnections));
   status.Update(CheckRange("expected_clients", options.expected_clients, 1, base::kMaxConnections));

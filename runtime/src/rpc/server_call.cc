@@ -12,9 +12,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/no_memory.h"
+#include "rpc/message_writer.h"
 #include "rpc/parse_message.h"
 #include "rpc/protobuf_log.h"
-#include "rpc/reply_writer.h"
 #include "wire/envelope.h"
 
 namespace nearcall::rpc {
@@ -78,15 +78,19 @@ std::unique_ptr<internal::PendingAnswer> ServerCallImpl::Defer() {
 bool ServerCallImpl::Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now) {
   const wire::FrameHeader& header = message_.header;
   session_ = std::move(session);
-  SetId(header.call_id);
   method_ = core_.services.Find(header.method_id);
+  if (kind() != internal::MethodKind::kUnary) {
+    stream_ = std::make_unique<ServerStreamImpl>(*this, internal::ClientStreams(kind()));
+  }
+  Begin(header.call_id, header.method_id, stream_ == nullptr ? nullptr : &stream_->state());
   priority_ = std::min(static_cast<Priority>(header.priority), core_.options.max_priority);
-  arrived_ = now;
+  arrived_ = queued_at_ = now;
   const uint64_t longest = static_cast<uint64_t>(base::kNever);
   deadline_ = header.time_left_ns == 0 ? base::kNever
                                        : base::AddNs(now, static_cast<int64_t>(std::min(header.time_left_ns, longest)));
   if (!session_->AddCall(*this)) {
     message_.charge.Release();
+    stream_.reset();
     session_.reset();
     return false;
   }
@@ -96,8 +100,11 @@ bool ServerCallImpl::Accept(std::shared_ptr<session::ServerSession> session, bas
 
 void ServerCallImpl::Reset() {
   if (session_ == nullptr) return;
-  std::shared_ptr<session::ServerSession> session = std::move(session_);
+  std::shared_ptr<session::ServerSession> session = session_;
   session->RemoveCall(*this);
+  if (stream_ != nullptr) session->outbox().Leave(stream_->flow());
+  stream_.reset();
+  session_.reset();
   message_.charge.Release();
   stop_at_deadline_.reset();
   {
@@ -127,13 +134,23 @@ void ServerCallImpl::Run() {
     Refuse(expired ? absl::DeadlineExceededError("the deadline passed before the handler could start")
                    : absl::CancelledError("cancelled before the handler started"),
            ExecState::kNotStarted);
-  } else if (method_ == nullptr || !message_.header.has(wire::kEnd)) {
-    // No such method, or the client's streams requests. The client knows the name that belongs to the number, and makes
-    // the text.
+  } else if (method_ == nullptr || method_->method->info.kind != kind()) {
+    // No such method, or one that streams in the client's file and not in ours, or the other way round. The client
+    // knows the name that belongs to the number, and makes the text.
     Refuse(absl::UnimplementedError(""), ExecState::kNotStarted);
   } else if (DecodeMetadata()) {
     RunHandler();
   }
+}
+
+// As the client sees it.
+internal::MethodKind ServerCallImpl::kind() const {
+  const bool client_streams = !message_.header.has(wire::kEnd);
+  const bool server_streams = message_.header.has(wire::kElements);
+  if (client_streams) {
+    return server_streams ? internal::MethodKind::kBidiStreaming : internal::MethodKind::kClientStreaming;
+  }
+  return server_streams ? internal::MethodKind::kServerStreaming : internal::MethodKind::kUnary;
 }
 
 bool ServerCallImpl::DecodeMetadata() {
@@ -151,6 +168,7 @@ bool ServerCallImpl::DecodeMetadata() {
 void ServerCallImpl::RunHandler() {
   core_.calls_started.fetch_add(1, std::memory_order_relaxed);
   const char* name = method_->method->info.full_name;
+  runs_on_ = std::this_thread::get_id();
   stage_.store(Stage::kInHandler, std::memory_order_relaxed);
   try {
     method_->method->run(*method_->service, *this);
@@ -191,9 +209,10 @@ void ServerCallImpl::FinishWith(const absl::Status& status, const google::protob
   if (Expired()) {
     Answer(absl::DeadlineExceededError("the handler took longer than the deadline allowed"), ExecState::kExecuted,
            nullptr);
-  } else {
-    Answer(status, ExecState::kExecuted, reply);
+    return;
   }
+  const absl::Status failure = stream_ == nullptr ? absl::OkStatus() : stream_->Failure();
+  Answer(failure.ok() ? status : failure, ExecState::kExecuted, failure.ok() ? reply : nullptr);
 }
 
 void ServerCallImpl::Answer(const absl::Status& status, ExecState exec_state,
@@ -231,6 +250,7 @@ absl::Status ServerCallImpl::CheckReply(size_t reply_size) const {
 
 void ServerCallImpl::Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
                           size_t reply_size) {
+  if (stream_ != nullptr && stream_->sent_initial_metadata()) initial_metadata_.Clear();
   std::string envelope;
   if (!status.ok() || !initial_metadata_.empty() || !trailing_metadata_.empty()) {
     absl::StatusOr<std::string> encoded = wire::EncodeReplyEnvelope(
@@ -239,17 +259,14 @@ void ServerCallImpl::Send(const absl::Status& status, ExecState exec_state, cons
     if (!encoded.ok()) return SendInstead(encoded.status(), exec_state);
     envelope = *std::move(encoded);
   }
-  wire::FrameHeader header;
-  header.kind = wire::FrameKind::kReply;
-  header.priority = static_cast<uint8_t>(priority_);
-  header.call_id = message_.header.call_id;
-  header.method_id = message_.header.method_id;
+  wire::FrameHeader header = HeaderOf(wire::FrameKind::kReply);
   header.status = static_cast<uint8_t>(status.code());
   header.envelope_size = static_cast<uint32_t>(envelope.size());
   if (!envelope.empty()) header.flags |= wire::kEnvelope;
   const ProtobufLog log;
-  const Written written = WriteReply(session_->outbox(), session_->transport().max_frame_size(), header,
-                                     std::as_bytes(std::span(envelope)), reply, reply_size);
+  const Written written = WriteMessage(session_->outbox(), session_->transport().max_frame_size(), header,
+                                       std::as_bytes(std::span(envelope)), reply, reply_size,
+                                       stream_ == nullptr ? nullptr : &stream_->flow());
   if (written == Written::kChanged) {
     SendInstead(absl::InternalError("the reply changed while it was serialised"), exec_state);
   } else if (written == Written::kOverQuota) {
@@ -268,6 +285,48 @@ void ServerCallImpl::SendInstead(const absl::Status& status, ExecState exec_stat
   initial_metadata_.Clear();
   trailing_metadata_.Clear();
   Send(status, exec_state, nullptr, 0);
+}
+
+wire::FrameHeader ServerCallImpl::HeaderOf(wire::FrameKind kind) const {
+  wire::FrameHeader header;
+  header.kind = kind;
+  header.priority = static_cast<uint8_t>(priority_);
+  header.call_id = message_.header.call_id;
+  header.method_id = message_.header.method_id;
+  return header;
+}
+
+void ServerCallImpl::NoteWritten() {
+  if (session_->NeedsALook()) session_->AskToBeLookedAt();
+}
+
+void ServerCallImpl::SendInitialMetadata() {
+  if (stream_ == nullptr || !internal::ServerStreams(kind())) return;
+  static_cast<void>(stream_->SendInitialMetadata());
+}
+
+void ServerCallImpl::LeavePlace() {
+  if (runs_on_ != std::this_thread::get_id() || !has_place_) return;
+  has_place_ = false;
+  core_.slots.Give(session_->account());
+  core_.on_slot_given();
+}
+
+void ServerCallImpl::TakePlaceAgain() {
+  if (runs_on_ != std::this_thread::get_id() || has_place_) return;
+  queued_at_ = base::NowNs();
+  has_place_ = places_.TakeAgain(*this);
+}
+
+void ServerCallImpl::BeginWaitForPlace(base::Waiter& place) {
+  place_ = &place;
+}
+
+// SUBTLE: the thread goes on, and may end the call, at the last step.
+void ServerCallImpl::EndWaitForPlace(bool has_place) {
+  base::Waiter* const place = std::exchange(place_, nullptr);
+  has_place_ = has_place;
+  place->Finish();
 }
 
 absl::Time ServerCallImpl::deadline() const {
@@ -300,6 +359,8 @@ void ServerCallImpl::MarkCancelled() {
   base::MutexLock lock(stop_mutex_);
   cancelled_.store(true, std::memory_order_release);
   if (stop_ != nullptr) stop_->Post();
+  // The session's lock, which is held, guards it.
+  if (session::Stream* const state = ActiveCall::stream(); state != nullptr) state->Wake();
 }
 
 }  // namespace nearcall::rpc

@@ -6,16 +6,19 @@
 #include <cstdint>
 #include <memory>
 #include <stop_token>
+#include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
+#include "base/waiter.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/exec_state.h"
 #include "nearcall/service.h"
 #include "rpc/server_core.h"
+#include "rpc/server_stream.h"
 #include "rpc/stop_request.h"
 #include "session/server_session.h"
 #include "transport/control.h"
@@ -23,7 +26,19 @@
 
 namespace nearcall::rpc {
 
+class ServerCallImpl;
 struct InLane;  // a call's place in the dispatch queue
+
+// Whoever gives handlers their places.
+class Places {
+ public:
+  // `call`, whose handler has waited without a place, gets one again: in its lane, when it is its turn. Waits for it.
+  // False: there will be none, for its connection has ended.
+  virtual bool TakeAgain(ServerCallImpl& call) = 0;
+
+ protected:
+  ~Places() = default;
+};
 
 // One call on the server: its request, its context, its answer. It is read by a poller, waits in its queue, and runs on
 // one thread; a cancel may reach it from another at any time.
@@ -32,13 +47,16 @@ class ServerCallImpl final : public internal::ServerCall,
                              public session::ActiveCall,
                              public base::ListNode<InLane> {
  public:
-  explicit ServerCallImpl(ServerCore& core) : core_(core) {}
+  ServerCallImpl(ServerCore& core, Places& places) : core_(core), places_(places) {}
   ~ServerCallImpl() override;
 
   // Where the next request is read to; Accept() then makes it a call.
   wire::Message& message() { return message_; }
   // False: the client may not begin it, and the connection has been closed.
   [[nodiscard]] bool Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now);
+
+  // Sets aside what its stream needs, if it has one. RESOURCE_EXHAUSTED: there is not so much.
+  absl::Status AdmitStream() { return stream_ == nullptr ? absl::OkStatus() : stream_->Admit(); }
 
   // Answers without running: refused, expired, nobody there.
   void Refuse(const absl::Status& status, ExecState exec_state);
@@ -58,12 +76,37 @@ class ServerCallImpl final : public internal::ServerCall,
   size_t lane() const { return static_cast<size_t>(priority_); }
   size_t request_size() const { return message_.header.message_size; }
   bool may_block() const { return method_ != nullptr && method_->method->info.may_block; }
+  // Its handler may wait for its client, and so needs a thread of its own.
+  bool streams() const { return stream_ != nullptr; }
+  ServerCore& core() { return core_; }
+  base::SteadyNs deadline_ns() const { return deadline_; }
+  // Of a frame to the client.
+  wire::FrameHeader HeaderOf(wire::FrameKind kind) const;
+  // Something has been sent, or kept, while the handler runs.
+  void NoteWritten();
+
+  // --- its place among the handlers that run ---
+  void GivePlace() { has_place_ = true; }
+  // Gives it back. Does nothing on other threads than the handler's: they have none.
+  void LeavePlace();
+  void TakePlaceAgain();
+  // After Run(): whether it has one still.
+  bool has_place() const { return has_place_; }
+
+  // Since when it waits in the dispatch queue: as a new call, or for its place again.
+  base::SteadyNs queued_at() const { return queued_at_; }
+  bool waits_for_place() const { return place_ != nullptr; }
+  // By its thread: until somebody calls EndWaitForPlace().
+  void BeginWaitForPlace(base::Waiter& place);
+  void EndWaitForPlace(bool has_place);
 
   // internal::ServerCall
   ServerContext& context() override { return *this; }
   bool ParseRequest(google::protobuf::MessageLite& request) override;
   void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override;
   std::unique_ptr<internal::PendingAnswer> Defer() override;
+  internal::ServerStream& stream() override { return *stream_; }
+  void FinishStream(const absl::Status& status) override { FinishWith(status, nullptr); }
 
   // ServerContext
   PeerIdentity peer() const override { return session_->peer(); }
@@ -72,6 +115,7 @@ class ServerCallImpl final : public internal::ServerCall,
   std::stop_token stop_token() override;
   const Metadata& client_metadata() const override { return client_metadata_; }
   Metadata& initial_metadata() override { return initial_metadata_; }
+  void SendInitialMetadata() override;
   Metadata& trailing_metadata() override { return trailing_metadata_; }
   Priority priority() const override { return priority_; }
   uint64_t sequence_number() const override { return message_.header.sequence; }
@@ -86,6 +130,7 @@ class ServerCallImpl final : public internal::ServerCall,
  private:
   class Pending;
 
+  internal::MethodKind kind() const;
   bool Expired() const { return deadline_ != base::kNever && base::NowNs() >= deadline_; }
   void RunHandler();
   void OnThreadExit();
@@ -99,6 +144,7 @@ class ServerCallImpl final : public internal::ServerCall,
   void LogFailure(LogSeverity severity, absl::string_view line) const;
 
   ServerCore& core_;
+  Places& places_;
   std::shared_ptr<session::ServerSession> session_;
   wire::Message message_;
   const ServiceTable::Method* method_ = nullptr;
@@ -112,6 +158,12 @@ class ServerCallImpl final : public internal::ServerCall,
   bool deferred_ = false;  // likewise
   std::atomic<int> holders_{1};
   std::atomic<Stage> stage_{Stage::kWaiting};
+
+  std::unique_ptr<ServerStreamImpl> stream_;
+  bool has_place_ = false;   // of the thread that runs the handler
+  std::thread::id runs_on_;  // likewise
+  base::SteadyNs queued_at_ = 0;
+  base::Waiter* place_ = nullptr;  // of the thread that waits for a place
 
   std::atomic<bool> cancelled_{false};
   base::Mutex stop_mutex_;

@@ -31,7 +31,7 @@ struct ServerCore {
         slots(options.max_handler_threads, quota->shared()),
         canceller(std::make_shared<base::UserThreads>("nearcall-cancel", options.max_handler_threads,
                                                       options.handler_stack_size)),
-        threads(options.max_handler_threads + kThreadsPerPoller * pollers,
+        threads(options.max_handler_threads + options.max_waiting_handlers + kThreadsPerPoller * pollers,
                 base::Thread::StackFor(options.handler_stack_size)) {}
   // When this returns none of the user's code is running, nor will be.
   ~ServerCore() {
@@ -67,6 +67,7 @@ struct ServerCore {
 
   std::atomic<bool> draining{false};  // no new calls
   std::atomic<size_t> active_calls{0};
+  std::atomic<size_t> open_streams{0};
   std::atomic<uint64_t> calls_started{0};
   std::atomic<uint64_t> calls_refused{0};
   std::atomic<uint64_t> violations{0};

@@ -22,6 +22,7 @@ void CallTable::Insert(ClientCall& call) {
   const size_t index = free_.back();
   free_.pop_back();
   ++in_use_;
+  ++open_;
   Slot& slot = slots_[index];
   call.id = ++count_ << wire::kSlotBits | index;
   slot.call = &call;
@@ -35,8 +36,8 @@ CallTable::Slot* CallTable::Find(uint64_t id) {
   return index < slots_.size() && slots_[index].id == id ? &slots_[index] : nullptr;
 }
 
-const ClientCall* CallTable::Call(uint64_t id) {
-  const Slot* const slot = Find(id);
+ClientCall* CallTable::Call(uint64_t id) {
+  Slot* const slot = Find(id);
   return slot == nullptr ? nullptr : slot->call;
 }
 
@@ -47,10 +48,10 @@ ClientCall* CallTable::Take(uint64_t id) {
 
 ClientCall* CallTable::TakeAnswered(uint64_t id) {
   Slot* const slot = Find(id);
-  if (slot == nullptr) return nullptr;
+  if (slot == nullptr || slot->answered) return nullptr;
   slot->answered = true;
   ClientCall* const call = std::exchange(slot->call, nullptr);
-  if (slot->released) --given_up_;
+  --(slot->released ? given_up_ : open_);
   FreeIfOver(*slot);
   return call;
 }
@@ -61,7 +62,10 @@ void CallTable::Release(ClientCall& call) {
   slot->released = true;
   slot->buffer = std::move(call.reply.bytes);
   slot->buffer.Trim(kMaxKeptBuffer);
-  if (!slot->answered) ++given_up_;
+  if (!slot->answered) {
+    ++given_up_;
+    --open_;
+  }
   FreeIfOver(*slot);
 }
 

@@ -27,12 +27,14 @@ class CallTable {
   size_t in_use() const { return in_use_; }
   // Of those, the calls whose owners are done with them.
   size_t given_up() const { return given_up_; }
+  // And those whose reply is still waited for.
+  size_t open() const { return open_; }
 
   // Gives `call` an id and a warm buffer. Not when full.
   void Insert(ClientCall& call);
 
   // nullptr if it has been completed already or never was.
-  const ClientCall* Call(uint64_t id);
+  ClientCall* Call(uint64_t id);
 
   // Takes the call out: nullptr if it has been completed already or never was. Its slot stays taken.
   ClientCall* Take(uint64_t id);
@@ -66,6 +68,7 @@ class CallTable {
   std::vector<size_t> free_;
   size_t in_use_ = 0;
   size_t given_up_ = 0;
+  size_t open_ = 0;
   uint64_t count_ = 0;
 };
 

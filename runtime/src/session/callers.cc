@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/exec_state.h"
 #include "base/no_memory.h"
@@ -41,6 +42,7 @@ bool Callers::Fail(ClientCall& call, absl::Status failure) {
     return false;
   }
   if (calls_.Take(call.id) == nullptr) return false;
+  if (call.stream != nullptr) call.stream->GiveUp();
   End(call, std::move(failure));
   return true;
 }
@@ -55,9 +57,12 @@ void Callers::FailAll() {
 
 void Callers::End(ClientCall& call, absl::Status failure) {
   call.failure = std::move(failure);
-  const Waiting* waiting = call.waiting;  // the call may be gone when it has been completed
+  // The call may be gone when it has been completed.
+  const Waiting* waiting = call.waiting;
+  const Waiting* writing = call.stream == nullptr ? waiting : &call.stream->writing();
   call.Complete();
   role_.InterruptIfReader(waiting);
+  if (writing != waiting) role_.InterruptIfReader(writing);
 }
 
 absl::StatusOr<ClientCall*> Callers::TakeAnswered(const wire::FrameHeader& reply) {
@@ -69,7 +74,39 @@ absl::StatusOr<ClientCall*> Callers::TakeAnswered(const wire::FrameHeader& reply
   ClientCall* const answered = calls_.TakeAnswered(reply.call_id);
   // It was cancelled, or past its deadline, and has had the slot until now.
   if (answered == nullptr) TellNextLocked();
+  // Its owner may take his time: a stream that has ended is read on.
+  HangUpIfOver();
   return answered;
+}
+
+absl::Status Callers::Deliver(wire::Message& message) {
+  base::MutexLock lock(mutex_);
+  const absl::StatusOr<ClientCall*> call = StreamOf(message.header);
+  if (!call.ok() || *call == nullptr) return call.status();
+  return (*call)->stream->Take(message);
+}
+
+absl::Status Callers::FailStream(const wire::FrameHeader& header, absl::Status failure) {
+  {
+    base::MutexLock lock(mutex_);
+    const absl::StatusOr<ClientCall*> call = StreamOf(header);
+    if (!call.ok() || *call == nullptr) return call.status();
+    End(*calls_.Take(header.call_id), std::move(failure));
+  }
+  // Else its handler would wait for credit that nobody gives.
+  end_.control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = header.call_id});
+  return absl::OkStatus();
+}
+
+// nullptr: it has ended.
+absl::StatusOr<ClientCall*> Callers::StreamOf(const wire::FrameHeader& header) {
+  ClientCall* const call = calls_.Call(header.call_id);
+  if (header.kind != wire::FrameKind::kRequest) {
+    if (call == nullptr) return call;
+    if (call->stream != nullptr && call->method_id == header.method_id) return call;
+  }
+  return absl::InternalError(absl::StrCat("expected a reply, got a frame of kind ", static_cast<int>(header.kind),
+                                          " for call ", header.call_id));
 }
 
 void Callers::NoteUnsent(uint64_t call_id) {
@@ -94,7 +131,7 @@ void Callers::Retire() {
 }
 
 void Callers::HangUpIfOver() {
-  if (end_.going_away() && calls_.in_use() == calls_.given_up() && !end_.dead()) end_.HangUp();
+  if (end_.going_away() && calls_.open() == 0 && !end_.dead()) end_.HangUp();
 }
 
 bool Callers::TakeRole(Waiting& me) {

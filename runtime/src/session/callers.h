@@ -50,14 +50,27 @@ class Callers {
 
   // Takes out the call that `reply` answers: nullptr if it has ended. INTERNAL: it is no answer to that call.
   absl::StatusOr<ClientCall*> TakeAnswered(const wire::FrameHeader& reply);
+  // An element, half-close or credit for a stream; dropped if that has ended. INTERNAL: it must not come.
+  absl::Status Deliver(wire::Message& message);
+  // What does not fit has been dropped: ends the stream that `header` is for, if there is still one, and tells the
+  // server.
+  absl::Status FailStream(const wire::FrameHeader& header, absl::Status failure);
+
+  // Under the session's lock.
+  template <typename Do>
+  auto Locked(Do&& something) {
+    base::MutexLock lock(mutex_);
+    return something();
+  }
+
   // Nothing of the request of a call that has ended was sent or will be, so that no reply comes.
   void NoteUnsent(uint64_t call_id);
 
   // The owner is done with a call that has ended. Its slot is free when the reply has come.
   void Release(ClientCall& call);
 
-  // No further calls begin. When the last call is released this side hangs up (for replies to those that were given up
-  // nobody waits), which the server waits for: it does not know what this side has begun to send.
+  // No further calls begin. When the last call is answered or released this side hangs up (for replies to those that
+  // were given up nobody waits), which the server waits for: it does not know what this side has begun to send.
   void Retire();
 
   // See ReaderRole.
@@ -75,6 +88,7 @@ class Callers {
   std::string WhyFull();
 
  private:
+  absl::StatusOr<ClientCall*> StreamOf(const wire::FrameHeader& header) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(ClientCall& call, absl::Status failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TellNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TellLine() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

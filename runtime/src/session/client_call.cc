@@ -9,6 +9,8 @@ void ClientCall::Complete() {
   if (completions != nullptr) {
     completions->Push(*this);
   } else {
+    // The reader last: he may give the call up then.
+    if (stream != nullptr) stream->writing().waiter.Finish();
     waiting->waiter.Finish();
   }
 }

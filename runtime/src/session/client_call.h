@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/intrusive_list.h"
+#include "session/stream.h"
 #include "session/waiting.h"
 #include "wire/reassembler.h"
 
@@ -31,6 +32,7 @@ struct ClientCall : base::ListNode<IsCompleted> {
   base::SteadyNs deadline = base::kNever;
   Waiting* waiting = nullptr;              // the thread that waits for it
   CompletionQueue* completions = nullptr;  // where it goes when it has ended, if that thread waits for other calls too
+  Stream* stream = nullptr;                // if it streams; then `waiting` is who reads
 
   // Set by the session; 0: it has not begun.
   uint64_t id = 0;

@@ -35,6 +35,8 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
                              std::shared_ptr<base::Logger> logger, std::string address)
     : transport_(std::move(connection.transport)),
       peer_max_message_size_(connection.peer_terms.max_message_size),
+      send_window_(connection.peer_terms.stream_window),
+      receive_window_(options.stream_window),
       end_({std::move(address), std::string(transport_->name()), connection.peer}, std::move(logger)),
       outbox_(*transport_, connection.local_id),
       callers_(*transport_, outbox_, end_,
@@ -113,7 +115,10 @@ void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {
 // --- calls ---
 
 void ClientSession::Cancel(ClientCall& call) {
-  if (!callers_.Fail(call, absl::CancelledError("the call was cancelled by its caller"))) return;
+  if (callers_.Fail(call, absl::CancelledError("the call was cancelled by its caller"))) TellCancelled(call);
+}
+
+void ClientSession::TellCancelled(const ClientCall& call) {
   end_.control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = call.id});
 }
 

@@ -31,6 +31,7 @@ struct ClientSessionOptions {
   size_t max_calls_in_flight;
   size_t max_queued_bytes;
   int64_t max_spin_ns;
+  uint32_t stream_window = 0;  // what the server was granted
 };
 
 // One connection to a server, put together from its parts. No thread of its own: those who wait elect one of themselves
@@ -56,6 +57,9 @@ class ClientSession final : public transport::ControlSink {
   const ServerName& server() const { return end_.server(); }
   size_t max_frame_size() const { return transport_->max_frame_size(); }
   size_t peer_max_message_size() const { return peer_max_message_size_; }
+  // How far either side may be ahead in a stream.
+  uint32_t send_window() const { return send_window_; }
+  uint32_t receive_window() const { return receive_window_; }
 
   // Whether new calls may begin here: not broken, not hung up, not told to go away.
   bool usable() const { return end_.usable(); }
@@ -68,6 +72,8 @@ class ClientSession final : public transport::ControlSink {
   // Ends the call with CANCELLED, unless it has ended, and tells the server. Any thread, as long as the call exists;
   // before it begins too.
   void Cancel(ClientCall& call);
+  // Only the second: this side has ended the call by itself.
+  void TellCancelled(const ClientCall& call);
 
   // Sends the request of a call that has begun, and keeps what finds no room. The call may end before this returns.
   // kLater: the server need not see it before Publish(). A request that is kept moves out of `bytes`.
@@ -97,6 +103,8 @@ class ClientSession final : public transport::ControlSink {
 
   const std::unique_ptr<transport::Transport> transport_;
   const size_t peer_max_message_size_;
+  const uint32_t send_window_;
+  const uint32_t receive_window_;
 
   // Synchronise themselves.
   ConnectionEnd end_;

@@ -17,7 +17,7 @@ bool Outbox::TrySend(const wire::FrameHeader& header, size_t payload_size, Write
   wire::FrameHeader complete = header;
   complete.flags |= wire::kFirst | wire::kLast;
   complete.payload_size = static_cast<uint32_t>(payload_size);
-  complete.message_size = complete.payload_size;
+  if (header.kind != wire::FrameKind::kCredit) complete.message_size = complete.payload_size;
   complete.source_id = source_id_;
   complete.sequence = sequence_.Next(static_cast<int>(lane));
   wire::EncodeHeader(complete, frame);
@@ -153,7 +153,8 @@ void Outbox::Withdraw(Outgoing& message) {
 bool Outbox::TryCharge(Outgoing& message, size_t bytes) const {
   const auto amount = base::Amount::Of(0, bytes + base::kKeptMessageCost);
   if (message.charge.TryTake(memory_, amount)) return true;
-  if (bytes > base::kAlwaysKept) return false;
+  // A call has one reply, but any number of elements.
+  if (bytes > base::kAlwaysKept || message.fragmenter.kind() == wire::FrameKind::kMessage) return false;
   message.charge.TakeAnyway(memory_, amount);
   return true;
 }

@@ -108,7 +108,8 @@ class Outbox {
   // once.
   void Withdraw(Outgoing& message);
 
-  // Before `message` keeps so many bytes. False: too much is held already. (A few bytes are taken anyway.)
+  // Before `message` keeps so many bytes. False: too much is held already. (A few bytes are taken anyway, but
+  // not for elements.)
   [[nodiscard]] bool TryCharge(Outgoing& message, size_t bytes) const;
   // Sends what fits and keeps the rest until it fits.
   void Keep(std::unique_ptr<Outgoing> message);

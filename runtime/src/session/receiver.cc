@@ -33,7 +33,11 @@ bool Receiver::TakeFrames(const base::Waiter& reader) {
 void Receiver::TakeMessage(Inbox::Event event) try {
   switch (event) {
     case Inbox::Event::kMessage:
-      Deliver();
+      if (message_.header.kind == wire::FrameKind::kReply) {
+        Deliver();
+      } else {
+        violation_ = callers_.Deliver(message_);
+      }
       break;
     case Inbox::Event::kTooLarge:
     case Inbox::Event::kNoMemory:
@@ -57,13 +61,19 @@ void Receiver::Deliver() {
   call->Complete();
 }
 
-// A reply that this side does not take.
+// A reply, or an element, that this side does not take.
 void Receiver::Refuse(Inbox::Event why) {
+  const bool is_reply = message_.header.kind == wire::FrameKind::kReply;
   const size_t size = message_.header.message_size;
   const std::string text = why == Inbox::Event::kTooLarge
-                               ? absl::StrCat("the reply has ", size, " B, more than ChannelOptions::max_message_size")
-                               : absl::StrCat("no memory for a reply of ", size, " B");
+                               ? absl::StrCat("the ", is_reply ? "reply" : "element", " has ", size,
+                                              " B, more than ChannelOptions::max_message_size")
+                               : absl::StrCat("no memory for a reply or an element of ", size, " B");
   absl::Status failure = base::WithExecState(absl::ResourceExhaustedError(text), ExecState::kExecuted);
+  if (!is_reply) {
+    violation_ = callers_.FailStream(message_.header, std::move(failure));
+    return;
+  }
   ClientCall* call = TakeAnswered();
   if (call == nullptr) return;
   call->failure = std::move(failure);
@@ -72,13 +82,7 @@ void Receiver::Refuse(Inbox::Event why) {
 
 // Takes out the call that message_ answers: nullptr if there is none, or message_ is no answer to it.
 ClientCall* Receiver::TakeAnswered() {
-  const wire::FrameHeader& header = message_.header;
-  if (header.kind != wire::FrameKind::kReply) {
-    violation_ =
-        absl::InternalError(absl::StrCat("expected a reply, got a frame of kind ", static_cast<int>(header.kind)));
-    return nullptr;
-  }
-  const absl::StatusOr<ClientCall*> call = callers_.TakeAnswered(header);
+  const absl::StatusOr<ClientCall*> call = callers_.TakeAnswered(message_.header);
   if (!call.ok()) violation_ = call.status();
   return call.value_or(nullptr);
 }

@@ -36,6 +36,8 @@ ServerSession::ServerSession(transport::Connection connection, const ServerSessi
       transport_(std::move(connection.transport)),
       peer_(connection.peer),
       peer_max_message_size_(connection.peer_terms.max_message_size),
+      send_window_(connection.peer_terms.stream_window),
+      max_message_size_(options.max_message_size),
       max_calls_(options.max_calls),
       logger_(std::move(logger)),
       account_(std::move(account)),
@@ -51,12 +53,51 @@ Inbox::Event ServerSession::Next(wire::Message& message) {
   if (event == Inbox::Event::kEmpty || event == Inbox::Event::kProgress) return event;
   if (event == Inbox::Event::kBroken) {
     Break(inbox_.error());
-  } else if (message.header.kind != wire::FrameKind::kRequest) {
-    Break(absl::InternalError(
-        absl::StrCat("expected a request, got a frame of kind ", static_cast<int>(message.header.kind))));
+    return event;
+  }
+  if (message.header.kind == wire::FrameKind::kRequest) return event;
+  if (absl::Status violation = TakeForStream(event, message); !violation.ok()) {
+    Break(violation);
     return Inbox::Event::kBroken;
   }
-  return event;
+  return Inbox::Event::kProgress;
+}
+
+// Of a call that has been answered nothing is wanted any more.
+absl::Status ServerSession::TakeForStream(Inbox::Event event, wire::Message& message) {
+  const wire::FrameHeader& header = message.header;
+  const auto violation = [&](absl::string_view what) {
+    return absl::InternalError(absl::StrCat("expected a request, got a frame of kind ", static_cast<int>(header.kind),
+                                            " for call ", header.call_id, what));
+  };
+  if (header.kind == wire::FrameKind::kReply) return violation("");
+  base::MutexLock lock(mutex_);
+  Slot* const slot = SlotOf(header.call_id);
+  if (slot == nullptr) return violation(", whose slot was not granted");
+  ActiveCall* const call = slot->call;
+  if (call == nullptr || call->call_id() != header.call_id || call->slot_is_free()) return absl::OkStatus();
+  if (call->method_id() != header.method_id) return violation(", of another method");
+  if (call->stream() == nullptr) return violation(", which does not stream");
+  if (event == Inbox::Event::kMessage) return call->stream()->Take(message);
+  // Who gives an element up has given the call up.
+  if (event == Inbox::Event::kAborted) return absl::OkStatus();
+  call->stream()->Fail(WhyDropped(event, header.message_size));
+  call->MarkCancelled();
+  return absl::OkStatus();
+}
+
+absl::Status ServerSession::WhyDropped(Inbox::Event event, size_t size) const {
+  if (event == Inbox::Event::kOverQuota) return account_->MemoryRefusal(size);
+  if (event == Inbox::Event::kNoMemory) {
+    return absl::ResourceExhaustedError(absl::StrCat("the server has no memory for an element of ", size, " B"));
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "an element has ", size, " B, more than ServerOptions::max_message_size (", max_message_size_, " B)"));
+}
+
+size_t ServerSession::streams() {
+  base::MutexLock lock(mutex_);
+  return stream_count_;
 }
 
 bool ServerSession::AddCall(ActiveCall& call) {
@@ -67,6 +108,7 @@ bool ServerSession::AddCall(ActiveCall& call) {
     if (violation.ok()) {
       calls_.PushBack(call);
       ++call_count_;
+      if (call.stream() != nullptr) ++stream_count_;
       if (gone()) call.MarkCancelled();
     }
   }
@@ -101,6 +143,7 @@ void ServerSession::RemoveCall(ActiveCall& call) {
   base::MutexLock lock(mutex_);
   call.Unlink();
   --call_count_;
+  if (call.stream() != nullptr) --stream_count_;
   Slot& slot = slots_[wire::SlotOf(call.call_id())];
   if (slot.call == &call) slot.call = nullptr;
 }

@@ -19,6 +19,7 @@
 #include "base/quota.h"
 #include "session/inbox.h"
 #include "session/outbox.h"
+#include "session/stream.h"
 #include "transport/connection.h"
 #include "transport/control.h"
 
@@ -30,6 +31,10 @@ class ActiveCall : public base::ListNode<ActiveCall> {
  public:
   explicit ActiveCall(uint64_t call_id = 0) : call_id_(call_id) {}
   uint64_t call_id() const { return call_id_; }
+  uint64_t method_id() const { return method_id_; }
+
+  // If it streams. Guarded by the session's lock.
+  Stream* stream() const { return stream_; }
 
   // Its reply is about to be sent, or never will be: the client may use its slot again. Any thread.
   void FreeSlot() { slot_is_free_.store(true, std::memory_order_release); }
@@ -47,13 +52,17 @@ class ActiveCall : public base::ListNode<ActiveCall> {
 
  protected:
   ~ActiveCall() = default;
-  void SetId(uint64_t call_id) {
+  void Begin(uint64_t call_id, uint64_t method_id, Stream* stream) {
     call_id_ = call_id;
+    method_id_ = method_id;
+    stream_ = stream;
     slot_is_free_.store(false, std::memory_order_relaxed);
   }
 
  private:
   uint64_t call_id_;
+  uint64_t method_id_ = 0;
+  Stream* stream_ = nullptr;
   std::atomic<bool> slot_is_free_{false};
 };
 
@@ -87,9 +96,11 @@ class ServerSession final : public transport::ControlSink {
   const PeerIdentity& peer() const { return peer_; }
   base::Account* account() const { return account_.get(); }
   size_t peer_max_message_size() const { return peer_max_message_size_; }
+  uint32_t send_window() const { return send_window_; }
   Outbox& outbox() { return outbox_; }
 
-  // Inbox::Next; a violation has been dealt with when it says kBroken.
+  // Inbox::Next; a violation has been dealt with when it says kBroken. What is for a stream has been brought to it, and
+  // is kProgress.
   Inbox::Event Next(wire::Message& message);
   void Release() { inbox_.Release(); }
 
@@ -98,6 +109,16 @@ class ServerSession final : public transport::ControlSink {
   // been dealt with; the call has not been added.
   [[nodiscard]] bool AddCall(ActiveCall& call);
   void RemoveCall(ActiveCall& call);
+
+  // Of the calls that have been added.
+  size_t streams();
+
+  // Under the session's lock.
+  template <typename Do>
+  auto Locked(Do&& something) {
+    base::MutexLock lock(mutex_);
+    return something();
+  }
 
   // Calls `visit` under the session's lock, until it returns true.
   template <typename Visit>
@@ -152,6 +173,8 @@ class ServerSession final : public transport::ControlSink {
 
   ServerSession(transport::Connection connection, const ServerSessionOptions& options,
                 std::shared_ptr<base::Logger> logger, Listener listener, std::shared_ptr<base::Account> account);
+  absl::Status TakeForStream(Inbox::Event event, wire::Message& message);
+  absl::Status WhyDropped(Inbox::Event event, size_t size) const;
   absl::Status TakeSlot(ActiveCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Slot* SlotOf(uint64_t call_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Cancel(uint64_t call_id);
@@ -164,6 +187,8 @@ class ServerSession final : public transport::ControlSink {
   const std::unique_ptr<transport::Transport> transport_;
   const PeerIdentity peer_;
   const size_t peer_max_message_size_;
+  const uint32_t send_window_;
+  const size_t max_message_size_;
   const size_t max_calls_;
   const std::shared_ptr<base::Logger> logger_;
   const std::shared_ptr<base::Account> account_;
@@ -184,6 +209,7 @@ class ServerSession final : public transport::ControlSink {
   std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
   base::List<ActiveCall> calls_ ABSL_GUARDED_BY(mutex_);
   size_t call_count_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t stream_count_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // as many as the client has used yet
   std::string violation_ ABSL_GUARDED_BY(mutex_);
 };

@@ -23,11 +23,13 @@ struct Waiting : base::ListNode<WaitsForRole>, base::ListNode<WaitsInLine> {
     waiter.Poke();
   }
 
-  // What it waits for has been sent at `when`: the watchdog's time runs from there.
+  // What it waits for has been sent at `when`: the watchdog's time runs from there. By any thread.
   void Await(base::SteadyNs when) {
-    since = when;
-    ring_at = 0;
+    ring_at.store(0, std::memory_order_relaxed);
+    since.store(when, std::memory_order_relaxed);
   }
+  // It has come.
+  void AwaitNothing() { Await(0); }
 
   base::Waiter waiter;            // finished: what it waits for has happened, for good
   std::atomic<bool> news{false};  // it has been poked since it last looked
@@ -35,10 +37,11 @@ struct Waiting : base::ListNode<WaitsForRole>, base::ListNode<WaitsInLine> {
   size_t line = 0;  // the lane in whose line it stands
 
   // For the watchdog (LateRing).
-  size_t lane = 1;             // whose usual latency counts
-  base::SteadyNs since = 0;    // what it waits for was sent then; 0: nothing was, and there is nothing to ring for
-  base::SteadyNs ring_at = 0;  // when to ring the server next; 0: it has not been rung yet
-  bool slept = false;          // else it was too fast to be worth a clock
+  size_t lane = 1;                         // whose usual latency counts
+  std::atomic<base::SteadyNs> since{0};    // what it waits for was sent then; 0: nothing was: nothing to ring for
+  std::atomic<base::SteadyNs> ring_at{0};  // when to ring the server next; 0: it has not been rung yet
+  bool of_stream = false;                  // what it waits for may not come for hours
+  bool slept = false;                      // else it was too fast to be worth a clock
 };
 
 }  // namespace nearcall::session

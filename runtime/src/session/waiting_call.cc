@@ -68,8 +68,7 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
       return false;
     }
     session_.callers().InterruptReader();
-    session_.Wait(caller_, deadline, [&] { return !outbox.Waits(message); });
-    session_.callers().TellNext();  // fewer bytes wait now
+    WaitForRoom(caller_, message);
   }
   if (!finished() && !outbox.Waits(message)) {
     sent_any_ = message.started;
@@ -81,6 +80,15 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
                                                 session_.server().address)),
        message);
   return false;
+}
+
+// SUBTLE: the message is its sender's, and may be gone as soon as he sees the exception.
+void WaitingCall::WaitForRoom(Waiting& me, Outgoing& message) try {
+  session_.Wait(me, deadline, [&] { return !session_.outbox().Waits(message); });
+  session_.callers().TellNext();  // fewer bytes wait now
+} catch (const std::bad_alloc&) {
+  session_.outbox().Withdraw(message);
+  throw;
 }
 
 void WaitingCall::NoteSent() {

@@ -17,7 +17,7 @@ class ClientSession;
 //
 // Its way: Begin(), then TrySend() or (Send() for each piece), then Wait(), then Release(). Used by the caller's
 // thread; others may cancel it (ClientSession::Cancel), before Begin() too.
-class WaitingCall final : public ClientCall {
+class WaitingCall : public ClientCall {
  public:
   explicit WaitingCall(ClientSession& session) : session_(session) { waiting = &caller_; }
 
@@ -44,8 +44,14 @@ class WaitingCall final : public ClientCall {
   // After the end: the caller is done with it.
   void Release();
 
- private:
+ protected:
+  // Until `message` has gone, or the call has ended; at most to the deadline. bad_alloc: it has been withdrawn.
+  void WaitForRoom(Waiting& me, Outgoing& message);
   bool finished() const { return caller_.waiter.finished(); }
+  ClientSession& session() { return session_; }
+  Waiting& caller() { return caller_; }
+
+ private:
   void NoteSent();
   void NoteWhatWasSent();
 

@@ -16,6 +16,7 @@ namespace nearcall::transport {
 struct SessionTerms {
   uint32_t max_message_size = 0;     // the largest message that this side takes
   uint32_t max_calls_in_flight = 0;  // that the other side may have begun and not seen answered; 0: none at all
+  uint32_t stream_window = 0;        // bytes of a stream's elements that it may send before it gets credit
 };
 
 // A finished handshake: everything one side needs to talk to the other.

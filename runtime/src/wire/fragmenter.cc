@@ -20,11 +20,11 @@ Fragmenter::Fragmenter(const FrameHeader& message, size_t message_size, size_t m
     : header_(message), max_payload_size_(max_frame_size - kHeaderSize) {
   NEARCALL_CHECK(max_frame_size > kHeaderSize);
   NEARCALL_CHECK(message_size <= std::numeric_limits<uint32_t>::max());
-  header_.message_size = static_cast<uint32_t>(message_size);
+  if (message.kind != FrameKind::kCredit) header_.message_size = static_cast<uint32_t>(message_size);
 }
 
 size_t Fragmenter::NextPayloadSize() const {
-  return std::min(max_payload_size_, header_.message_size - offset_);
+  return header_.kind == FrameKind::kCredit ? 0 : std::min(max_payload_size_, header_.message_size - offset_);
 }
 
 FrameHeader Fragmenter::Next(size_t& offset) {
@@ -33,7 +33,7 @@ FrameHeader Fragmenter::Next(size_t& offset) {
   frame.payload_size = static_cast<uint32_t>(NextPayloadSize());
   offset = offset_;
   offset_ += frame.payload_size;
-  done_ = offset_ == header_.message_size;
+  done_ = offset_ == header_.message_size || header_.kind == FrameKind::kCredit;
   frame.flags = WithPlace(header_.flags, (offset == 0 ? kFirst : 0) | (done_ ? kLast : 0));
   return frame;
 }

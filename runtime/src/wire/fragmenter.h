@@ -17,14 +17,15 @@ namespace nearcall::wire {
 //     next.sequence = counter.Next(lane);
 //   }
 //
-// An empty message is one frame. Not for kHalfClose and kCredit, which are a header alone. Used by one thread at a
-// time.
+// An empty message is one frame; so are half-close and credit, which are a header alone (`message_size` is 0 for them,
+// and a credit keeps that of its header). Used by one thread at a time.
 class Fragmenter {
  public:
   // `message`: kind, ids, lane, and what else each frame repeats; sizes, sequence and kFirst, kLast, kAborted are not
   // read (envelope_size is). `message_size` includes the envelope. `max_frame_size` is more than kHeaderSize.
   Fragmenter(const FrameHeader& message, size_t message_size, size_t max_frame_size);
 
+  FrameKind kind() const { return header_.kind; }
   bool done() const { return done_; }
 
   // The size of the frame that Next() will describe, header included.

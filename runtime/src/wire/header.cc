@@ -54,7 +54,6 @@ absl::Status CheckFields(const FrameHeader& header) {
   const auto kind = static_cast<uint8_t>(header.kind);
   if (header.version != kWireVersion) return Unexpected("version", header.version, kWireVersion);
   if (kind == 0 || kind > kMaxFrameKind) return Unexpected("kind", kind, "1 to 5");
-  if ((header.flags & ~kAllFrameFlags) != 0) return Unexpected("flags", header.flags, "not bit 4");
   if (header.priority >= base::kLanes) return Unexpected("priority", header.priority, "0 to 3");
   if ((header.reserved[0] | header.reserved[1]) != 0) {
     return Unexpected("a reserved byte", header.reserved[0] | header.reserved[1], 0u);
@@ -70,6 +69,7 @@ absl::Status CheckRequestFields(const FrameHeader& header) {
   }
   if (header.time_left_ns != 0) return Unexpected("time_left_ns", header.time_left_ns, 0, " (it is no request)");
   if (header.has(kOneWay)) return Unexpected("flags", header.flags, "not bit 3 (it is no request)");
+  if (header.has(kElements)) return Unexpected("flags", header.flags, "not bit 4 (it is no request)");
   return absl::OkStatus();
 }
 

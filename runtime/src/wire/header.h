@@ -26,11 +26,11 @@ enum FrameFlag : uint8_t {
   kLast = 1 << 1,      // the last one; a message of one frame has both
   kEnvelope = 1 << 2,  // the message begins with envelope_size bytes of metadata and status details (envelope.proto)
   kOneWay = 1 << 3,    // no reply is wanted
+  kElements = 1 << 4,  // the caller takes elements before the reply
   kAborted = 1 << 5,   // with kLast, without kFirst, no payload: the sender gave this message up; forget it
   kEnd = 1 << 6,       // half-close with this message: whoever began the call sends no elements after it
   kPacked = 1 << 7,    // a message of one frame that holds several elements, each behind its size (u32)
 };
-inline constexpr uint8_t kAllFrameFlags = 0xef;
 
 // A call that the accepting side of the connection began has this bit in its id. Each side numbers its own calls; the
 // low bits are a slot, below the number of calls that the other side has granted.

@@ -63,7 +63,8 @@ absl::StatusOr<Reassembler::Result> Reassembler::Receive(const FrameHeader& head
 
 Reassembler::Result Reassembler::ReceiveWhole(const FrameHeader& header, Message& message, Copy copy) {
   message.header = header;
-  // Half-close and credit, too, are whole; what they say in message_size needs no memory.
+  // Half-close and credit, too, are whole; what they say in message_size needs no memory, and nobody pays for it.
+  if (header.kind >= FrameKind::kHalfClose) return Result::kMessage;
   if (header.payload_size != 0 && IsTooLarge(header)) return Result::kTooLarge;
   if (!message.charge.TryTake(memory_, Cost(header.payload_size))) return Result::kOverQuota;
   if (!message.bytes.TryResize(header.payload_size)) return Result::kNoMemory;

@@ -83,4 +83,29 @@ const ::nearcall::internal::ServiceInfo& Channel_::AsyncService::GetServiceInfo(
   return kInfo;
 }
 
+::std::unique_ptr<::nearcall::ClientReaderWriter<::nearcall::Probe, ::nearcall::Probe>> ClientWriter_::Stub::ClientReader(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::OpenReaderWriter<::nearcall::Probe, ::nearcall::Probe>(
+      channel_, Methods::ClientReader, options);
+}
+
+::absl::Status ClientWriter_::Service::ClientReader(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::nearcall::Probe, ::nearcall::Probe>& /*stream*/) {
+  return ::nearcall::internal::Unimplemented(Methods::ClientReader);
+}
+
+const ::nearcall::internal::ServiceInfo& ClientWriter_::Service::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::ClientReader,
+       &::nearcall::internal::RunBidiStreaming<Service, ::nearcall::Probe, ::nearcall::Probe, &Service::ClientReader>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& ClientWriter_::AsyncService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
+  return kInfo;
+}
+
 }  // namespace nearcall

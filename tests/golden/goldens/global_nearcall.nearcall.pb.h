@@ -146,4 +146,69 @@ class Channel_ final {
   };
 };
 
+// A template of the library's.
+class ClientWriter_ final {
+ public:
+  static constexpr char kFullName[] = "nearcall.ClientWriter";
+
+  // Calls the service and waits for its answer. Copyable, thread-safe, keeps the channel alive. The second form of a
+  // method fills in `*reply`, which may be used again: no allocation when it is warm.
+  //
+  // A method that streams returns its stream, never null: a call that could not be made has ended, and Finish() says why.
+  // See nearcall/stream.h.
+  class Stub final {
+   public:
+    explicit Stub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::std::unique_ptr<::nearcall::ClientReaderWriter<::nearcall::Probe, ::nearcall::Probe>> ClientReader(
+        const ::nearcall::CallOptions& options = {}) const;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service and does not wait: `callback` hears how the call has ended, once, on another thread (see
+  // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
+  // alive; the end of the channel ends its calls.
+  //
+  // Methods that stream are not here: Stub has them.
+  class AsyncStub final {
+   public:
+    explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
+  // at once, each on its own thread.
+  //
+  // A stream ends with the handler that it was given to. See nearcall/stream.h.
+  class Service : public ::nearcall::Service {
+   public:
+    virtual ::absl::Status ClientReader(
+        ::nearcall::ServerContext& context, ::nearcall::ServerReaderWriter<::nearcall::Probe, ::nearcall::Probe>& stream);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it without holding a thread for each call, derive from this and override its methods; the others answer
+  // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
+  // request and reply live until then. Dropping `done` answers INTERNAL.
+  //
+  // Methods that stream are not here, and answer UNIMPLEMENTED: Service has them.
+  class AsyncService : public ::nearcall::Service {
+   public:
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+ private:
+  // What both sides know of each method.
+  struct Methods {
+    static constexpr ::nearcall::internal::MethodInfo ClientReader = ::nearcall::internal::MakeMethod(
+        "nearcall.ClientWriter/ClientReader", ::nearcall::internal::MethodKind::kBidiStreaming,
+        ::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/false);
+  };
+};
+
 }  // namespace nearcall

@@ -13,7 +13,7 @@
 
 #include "absl/time/clock.h"
 #include "base/log.h"
-#include "rpc/unary_request.h"
+#include "rpc/call_head.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
 #include "wire/envelope.h"
@@ -96,9 +96,9 @@ TEST_F(DeadlineTest, WhatHasPassedEndsTheCallBeforeItIsSent) {
 // On the wire 0 would mean none. The deadline may pass between the look at it and the header.
 TEST_F(DeadlineTest, AHeaderWithoutTimeLeftDoesNotSayForEver) {
   const CallOptions none_left = {.timeout = absl::ZeroDuration()};
-  EXPECT_EQ(UnaryRequest(kMethod, none_left, kClientLimit).Header(1).time_left_ns, 1u);
+  EXPECT_EQ(CallHead(kMethod, none_left, kClientLimit).Header(1).time_left_ns, 1u);
   const CallOptions for_ever = {};
-  EXPECT_EQ(UnaryRequest(kMethod, for_ever, kClientLimit).Header(1).time_left_ns, 0u);
+  EXPECT_EQ(CallHead(kMethod, for_ever, kClientLimit).Header(1).time_left_ns, 0u);
 }
 
 // --- what can be wrong before a connection is needed ---

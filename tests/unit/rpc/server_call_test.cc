@@ -430,7 +430,7 @@ TEST_F(ServerCallTest, ARequestThatDoesNotParseIsInternalAndNamesTheField) {
 // --- being used again ---
 
 TEST_F(ServerCallTest, TheNextCallFindsNothingOfTheLast) {
-  ServerCallImpl call(core_);
+  ServerCallImpl call(core_, end_.places());
   OnCall([](ServerContext& context) {
     context.initial_metadata().Add("a", "1");
     context.trailing_metadata().Add("b", "2");
@@ -462,7 +462,7 @@ TEST_F(ServerCallTest, TheNextCallFindsNothingOfTheLast) {
 }
 
 TEST_F(ServerCallTest, ResetWithoutACallIsHarmless) {
-  ServerCallImpl call(core_);
+  ServerCallImpl call(core_, end_.places());
   call.Reset();
   call.Reset();
 }

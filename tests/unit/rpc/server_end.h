@@ -45,6 +45,12 @@ struct Answer {
   }
 };
 
+// A place is there whenever one is wanted.
+class PlacesForAll final : public Places {
+ public:
+  bool TakeAgain(ServerCallImpl& /*call*/) override { return true; }
+};
+
 // One connection of a server, without poller and threads: the test reads the requests and runs the calls.
 class ServerEnd {
  public:
@@ -62,6 +68,7 @@ class ServerEnd {
   }
 
   session::ServerSession& session() { return *session_; }
+  Places& places() { return places_; }
   session::testing::ScriptedPeer& client() { return *client_; }
 
   void Send(const Request& request) {
@@ -79,7 +86,7 @@ class ServerEnd {
 
   // Reads what has been sent, as if at `now`.
   std::unique_ptr<ServerCallImpl> Read(base::SteadyNs now = base::NowNs()) {
-    auto call = std::make_unique<ServerCallImpl>(core_);
+    auto call = std::make_unique<ServerCallImpl>(core_, places_);
     return ReadInto(*call, now) ? std::move(call) : nullptr;
   }
 
@@ -118,6 +125,7 @@ class ServerEnd {
 
  private:
   ServerCore& core_;
+  PlacesForAll places_;
   std::shared_ptr<session::ServerSession> session_;
   std::optional<session::testing::ScriptedPeer> client_;
 };

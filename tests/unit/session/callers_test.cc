@@ -166,6 +166,17 @@ TEST_F(CallersTest, WhoLeavesTheLineTellsTheNext) {
   callers_.LeaveLine(second.caller);
 }
 
+// What it was told its owner may read later; the server need not wait for that.
+TEST_F(CallersTest, AfterRetireTheLastReplyHangsUp) {
+  TestCall call;
+  ASSERT_EQ(callers_.TryBegin(call), Begun::kYes);
+  callers_.Retire();
+  EXPECT_FALSE(end_.dead());
+  EXPECT_EQ(*callers_.TakeAnswered(ReplyTo(call)), &call);
+  EXPECT_TRUE(end_.dead());
+  callers_.Release(call);
+}
+
 TEST_F(CallersTest, AfterRetireNoCallBeginsWhoWaitsIsToldAndTheLastHangsUp) {
   TestCall running, waiting;
   ASSERT_EQ(callers_.TryBegin(running), Begun::kYes);

@@ -88,6 +88,14 @@ TEST_F(ClientSessionViolationTest, ATooLargeMessageThatIsNoReply) {
   });
 }
 
+TEST_F(ClientSessionViolationTest, AnElementForACallThatDoesNotStream) {
+  ExpectViolation("expected a reply", [&](const Received& request) {
+    wire::FrameHeader header = RawReply(request);
+    header.kind = wire::FrameKind::kMessage;
+    testing::SendRaw(server_->transport(), header, "");
+  });
+}
+
 TEST_F(ClientSessionViolationTest, AGapInTheSequence) {
   ExpectViolation("lane 1: expected frame 1, received 2", [&](const Received& request) {
     wire::FrameHeader header = RawReply(request);

@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/quota.h"
 #include "base/waiter.h"
 #include "transport/loopback/loopback.h"
 #include "unit/session/frames.h"
+#include "unit/session/link.h"
 #include "unit/session/spy_transport.h"
 
 namespace nearcall::session {
@@ -524,6 +526,21 @@ TEST_F(OutboxTest, WhatIsWithdrawnAfterCloseIsNotAborted) {
   outbox_->Close();
   outbox_->Withdraw(lent.message);
   EXPECT_THAT(Drain(), ElementsAre("7[aaaa"));
+}
+
+// A call has one reply, which is then a refusal that is not larger; but any number of elements.
+TEST(OutboxQuotaTest, ASmallReplyIsKeptInAnyCaseAndNoElement) {
+  testing::Link link = testing::MakeLink();
+  base::Pool pool(base::Amount::Of(0, 10));
+  base::Allowance memory({}, pool);
+  Outbox outbox(*link.server.transport, testing::kServerId, &memory);
+  const size_t max_frame_size = link.server.transport->max_frame_size();
+  Outgoing reply(testing::Header(wire::FrameKind::kReply, 1, 1), 5, max_frame_size);
+  EXPECT_TRUE(outbox.TryCharge(reply, 5));
+  reply.charge.Release();
+  Outgoing element(testing::Header(wire::FrameKind::kMessage, 1, 1), 5, max_frame_size);
+  EXPECT_FALSE(outbox.TryCharge(element, 5));
+  EXPECT_EQ(pool.taken().bytes(), 0u);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ constexpr size_t kMaxCalls = 16;
 // A call that only notes what it is told.
 class FakeCall final : public ActiveCall {
  public:
-  explicit FakeCall(uint64_t call_id) : ActiveCall(call_id) {}
+  explicit FakeCall(uint64_t call_id, Stream* stream = nullptr) { Begin(call_id, testing::kMethod, stream); }
   void MarkCancelled() override { cancelled_ = true; }
   Stage stage() const override { return Stage::kWaiting; }
   const char* method() const override { return nullptr; }
@@ -320,6 +320,89 @@ TEST_F(ServerSessionViolationTest, AnUnknownControlMessage) {
   client_->SendControl({.kind = static_cast<Kind>(99)});
   EXPECT_TRUE(Becomes([&] { return session_->gone(); }));
   ExpectClosed("control message");
+}
+
+// --- streams ---
+
+class ServerSessionStreamTest : public ServerSessionViolationTest {
+ protected:
+  // What comes next is none of the poller's business.
+  void ExpectTaken() {
+    wire::Message message;
+    EXPECT_EQ(session_->Next(message), Event::kProgress);
+    EXPECT_FALSE(session_->gone());
+  }
+
+  void SendElement(uint64_t call_id, const std::string& payload) {
+    client_->SendSome(Header(wire::FrameKind::kMessage, call_id, 1), payload);
+  }
+
+  Waiting reading_;
+  Waiting writing_;
+  Stream stream_{
+      {.peer_is_caller = true, .peer_streams = true, .send_window = 100, .receive_window = 100}, reading_, writing_};
+};
+
+TEST_F(ServerSessionStreamTest, AnElementComesToItsCall) {
+  FakeCall call(1, &stream_);
+  EXPECT_TRUE(session_->AddCall(call));
+  SendElement(1, "e");
+  ExpectTaken();
+  Arrivals arrivals;
+  EXPECT_TRUE(stream_.TakeArrivals(arrivals));
+  EXPECT_EQ(testing::AsText(arrivals.front()), "e");
+  session_->RemoveCall(call);
+}
+
+TEST_F(ServerSessionStreamTest, AnElementForACallThatDoesNotStream) {
+  FakeCall call(1);
+  EXPECT_TRUE(session_->AddCall(call));
+  SendElement(1, "e");
+  ExpectViolation("which does not stream");
+  session_->RemoveCall(call);
+}
+
+TEST_F(ServerSessionStreamTest, AnElementOfAnotherMethod) {
+  FakeCall call(1, &stream_);
+  EXPECT_TRUE(session_->AddCall(call));
+  wire::FrameHeader header = Header(wire::FrameKind::kMessage, 1, 1);
+  header.method_id = testing::kMethod + 1;
+  client_->Send(header, "e");
+  ExpectViolation("of another method");
+  session_->RemoveCall(call);
+}
+
+TEST_F(ServerSessionStreamTest, AnElementInASlotThatWasNotGranted) {
+  SendElement(kMaxCalls, "e");
+  ExpectViolation("was not granted");
+}
+
+// The answer may have crossed it on the way.
+TEST_F(ServerSessionStreamTest, WhatComesAfterTheAnswerIsDropped) {
+  FakeCall call(1, &stream_);
+  EXPECT_TRUE(session_->AddCall(call));
+  call.FreeSlot();
+  SendElement(1, "e");
+  ExpectTaken();
+  Arrivals arrivals;
+  EXPECT_FALSE(stream_.TakeArrivals(arrivals));
+  session_->RemoveCall(call);
+  SendElement(1, "e");
+  ExpectTaken();
+  client_->SendSome(Header(wire::FrameKind::kHalfClose, 1, 1), "");
+  ExpectTaken();
+  EXPECT_THAT(Logged(), IsEmpty());
+}
+
+TEST_F(ServerSessionStreamTest, ATooLargeElementEndsItsCall) {
+  FakeCall call(1, &stream_);
+  EXPECT_TRUE(session_->AddCall(call));
+  SendElement(1, std::string(kMaxMessage + 1, 'x'));
+  ExpectTaken();
+  EXPECT_EQ(stream_.failure().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(stream_.failure().message()), HasSubstr("ServerOptions::max_message_size"));
+  EXPECT_TRUE(call.cancelled());
+  session_->RemoveCall(call);
 }
 
 TEST_F(ServerSessionTest, ATooLargeRequestIsNoViolation) {

@@ -195,7 +195,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad("TimeLeftNegative", "time_left_ns 9223372036854775808", Request(),
             [](FrameHeader& h) { h.time_left_ns = uint64_t{1} << 63; }),
         Bad("OneWayReply", "not bit 3", Reply(), [](FrameHeader& h) { h.flags |= kOneWay; }),
-        Bad("Flag4", "flags 19, expected not bit 4", Request(), [](FrameHeader& h) { h.flags |= 1 << 4; })),
+        Bad("ElementsForAReply", "not bit 4", Reply(), [](FrameHeader& h) { h.flags |= kElements; })),
     [](const auto& param) { return param.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
@@ -270,13 +270,13 @@ bool IsPossible(const FrameHeader& h) {
                                      : h.payload_size > 0 && h.payload_size < h.message_size;
   const bool envelope =
       h.has(kEnvelope) ? !bare && h.envelope_size > 0 && h.envelope_size <= h.message_size : h.envelope_size == 0;
-  const bool request = h.kind == FrameKind::kRequest || (h.time_left_ns == 0 && !h.has(kOneWay));
+  const bool request = h.kind == FrameKind::kRequest || (h.time_left_ns == 0 && !h.has(kOneWay) && !h.has(kElements));
   const bool element = h.kind == FrameKind::kMessage;
   const bool stream =
       (!h.has(kEnd) || element || h.kind == FrameKind::kRequest) && (!h.has(kPacked) || (element && first && last));
   return h.version == 1 && h.kind >= FrameKind::kRequest && h.kind <= FrameKind::kCredit && h.priority < 4 &&
-         h.call_id << 1 != 0 && (h.flags & 1 << 4) == 0 && sizes && envelope && request && stream &&
-         (!bare || h.fd_count == 0) && (h.kind == FrameKind::kReply ? h.status <= 16 : h.status == 0);
+         h.call_id << 1 != 0 && sizes && envelope && request && stream && (!bare || h.fd_count == 0) &&
+         (h.kind == FrameKind::kReply ? h.status <= 16 : h.status == 0);
 }
 
 TEST(HeaderTest, EverySingleAndDoubleBitFlipFailsOrIsConsistent) {

@@ -11,6 +11,13 @@ namespace nearcall::internal {
 
 enum class MethodKind : uint8_t { kUnary, kClientStreaming, kServerStreaming, kBidiStreaming };
 
+constexpr bool ClientStreams(MethodKind kind) {
+  return kind == MethodKind::kClientStreaming || kind == MethodKind::kBidiStreaming;
+}
+constexpr bool ServerStreams(MethodKind kind) {
+  return kind == MethodKind::kServerStreaming || kind == MethodKind::kBidiStreaming;
+}
+
 // The number by which a method is called on the wire: FNV-1a (64 bit) of "package.Service/Method". A server refuses to
 // start with two methods of one number. (http://www.isthe.com/chongo/tech/comp/fnv/)
 constexpr uint64_t MethodId(const char* full_name) {

@@ -35,7 +35,8 @@ struct ClientLayout {
   uint64_t features;
   uint32_t max_message_size;
   uint32_t max_calls_in_flight;
-  uint8_t reserved[32];
+  uint32_t stream_window;
+  uint8_t reserved[28];
 };
 
 struct ServerLayout {
@@ -50,7 +51,8 @@ struct ServerLayout {
   uint8_t transport_bit;
   uint8_t fd_count;
   uint16_t text_size;
-  uint8_t reserved[20];
+  uint32_t stream_window;
+  uint8_t reserved[16];
   uint64_t geometry[4];
   char text[kMaxRefusalTextSize];
 };
@@ -61,15 +63,30 @@ struct AckLayout {
   uint8_t reserved[8];
 };
 
-static_assert(sizeof(ClientLayout) == 64 && offsetof(ClientLayout, reserved) == 32);
-static_assert(sizeof(ServerLayout) == 352 && offsetof(ServerLayout, geometry) == 64 &&
-              offsetof(ServerLayout, text) == 96);
+static_assert(sizeof(ClientLayout) == 64 && offsetof(ClientLayout, stream_window) == 32);
+static_assert(sizeof(ServerLayout) == 352 && offsetof(ServerLayout, stream_window) == 44 &&
+              offsetof(ServerLayout, geometry) == 64 && offsetof(ServerLayout, text) == 96);
 static_assert(sizeof(ServerLayout) <= kMaxHelloSize);
 static_assert(sizeof(AckLayout) == 16);
 
 // What both sides must have compiled alike: the sizes of server hello, acknowledgement and control message.
 constexpr uint32_t kLayout =
     uint32_t{sizeof(ServerLayout)} | uint32_t{sizeof(AckLayout)} << 16 | uint32_t{kControlMessageSize} << 24;
+
+// Both hellos have the same fields for this, at different places.
+template <typename Layout>
+void SetTerms(Layout& layout, const SessionTerms& terms) {
+  layout.max_message_size = terms.max_message_size;
+  layout.max_calls_in_flight = terms.max_calls_in_flight;
+  layout.stream_window = terms.stream_window;
+}
+
+template <typename Layout>
+SessionTerms TermsOf(const Layout& layout) {
+  return {.max_message_size = layout.max_message_size,
+          .max_calls_in_flight = layout.max_calls_in_flight,
+          .stream_window = layout.stream_window};
+}
 
 constexpr Prefix PrefixOf(uint32_t magic) {
   return {.magic = magic, .major = kProtocolMajor, .minor = kProtocolMinor};
@@ -145,8 +162,7 @@ std::vector<std::byte> Encode(const ClientHello& hello) {
   layout.layout = kLayout;
   layout.transports = hello.transports;
   layout.features = hello.features;
-  layout.max_message_size = hello.terms.max_message_size;
-  layout.max_calls_in_flight = hello.terms.max_calls_in_flight;
+  SetTerms(layout, hello.terms);
   return ToBytes(layout);
 }
 
@@ -156,8 +172,7 @@ std::vector<std::byte> Encode(const ServerHello& hello) {
   layout.layout = kLayout;
   layout.status = static_cast<uint32_t>(hello.status.code());
   layout.features = hello.features;
-  layout.max_message_size = hello.terms.max_message_size;
-  layout.max_calls_in_flight = hello.terms.max_calls_in_flight;
+  SetTerms(layout, hello.terms);
   layout.server_id = hello.server_id;
   layout.connection_id = hello.connection_id;
   layout.transport_bit = hello.transport_bit;
@@ -176,25 +191,21 @@ std::vector<std::byte> EncodeAck(absl::StatusCode code) {
 absl::StatusOr<ClientHello> DecodeClientHello(std::span<const std::byte> bytes) {
   const auto layout = FromBytes<ClientLayout>(bytes, kClientMagic, "the client's hello");
   if (!layout.ok()) return layout.status();
-  return ClientHello{
-      .features = layout->features,
-      .transports = layout->transports,
-      .terms = {.max_message_size = layout->max_message_size, .max_calls_in_flight = layout->max_calls_in_flight}};
+  return ClientHello{.features = layout->features, .transports = layout->transports, .terms = TermsOf(*layout)};
 }
 
 absl::StatusOr<ServerHello> DecodeServerHello(std::span<const std::byte> bytes) {
   const auto layout = FromBytes<ServerLayout>(bytes, kServerMagic, "the server's hello");
   if (!layout.ok()) return layout.status();
   if (absl::Status fields = CheckFields(*layout); !fields.ok()) return fields;
-  ServerHello hello{
-      .status = absl::Status(static_cast<absl::StatusCode>(layout->status),
-                             Printable(absl::string_view(layout->text, layout->text_size))),
-      .features = layout->features,
-      .transport_bit = layout->transport_bit,
-      .fd_count = layout->fd_count,
-      .terms = {.max_message_size = layout->max_message_size, .max_calls_in_flight = layout->max_calls_in_flight},
-      .server_id = layout->server_id,
-      .connection_id = layout->connection_id};
+  ServerHello hello{.status = absl::Status(static_cast<absl::StatusCode>(layout->status),
+                                           Printable(absl::string_view(layout->text, layout->text_size))),
+                    .features = layout->features,
+                    .transport_bit = layout->transport_bit,
+                    .fd_count = layout->fd_count,
+                    .terms = TermsOf(*layout),
+                    .server_id = layout->server_id,
+                    .connection_id = layout->connection_id};
   std::copy(std::begin(layout->geometry), std::end(layout->geometry), hello.geometry.begin());
   return hello;
 }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+
+namespace nearcall::plugin {
+
+// What streams of a method, named as in nearcall::internal::MethodKind.
+enum Kind { kUnary, kClientStreaming, kServerStreaming, kBidiStreaming, kKinds };
+
+// How a class has the methods of one kind; null where it has none.
+struct MethodTemplate {
+  const char* declaration = nullptr;
+  const char* definition = nullptr;
+  const char* run = nullptr;  // of a class that serves: the function that runs them
+};
+
+// A class within that of a service. It has a method of the same name for each method of the service, if it has a
+// template for its kind.
+struct ClassTemplate {
+  const char* text;
+  const char* name;
+  const char* doc;
+  const char* streams_doc;  // more, where the service has methods that stream
+  bool serves;
+  MethodTemplate methods[kKinds];
+};
+
+// In the order in which they are generated.
+std::span<const ClassTemplate> ClassTemplates();
+
+}  // namespace nearcall::plugin

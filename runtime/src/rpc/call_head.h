@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "base/clock.h"
+#include "google/protobuf/message_lite.h"
+#include "nearcall/call_options.h"
+#include "nearcall/internal/method.h"
+#include "session/client_session.h"
+#include "wire/header.h"
+
+namespace nearcall::rpc {
+
+// Whether a call that has ended with `status` over `session` is to be sent over the next connection: this one ended, or
+// was told to, between our looking at it and our using it, and no handler has seen the call. (A handler that answers
+// UNAVAILABLE has executed the call.) A session whose server takes no more calls is retired.
+bool GoesElsewhere(session::ClientSession& session, const absl::Status& status);
+
+// What is common to calls of every kind and style: from the options to the header of the request, and from the answer
+// to the status. Used by one thread at a time; `method` and `options` must outlive it.
+class CallHead {
+ public:
+  CallHead(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size);
+
+  // All that can be wrong before a connection is needed: INVALID_ARGUMENT (metadata), RESOURCE_EXHAUSTED (size),
+  // DEADLINE_EXCEEDED, CANCELLED. Caches the sizes of `request`, which is null if the client streams.
+  absl::Status Prepare(const google::protobuf::MessageLite* request);
+
+  absl::Status CheckPeerLimit(const session::ClientSession& session) const;
+
+  const internal::MethodInfo& method() const { return method_; }
+  const CallOptions& options() const { return options_; }
+  bool fail_fast() const { return options_.when_full == WhenFull::kFailFast; }
+  base::SteadyNs deadline() const { return deadline_; }
+  size_t max_message_size() const { return max_message_size_; }
+
+  // What the session has to know of the call.
+  void Describe(session::ClientCall& call) const;
+
+  // Envelope and payload together.
+  size_t size() const { return envelope_.size() + payload_size_; }
+  const std::string& envelope() const { return envelope_; }
+  wire::FrameHeader Header(uint64_t call_id) const;
+  // Of an element.
+  wire::FrameHeader ElementHeader(uint64_t call_id) const;
+  // To `to`, which has size() bytes.
+  void Serialize(const google::protobuf::MessageLite* request, std::byte* to) const;
+
+  // How the call has ended: `failure`, or what `answer` says. Fills in the response metadata.
+  absl::Status StatusOf(const absl::Status& failure, const wire::Message& answer) const;
+  // The reply in an answer of which StatusOf() was OK.
+  absl::Status Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const;
+  absl::Status ParseElement(std::span<const std::byte> bytes, google::protobuf::MessageLite& element) const;
+
+ private:
+  void SetDeadline();
+
+  const internal::MethodInfo& method_;
+  const CallOptions& options_;
+  const size_t max_message_size_;
+  const Priority priority_;
+  const base::SteadyNs started_;
+  base::SteadyNs deadline_ = base::kNever;
+  std::string envelope_;
+  size_t payload_size_ = 0;
+};
+
+}  // namespace nearcall::rpc

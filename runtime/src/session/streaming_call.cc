@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/streaming_call.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+
+namespace nearcall::session {
+
+StreamingCall::StreamingCall(ClientSession& session, bool server_streams)
+    : WaitingCall(session),
+      stream_({.peer_is_caller = false,
+               .peer_streams = server_streams,
+               .send_window = session.send_window(),
+               .receive_window = session.receive_window()},
+              caller(), writer_),
+      read_(session.receive_window()) {
+  stream = &stream_;
+  caller().of_stream = writer_.of_stream = true;
+}
+
+// --- who reads ---
+
+StreamingCall::Took StreamingCall::Take(Arrivals& mine) {
+  caller().news.store(false, std::memory_order_seq_cst);
+  // Before the look: what had come before the end has come then.
+  const bool over = finished();
+  if (session().callers().Locked([&] { return stream_.TakeArrivals(mine); })) {
+    caller().AwaitNothing();
+    return Took::kSome;
+  }
+  return over ? Took::kOver : Took::kNotYet;
+}
+
+void StreamingCall::WaitReadable() {
+  const auto has_news = [this] { return caller().news.load(std::memory_order_seq_cst); };
+  session().Wait(caller(), deadline, has_news);
+  if (!finished() && !has_news()) EndAtDeadline("no reply");
+}
+
+void StreamingCall::GiveCredit(const wire::FrameHeader& header, size_t element_size) {
+  const uint32_t credit = read_.Read(element_size);
+  if (credit == 0 || finished()) return;
+  session().callers().Locked([&] { stream_.OpenWindow(credit); });
+  wire::FrameHeader frame = header;
+  frame.kind = wire::FrameKind::kCredit;
+  frame.message_size = credit;
+  base::Buffer nothing;
+  session().Post(frame, nothing, Outbox::HandOver::kNow);
+  caller().Await(base::NowNs());
+}
+
+std::optional<std::string> StreamingCall::InitialEnvelope() {
+  return session().callers().Locked([&] { return stream_.initial_envelope(); });
+}
+
+void StreamingCall::Drain(const wire::FrameHeader& header) {
+  Arrivals dropped;
+  for (;;) {
+    switch (Take(dropped)) {
+      case Took::kSome:
+        for (; !dropped.empty(); dropped.Pop()) GiveCredit(header, dropped.front().size());
+        break;
+      case Took::kNotYet:
+        WaitReadable();
+        break;
+      case Took::kOver:
+        return;
+    }
+  }
+}
+
+// SUBTLE: does not wait for the end (somebody may be just making it): that is for the one who reads.
+void StreamingCall::GiveUp(absl::Status why) {
+  if (session().callers().Fail(*this, std::move(why))) session().TellCancelled(*this);
+}
+
+void StreamingCall::GiveUp(absl::Status why, Outgoing& element) {
+  session().outbox().Withdraw(element);
+  GiveUp(std::move(why));
+}
+
+void StreamingCall::EndAtDeadline(absl::string_view waiting_for) {
+  const ServerName& server = session().server();
+  GiveUp(absl::DeadlineExceededError(
+      absl::StrCat(waiting_for, " from ", server.address, " (", server.transport, ") within the deadline")));
+}
+
+// --- who writes ---
+
+bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
+  const auto try_begin = [&] { return session().callers().Locked([&] { return stream_.BeginElement(size); }); };
+  while (!finished()) {
+    writer_.news.store(false, std::memory_order_seq_cst);
+    if (try_begin()) return true;
+    if (fail_fast) {
+      GiveUp(absl::ResourceExhaustedError(absl::StrCat("no credit for an element to ", session().server().address,
+                                                       ": the server has not read what it was sent")));
+      return false;
+    }
+    // Nothing of the server's comes but by its leader, who may be stuck.
+    writer_.lane = lane;
+    writer_.Await(base::NowNs());
+    const auto has_news = [this] { return writer_.news.load(std::memory_order_seq_cst); };
+    session().Wait(writer_, deadline, has_news);
+    writer_.AwaitNothing();
+    if (!finished() && !has_news()) EndAtDeadline("no credit for an element");
+  }
+  return false;
+}
+
+bool StreamingCall::TrySendElement(const wire::FrameHeader& header, size_t size, Outbox::Write write) {
+  if (!session().outbox().TrySend(header, size, write)) return false;
+  session().WakeReaderForRest();
+  NoteWritten();
+  return true;
+}
+
+bool StreamingCall::SendElement(Outgoing& element) {
+  Outbox& outbox = session().outbox();
+  element.sender = &writer_.waiter;
+  if (!finished() && !outbox.Offer(element)) {
+    session().callers().InterruptReader();
+    WaitForRoom(writer_, element);
+    if (!finished() && outbox.Waits(element)) EndAtDeadline("no room for an element, and none");
+  } else {
+    session().WakeReaderForRest();
+  }
+  if (finished()) {
+    outbox.Withdraw(element);
+    return false;
+  }
+  if (element.fragmenter.done()) NoteWritten();
+  return true;
+}
+
+// Who reads rings for the answer, if it is late.
+void StreamingCall::NoteWritten() {
+  if (caller().since.load(std::memory_order_relaxed) != 0) return;
+  caller().Await(base::NowNs());
+  session().callers().Tell(caller());
+}
+
+}  // namespace nearcall::session
