@@ -3,9 +3,9 @@
 // A process for the tests to start and to kill:
 //
 //   echo_peer server ADDRESS THREADS [CLIENTS]
-//                                      serves Echo, at most to so many CLIENTS if the transport must know; says
-//                                      "ready"; says what it is doing, in one line, for each line that it reads; ends
-//                                      when its input ends
+//                                      serves Echo and Streams, at most to so many CLIENTS if the transport must know;
+//                                      says "ready"; says what it is doing, in one line, for each line that it reads;
+//                                      ends when its input ends
 //   echo_peer callers ADDRESS COUNT    COUNT threads in calls on one channel; says "busy"
 //   echo_peer client ADDRESS COUNT     COUNT calls at once, then COUNT more for each line that it reads; says "served"
 //                                      when they are done
@@ -19,6 +19,7 @@
 #include "crash/callers.h"
 #include "echo_service.h"
 #include "handlers.h"
+#include "stream_service.h"
 
 namespace nearcall::integration {
 namespace {
@@ -34,9 +35,11 @@ int Serve(const std::string& address, size_t threads, size_t clients) {
   echo.say = SleepIfAsked;
   Holding holding;
   echo.may_block = holding.handler();
+  StreamService streams;
   auto server = ServerBuilder({.max_handler_threads = threads, .expected_clients = clients})
                     .Listen(address)
                     .Register(&echo)
+                    .Register(&streams)
                     .Start();
   if (!server.ok()) {
     std::cerr << server.status() << std::endl;

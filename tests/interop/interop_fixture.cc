@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "interop_fixture.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace nearcall::interop {
+
+using integration::Address;
+using integration::kLong;
+using integration::Link;
+using integration::Must;
+
+pb::Payload Zeros(int32_t size) {
+  pb::Payload payload;
+  payload.set_body(std::string(static_cast<size_t>(size), '\0'));
+  return payload;
+}
+
+pb::SimpleRequest LargeRequest() {
+  pb::SimpleRequest request;
+  request.set_response_size(kLargeReplySize);
+  *request.mutable_payload() = Zeros(kLargeRequestSize);
+  return request;
+}
+
+pb::StreamingInputCallRequest Input(int32_t size) {
+  pb::StreamingInputCallRequest request;
+  *request.mutable_payload() = Zeros(size);
+  return request;
+}
+
+pb::StreamingOutputCallRequest Output(int32_t request_size) {
+  pb::StreamingOutputCallRequest request;
+  *request.mutable_payload() = Zeros(request_size);
+  return request;
+}
+
+pb::StreamingOutputCallRequest Output(int32_t request_size, int32_t reply_size) {
+  pb::StreamingOutputCallRequest request = Output(request_size);
+  request.add_response_parameters()->set_size(reply_size);
+  return request;
+}
+
+namespace {
+
+void ExpectZeros(const pb::Payload& payload, int32_t size) {
+  EXPECT_EQ(payload.type(), pb::COMPRESSABLE);
+  EXPECT_EQ(payload.body().size(), static_cast<size_t>(size));
+  EXPECT_EQ(payload.body().find_first_not_of('\0'), std::string::npos);
+}
+
+}  // namespace
+
+void ExpectLargeReply(const absl::StatusOr<pb::SimpleResponse>& reply) {
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  ExpectZeros(reply->payload(), kLargeReplySize);
+}
+
+void ExpectSize(const pb::StreamingOutputCallResponse& reply, int32_t size) {
+  ExpectZeros(reply.payload(), size);
+}
+
+void ServerProcess::Serve(Link& parent) {
+  // Lives as long as the test, however long that runs, and however it ends.
+  ::alarm(0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  parent.Await();
+  InteropService service(absl::StrCat("server ", ::getpid()));
+  const ServerOptions options = {.expected_clients = 48, .handle_signals = true, .signal_grace = kLong};
+  const auto server = Must(ServerBuilder(options).Listen(Address()).Register(&service).Start());
+  parent.Tell("ready");
+  server->Wait();
+}
+
+void ServerProcess::Start() {
+  child_.link().Tell();
+  if (child_.link().Await() != "ready") throw std::runtime_error("the server does not start");
+}
+
+int ServerProcess::End() {
+  if (!code_.has_value()) {
+    ::kill(child_.pid(), SIGTERM);
+    code_ = child_.Join();
+  }
+  return *code_;
+}
+
+int64_t ServerProcess::ResidentSize() const {
+  std::ifstream file(absl::StrCat("/proc/", child_.pid(), "/statm"));
+  int64_t total = 0;
+  int64_t resident = 0;
+  file >> total >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+void Interop::TearDown() {
+  EXPECT_EQ(server.End(), 0);
+  if (HasFailure()) return;
+  const ::testing::TestInfo* const test = ::testing::UnitTest::GetInstance()->current_test_info();
+  absl::PrintF("interop: %s over %s: passed\n", test->name(), integration::TransportName());
+  std::fflush(stdout);
+}
+
+}  // namespace nearcall::interop

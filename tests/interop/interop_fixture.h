@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "child.h"
+#include "fixture.h"
+#include "interop_service.h"
+
+namespace nearcall::interop {
+
+// Sizes of payloads that all of gRPC's implementations use.
+inline constexpr int32_t kRequestSizes[] = {27182, 8, 1828, 45904};
+inline constexpr int32_t kReplySizes[] = {31415, 9, 2653, 58979};
+inline constexpr int32_t kSumOfRequestSizes = 74922;
+inline constexpr int32_t kLargeRequestSize = 271828;
+inline constexpr int32_t kLargeReplySize = 314159;
+
+pb::Payload Zeros(int32_t size);
+pb::SimpleRequest LargeRequest();
+pb::StreamingInputCallRequest Input(int32_t size);
+// Asks for one reply, or for none.
+pb::StreamingOutputCallRequest Output(int32_t request_size);
+pb::StreamingOutputCallRequest Output(int32_t request_size, int32_t reply_size);
+
+// OK, and as many zeros as LargeRequest() asks for.
+void ExpectLargeReply(const absl::StatusOr<pb::SimpleResponse>& reply);
+void ExpectSize(const pb::StreamingOutputCallResponse& reply, int32_t size);
+
+// A process that serves InteropService over the transport under test, with its process id for a server's. To be made
+// while this process has no other threads.
+class ServerProcess {
+ public:
+  ServerProcess() : child_(Serve) {}
+
+  void Start();
+
+  // As SIGTERM ends it; 0: all was well. May be repeated.
+  int End();
+
+  // Of memory, in bytes.
+  int64_t ResidentSize() const;
+
+ private:
+  static void Serve(integration::Link& parent);
+
+  integration::Child child_;
+  std::optional<int> code_;
+};
+
+// Each test is a case of gRPC's, called as it is there.
+class Interop : public integration::IntegrationTest {
+ protected:
+  Interop() { server.Start(); }
+
+  // The server ends well whatever was done to its calls. Says which case has passed.
+  void TearDown() override;
+
+  pb::TestService::Stub Stub(ChannelOptions options = {}) { return pb::TestService::Stub(Connect(std::move(options))); }
+
+  ServerProcess server;
+};
+
+}  // namespace nearcall::interop
