@@ -21,6 +21,8 @@ constexpr size_t kMaxExcerptBytes = 160;
 // Line numbers and offsets are 32 bits wide.
 constexpr size_t kMaxFileBytes = std::numeric_limits<uint32_t>::max();
 
+constexpr size_t kMaxPathBytes = 4096;
+
 std::string Excerpt(absl::string_view line) {
   line = absl::StripAsciiWhitespace(line);
   if (line.size() <= kMaxExcerptBytes) return std::string(line);
@@ -32,6 +34,20 @@ std::string Excerpt(absl::string_view line) {
 double Score(size_t lines_of_file, size_t files_with_word, size_t all_files) {
   const double frequency = 1 + std::log(static_cast<double>(lines_of_file));
   return frequency * std::log1p(static_cast<double>(all_files) / static_cast<double>(files_with_word));
+}
+
+absl::StatusOr<std::vector<std::string>> WordsOf(absl::string_view query) {
+  std::vector<std::string> words = DistinctWords(query);
+  if (!words.empty()) return words;
+  return absl::InvalidArgumentError(
+      absl::StrCat("no word to search for: words have ", kMinWordBytes, " to ", kMaxWordBytes, " letters or digits"));
+}
+
+// The first of the postings after `posting` that is of another file.
+template <typename Iterator>
+Iterator FirstAfter(Iterator posting, Iterator end) {
+  const auto file = posting->file;
+  return std::find_if(posting, end, [file](const auto& other) { return other.file != file; });
 }
 
 }  // namespace
@@ -47,8 +63,8 @@ std::span<const Index::Posting> Index::Term::In(FileId file) const {
   return {first, last};
 }
 
-Index::File Index::SplitLines(absl::string_view path, absl::string_view text) {
-  File file{.path = std::string(path), .text = std::string(text), .line_starts = {}};
+Index::File Index::SplitLines(std::string path, std::string text) {
+  File file{.path = std::move(path), .text = std::move(text), .line_starts = {}};
   for (size_t start = 0; start < file.text.size();) {
     file.line_starts.push_back(static_cast<uint32_t>(start));
     const size_t newline = file.text.find('\n', start);
@@ -58,52 +74,95 @@ Index::File Index::SplitLines(absl::string_view path, absl::string_view text) {
   return file;
 }
 
-Index::LinesByWord Index::FindWords(const File& file) {
-  LinesByWord lines_by_word;
+Index::Words Index::FindWords(const File& file) {
+  Words words;
   for (uint32_t line = 1; line <= file.line_starts.size(); ++line) {
     ForEachWord(file.Line(line), [&](absl::string_view word) {
-      std::vector<uint32_t>& lines = lines_by_word[word];
+      ++words.count;
+      std::vector<uint32_t>& lines = words.lines[word];
       if (lines.empty() || lines.back() != line) lines.push_back(line);
     });
   }
-  return lines_by_word;
+  return words;
 }
 
-bool Index::Holds(absl::string_view path, absl::string_view text) const {
-  const std::shared_lock lock(mutex_);
+bool Index::HoldsLocked(absl::string_view path, absl::string_view text) const {
   const auto id = ids_.find(path);
   return id != ids_.end() && files_.at(id->second).text == text;
 }
 
+bool Index::Holds(absl::string_view path, absl::string_view text) const {
+  const std::shared_lock lock(mutex_);
+  return HoldsLocked(path, text);
+}
+
 absl::StatusOr<Index::Change> Index::Put(absl::string_view path, absl::string_view text) {
-  if (path.empty()) return absl::InvalidArgumentError("a file needs a path");
-  if (text.size() > kMaxFileBytes) return absl::ResourceExhaustedError(absl::StrCat(path, " is larger than 4 GiB"));
   if (Holds(path, text)) return Change::kNone;
-  File file = SplitLines(path, text);
-  const LinesByWord lines_by_word = FindWords(file);
+  const absl::StatusOr<Changes> changes = PutAll({{std::string(path), std::string(text)}});
+  if (!changes.ok()) return changes.status();
+  if (changes->unchanged > 0) return Change::kNone;  // somebody else was quicker
+  return changes->replaced > 0 ? Change::kReplaced : Change::kAdded;
+}
+
+absl::StatusOr<Index::Changes> Index::PutAll(Texts texts) {
+  std::vector<NewFile> files;
+  while (!texts.empty()) {
+    auto text = texts.extract(texts.begin());
+    if (text.key().empty()) return absl::InvalidArgumentError("a file needs a path");
+    if (text.key().size() > kMaxPathBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("a path has at most ", kMaxPathBytes, " bytes"));
+    }
+    if (text.mapped().size() > kMaxFileBytes) {
+      return absl::ResourceExhaustedError(absl::StrCat(text.key(), " is larger than 4 GiB"));
+    }
+    NewFile& file = files.emplace_back();
+    file.file = SplitLines(std::move(text.key()), std::move(text.mapped()));
+    file.words = FindWords(file.file);
+  }
 
   const std::lock_guard lock(mutex_);
-  const auto old = ids_.find(path);
-  const bool replaces = old != ids_.end();
-  const size_t old_bytes = replaces ? files_.at(old->second).text.size() : 0;
-  if (text_bytes_ - old_bytes + file.text.size() > max_text_bytes_) {
-    return absl::ResourceExhaustedError(absl::StrCat("no room in the index for ", path, ": ", file.text.size(),
-                                                     " bytes, and ", text_bytes_, " of ", max_text_bytes_,
-                                                     " are used"));
-  }
-  if (replaces) RemoveLocked(old->second);
+  if (absl::Status room = HasRoomFor(files); !room.ok()) return room;
+  Changes changes;
+  for (NewFile& file : files) PutLocked(std::move(file), changes);
+  return changes;
+}
 
+absl::Status Index::HasRoomFor(const std::vector<NewFile>& files) const {
+  size_t bytes = 0;
+  size_t freed = 0;
+  for (const NewFile& added : files) {
+    bytes += added.file.text.size();
+    if (const auto old = ids_.find(added.file.path); old != ids_.end()) freed += files_.at(old->second).text.size();
+  }
+  if (text_bytes_ - freed + bytes <= max_text_bytes_) return absl::OkStatus();
+  const std::string what = files.size() == 1 ? files[0].file.path : absl::StrCat(files.size(), " files");
+  return absl::ResourceExhaustedError(absl::StrCat("no room in the index for ", what, ": ", bytes, " bytes, and ",
+                                                   text_bytes_, " of ", max_text_bytes_, " are used"));
+}
+
+void Index::PutLocked(NewFile added, Changes& changes) {
+  File file = std::move(added.file);
+  changes.words += added.words.count;
+  changes.bytes += file.text.size();
+  if (HoldsLocked(file.path, file.text)) {
+    ++changes.unchanged;
+    return;
+  }
+  if (const auto old = ids_.find(file.path); old != ids_.end()) {
+    ++changes.replaced;
+    RemoveLocked(old->second);
+  }
   const FileId id = next_id_++;
-  for (const auto& [word, lines] : lines_by_word) {
+  for (const auto& [word, lines] : added.words.lines) {
     Term& term = terms_[word];
     for (const uint32_t line : lines) term.postings.push_back({id, line});
     ++term.files;
   }
   text_bytes_ += file.text.size();
   lines_ += file.line_starts.size();
-  ids_[path] = id;
+  changes.changed.push_back(file.path);
+  ids_[file.path] = id;
   files_.emplace(id, std::move(file));
-  return replaces ? Change::kReplaced : Change::kAdded;
 }
 
 bool Index::Remove(absl::string_view path) {
@@ -117,7 +176,7 @@ bool Index::Remove(absl::string_view path) {
 void Index::RemoveLocked(FileId id) {
   const auto found = files_.find(id);
   const File& file = found->second;
-  for (const auto& [word, lines] : FindWords(file)) {
+  for (const auto& [word, lines] : FindWords(file).lines) {
     const auto term = terms_.find(word);
     auto& postings = term->second.postings;
     const auto [first, last] = std::equal_range(postings.begin(), postings.end(), id, ByFile());
@@ -130,23 +189,25 @@ void Index::RemoveLocked(FileId id) {
   files_.erase(found);
 }
 
-std::vector<Index::Candidate> Index::FilesWithAll(const std::vector<const Term*>& terms) const {
-  std::vector<Candidate> candidates;
-  const std::vector<Posting>& rarest = terms[0]->postings;
-  for (size_t next = 0; next < rarest.size();) {
-    const std::span<const Posting> in_file = terms[0]->In(rarest[next].file);
-    candidates.push_back({&files_.at(rarest[next].file), rarest[next].file, /*score=*/0});
-    next += in_file.size();
+std::vector<const Index::Term*> Index::TermsOf(const std::vector<std::string>& words) const {
+  std::vector<const Term*> terms;
+  for (const std::string& word : words) {
+    const auto term = terms_.find(word);
+    if (term == terms_.end()) return {};
+    terms.push_back(&term->second);
   }
-  const size_t all_files = files_.size();
+  std::stable_sort(terms.begin(), terms.end(), [](const Term* a, const Term* b) { return a->files < b->files; });
+  return terms;
+}
+
+std::optional<Index::Candidate> Index::Match(const std::vector<const Term*>& terms, FileId id) const {
+  double score = 0;
   for (const Term* term : terms) {
-    std::erase_if(candidates, [&](Candidate& candidate) {
-      const size_t lines = term->In(candidate.id).size();
-      if (lines > 0) candidate.score += Score(lines, term->files, all_files);
-      return lines == 0;
-    });
+    const size_t lines = term->In(id).size();
+    if (lines == 0) return std::nullopt;
+    score += Score(lines, term->files, files_.size());
   }
-  return candidates;
+  return Candidate{.file = &files_.at(id), .id = id, .score = score};
 }
 
 Index::Hit Index::MakeHit(const std::vector<const Term*>& terms, const Candidate& candidate) {
@@ -164,20 +225,16 @@ Index::Hit Index::MakeHit(const std::vector<const Term*>& terms, const Candidate
 }
 
 absl::StatusOr<Index::Result> Index::Find(absl::string_view query, size_t max_hits) const {
-  const std::vector<std::string> words = DistinctWords(query);
-  if (words.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("no word to search for: words have ", kMinWordBytes, " to ", kMaxWordBytes, " letters or digits"));
-  }
+  const absl::StatusOr<std::vector<std::string>> words = WordsOf(query);
+  if (!words.ok()) return words.status();
   const std::shared_lock lock(mutex_);
-  std::vector<const Term*> terms;
-  for (const std::string& word : words) {
-    const auto term = terms_.find(word);
-    if (term == terms_.end()) return Result{};
-    terms.push_back(&term->second);
+  const std::vector<const Term*> terms = TermsOf(*words);
+  if (terms.empty()) return Result{};
+  std::vector<Candidate> candidates;
+  const std::vector<Posting>& rarest = terms[0]->postings;
+  for (auto next = rarest.begin(); next != rarest.end(); next = FirstAfter(next, rarest.end())) {
+    if (const std::optional<Candidate> match = Match(terms, next->file)) candidates.push_back(*match);
   }
-  std::stable_sort(terms.begin(), terms.end(), [](const Term* a, const Term* b) { return a->files < b->files; });
-  std::vector<Candidate> candidates = FilesWithAll(terms);
   Result result{.hits = {}, .matching_files = candidates.size()};
   const auto end = candidates.begin() + static_cast<std::ptrdiff_t>(std::min(max_hits, candidates.size()));
   std::partial_sort(candidates.begin(), end, candidates.end(), [](const Candidate& a, const Candidate& b) {
@@ -187,6 +244,35 @@ absl::StatusOr<Index::Result> Index::Find(absl::string_view query, size_t max_hi
     result.hits.push_back(MakeHit(terms, *candidate));
   }
   return result;
+}
+
+absl::StatusOr<Index::Scan> Index::StartScan(absl::string_view query) {
+  absl::StatusOr<std::vector<std::string>> words = WordsOf(query);
+  if (!words.ok()) return words.status();
+  return Scan{.words = *std::move(words)};
+}
+
+std::optional<Index::Hit> Index::NextHit(Scan& scan, absl::FunctionRef<bool()> go_on) const {
+  const std::shared_lock lock(mutex_);
+  const std::vector<const Term*> terms = TermsOf(scan.words);
+  if (terms.empty()) return std::nullopt;
+  const std::vector<Posting>& rarest = terms[0]->postings;
+  for (auto next = std::lower_bound(rarest.begin(), rarest.end(), scan.next, ByFile()); next != rarest.end() && go_on();
+       next = FirstAfter(next, rarest.end())) {
+    scan.next = next->file + 1;
+    if (const std::optional<Candidate> match = Match(terms, next->file)) return MakeHit(terms, *match);
+  }
+  return std::nullopt;
+}
+
+std::optional<Index::Hit> Index::HitIn(absl::string_view path, const std::string& word) const {
+  const std::shared_lock lock(mutex_);
+  const auto id = ids_.find(path);
+  const std::vector<const Term*> terms = TermsOf({word});
+  if (id == ids_.end() || terms.empty()) return std::nullopt;
+  const std::optional<Candidate> match = Match(terms, id->second);
+  if (!match.has_value()) return std::nullopt;
+  return MakeHit(terms, *match);
 }
 
 Index::Stats Index::GetStats() const {

@@ -17,6 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr size_t kRoomForAll = size_t{1} << 20;
+constexpr auto kGoOn = [] { return true; };
 
 class IndexTest : public ::testing::Test {
  protected:
@@ -28,6 +29,14 @@ class IndexTest : public ::testing::Test {
     const auto result = index_.Find(query, max_hits);
     if (!result.ok()) return {result.status().ToString()};
     for (const Index::Hit& hit : result->hits) found.push_back(absl::StrCat(hit.path, ":", hit.line));
+    return found;
+  }
+
+  // The same in the order in which they come.
+  std::vector<std::string> Scan(const std::string& query) {
+    std::vector<std::string> found;
+    Index::Scan scan = *Index::StartScan(query);
+    while (const auto hit = index_.NextHit(scan, kGoOn)) found.push_back(absl::StrCat(hit->path, ":", hit->line));
     return found;
   }
 
@@ -108,6 +117,7 @@ TEST_F(IndexTest, IsEmptyAgainWhenEverythingIsRemoved) {
 TEST_F(IndexTest, RefusesAQueryWithoutWords) {
   EXPECT_EQ(index_.Find("?! a", 1).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(index_.Put("", "text").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(index_.Put(std::string(4097, 'x'), "text").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(IndexTest, RefusesWhatDoesNotFitAndKeepsWhatItHas) {
@@ -119,6 +129,64 @@ TEST_F(IndexTest, RefusesWhatDoesNotFitAndKeepsWhatItHas) {
   EXPECT_FALSE(small.Put("a", "0123456789x").ok());
   EXPECT_EQ(small.Find("0123456789", 1)->matching_files, 1u);
   EXPECT_TRUE(small.Put("a", "replaced").ok()) << "the replaced text's room counts as free";
+}
+
+TEST_F(IndexTest, PutsAllOrNothing) {
+  Index small(10);
+  ASSERT_TRUE(small.Put("a", "old text").ok());
+  EXPECT_EQ(small.PutAll({{"a", "new"}, {"b", "12345678"}}).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(small.Find("old", 1)->matching_files, 1u);
+  EXPECT_EQ(small.GetStats().files, 1u);
+  EXPECT_FALSE(small.PutAll({{"b", "text"}, {"", "text"}}).ok());
+  EXPECT_EQ(small.GetStats().files, 1u);
+
+  const auto changes = small.PutAll({{"a", "new"}, {"b", "a b bb"}});
+  ASSERT_TRUE(changes.ok()) << changes.status();
+  EXPECT_THAT(changes->changed, ElementsAre("a", "b"));
+  EXPECT_EQ(changes->replaced, 1u);
+  EXPECT_EQ(changes->words, 2u) << "letters alone are no words";
+  EXPECT_EQ(changes->bytes, 9u);
+  const auto again = small.PutAll({{"a", "new"}});
+  EXPECT_THAT(again->changed, IsEmpty());
+  EXPECT_EQ(again->unchanged, 1u);
+}
+
+TEST_F(IndexTest, ScansInTheOrderInWhichFilesCame) {
+  Put("b", "red\n\n");
+  Put("none", "green\n");
+  Put("c", "red green\nred\n");
+  Put("a", "green\n red\n");
+  EXPECT_THAT(Scan("red"), ElementsAre("b:1", "c:1", "a:2"));
+  EXPECT_THAT(Scan("red green"), ElementsAre("c:1", "a:1"));
+  EXPECT_THAT(Scan("red blue"), IsEmpty());
+  EXPECT_EQ(Index::StartScan("?").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(IndexTest, ScansOnWhileFilesComeAndGo) {
+  for (const char* path : {"a", "b", "c"}) Put(path, "word\n");
+  Index::Scan scan = *Index::StartScan("word");
+  EXPECT_EQ(index_.NextHit(scan, kGoOn)->path, "a");
+  index_.Remove("a");
+  index_.Remove("b");
+  Put("d", "word\n");
+  EXPECT_EQ(index_.NextHit(scan, kGoOn)->path, "c");
+  EXPECT_EQ(index_.NextHit(scan, kGoOn)->path, "d");
+  EXPECT_FALSE(index_.NextHit(scan, kGoOn).has_value());
+}
+
+TEST_F(IndexTest, StopsAScanWhenItIsTold) {
+  Put("a", "word\n");
+  Index::Scan scan = *Index::StartScan("word");
+  EXPECT_FALSE(index_.NextHit(scan, [] { return false; }).has_value());
+  EXPECT_TRUE(index_.NextHit(scan, kGoOn).has_value());
+}
+
+TEST_F(IndexTest, SaysWhereAWordStandsInAFile) {
+  Put("a", "\nred\n");
+  Put("b", "green\n");
+  EXPECT_EQ(index_.HitIn("a", "red")->line, 2u);
+  EXPECT_FALSE(index_.HitIn("b", "red").has_value());
+  EXPECT_FALSE(index_.HitIn("c", "red").has_value());
 }
 
 TEST_F(IndexTest, TakesLinesWithoutNewlineAtTheEndAndEmptyFiles) {

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "uploader.h"
+#include "bulk_adder.h"
 
 namespace search {
 
@@ -17,49 +17,52 @@ namespace {
 // Sends all files over and over, at least one, on a thread of its own, until it is stopped.
 class BulkLoad {
  public:
-  BulkLoad(const v1::Search::AsyncStub& stub, const std::vector<v1::AddRequest>& files)
-      : files_(files), uploader_(stub), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+  BulkLoad(const v1::Search::AsyncStub& stub, const std::vector<v1::AddRequest>& files,
+           const nearcall::CallOptions& calls)
+      : files_(files), adder_(stub, {}, calls), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
   // Megabytes per second that the server has taken.
   absl::StatusOr<double> Stop() {
     thread_.request_stop();
     thread_.join();
-    if (absl::Status status = uploader_.Finish(); !status.ok()) return status;
+    if (absl::Status status = adder_.Finish(); !status.ok()) return status;
     const double seconds = absl::ToDoubleSeconds(absl::Now() - start_);
-    return static_cast<double>(uploader_.totals().bytes) / 1e6 / seconds;
+    return static_cast<double>(adder_.totals().bytes) / 1e6 / seconds;
   }
 
  private:
   void Run(const std::stop_token& stop) {
     size_t next = 0;
     do {
-      if (!uploader_.Send(files_[next]).ok()) return;  // Finish tells what went wrong
+      if (!adder_.Send(files_[next]).ok()) return;  // Finish tells what went wrong
       next = (next + 1) % files_.size();
     } while (!stop.stop_requested());
   }
 
   const std::vector<v1::AddRequest>& files_;
   const absl::Time start_ = absl::Now();
-  Uploader uploader_;
+  BulkAdder adder_;
   std::jthread thread_;  // last: it uses the others
 };
 
-absl::Status SendOnce(const v1::Search::AsyncStub& stub, const std::vector<v1::AddRequest>& files) {
-  Uploader uploader(stub);
+absl::Status SendOnce(const v1::Search::AsyncStub& stub, const std::vector<v1::AddRequest>& files,
+                      const nearcall::CallOptions& calls) {
+  BulkAdder adder(stub, {}, calls);
   for (const v1::AddRequest& file : files) {
-    if (!uploader.Send(file).ok()) break;  // Finish tells what went wrong
+    if (!adder.Send(file).ok()) break;  // Finish tells what went wrong
   }
-  return uploader.Finish();
+  return adder.Finish();
 }
 
 // A question that always has the same answer.
 class Question {
  public:
-  static absl::StatusOr<Question> Make(const v1::Search::Stub& stub, absl::string_view query, uint32_t max_hits) {
-    Question question(stub);
+  static absl::StatusOr<Question> Make(const v1::Search::Stub& stub, absl::string_view query, uint32_t max_hits,
+                                       const nearcall::CallOptions& calls) {
+    Question question(stub, calls);
     question.request_.set_query(query.data(), query.size());
     question.request_.set_max_hits(max_hits);
-    const absl::StatusOr<v1::FindReply> reply = stub.Find(question.request_);
+    const absl::StatusOr<v1::FindReply> reply = stub.Find(question.request_, calls);
     if (!reply.ok()) return reply.status();
     question.hits_ = reply->matching_files();
     return question;
@@ -74,7 +77,7 @@ class Question {
     const absl::Time end = start + duration;
     absl::Time answered;
     do {
-      if (absl::Status status = stub_.Find(request_, &reply); !status.ok()) return status;
+      if (absl::Status status = stub_.Find(request_, &reply, calls_); !status.ok()) return status;
       answered = absl::Now();
       latencies.Add(answered - std::exchange(start, answered));
       if (reply.matching_files() != hits_) {
@@ -86,9 +89,10 @@ class Question {
   }
 
  private:
-  explicit Question(const v1::Search::Stub& stub) : stub_(stub) {}
+  Question(const v1::Search::Stub& stub, const nearcall::CallOptions& calls) : stub_(stub), calls_(calls) {}
 
   v1::Search::Stub stub_;
+  nearcall::CallOptions calls_;
   v1::FindRequest request_;
   uint64_t hits_ = 0;
 };
@@ -99,13 +103,14 @@ absl::StatusOr<LoadReport> MeasureLoad(const std::shared_ptr<nearcall::Channel>&
                                        const std::vector<v1::AddRequest>& files, const LoadOptions& options) {
   if (files.empty()) return absl::InvalidArgumentError("a load needs at least one file to send");
   const v1::Search::AsyncStub bulk(channel);
-  if (absl::Status status = SendOnce(bulk, files); !status.ok()) return status;
-  const absl::StatusOr<Question> question = Question::Make(v1::Search::Stub(channel), query, options.max_hits);
+  const nearcall::CallOptions calls{.stop_token = options.stop_token};
+  if (absl::Status status = SendOnce(bulk, files, calls); !status.ok()) return status;
+  const absl::StatusOr<Question> question = Question::Make(v1::Search::Stub(channel), query, options.max_hits, calls);
   if (!question.ok()) return question.status();
 
   LoadReport report{.transport = channel->transport(), .hits = question->hits(), .alone = {}, .beside = {}};
   if (absl::Status status = question->AskFor(options.alone, report.alone); !status.ok()) return status;
-  BulkLoad load(bulk, files);
+  BulkLoad load(bulk, files, calls);
   const absl::Status asked = question->AskFor(options.beside, report.beside);
   const absl::StatusOr<double> rate = load.Stop();
   if (!asked.ok()) return asked;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <ostream>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct LoadOptions {
   absl::Duration alone = absl::Seconds(1);
   absl::Duration beside = absl::Seconds(2);
   uint32_t max_hits = 10;
+  std::stop_token stop_token = {};  // ends it with CANCELLED
 };
 
 struct LoadReport {

@@ -18,8 +18,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
-constexpr LoadOptions kShort = {.alone = absl::Milliseconds(20), .beside = absl::Milliseconds(50)};
-
 // A server on every transport, and a client that measures on one of them.
 class LoadTest : public ::testing::TestWithParam<std::string> {
  protected:
@@ -29,7 +27,7 @@ class LoadTest : public ::testing::TestWithParam<std::string> {
     file.set_text(file_text);
     const auto channel = server_.Connect(GetParam());
     if (!channel.ok()) return channel.status();
-    return MeasureLoad(*channel, query, {file}, kShort);
+    return MeasureLoad(*channel, query, {file}, {.alone = absl::Milliseconds(20), .beside = absl::Milliseconds(50)});
   }
 
   Index index_{size_t{1} << 20};

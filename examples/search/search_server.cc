@@ -17,12 +17,14 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "library.h"
 #include "service.h"
 
 ABSL_FLAG(size_t, max_file_kib, 1024, "larger files are left out");
 ABSL_FLAG(size_t, max_tree_mib, 32, "how much text to read of one tree");
 ABSL_FLAG(size_t, max_index_mib, 512, "how much text to hold, with the files that clients add");
+ABSL_FLAG(absl::Duration, grace, absl::Seconds(1), "at the end (SIGINT, SIGTERM): how long calls may go on");
 ABSL_FLAG(std::vector<std::string>, skip, {"build"}, "names of directories to leave out; hidden ones always are");
 
 namespace {
@@ -76,7 +78,11 @@ absl::Status Serve(const std::string& address, std::vector<std::string> trees) {
   }
 
   search::SearchService service(index, library);
-  auto server = nearcall::ServerBuilder({.handle_signals = true}).Listen(address).Register(&service).Start();
+  // A watch would go on for ever: after the grace its client gets UNAVAILABLE, and its handler is cancelled.
+  auto server = nearcall::ServerBuilder({.handle_signals = true, .signal_grace = absl::GetFlag(FLAGS_grace)})
+                    .Listen(address)
+                    .Register(&service)
+                    .Start();
   if (!server.ok()) return server.status();
   std::cerr << "serving " << address << "\n";
   (*server)->Wait();

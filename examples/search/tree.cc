@@ -36,7 +36,8 @@ std::error_code List(const fs::path& directory, const TreeLimits& limits, std::v
   return error;
 }
 
-// Every file below `root`, sorted. Directories that cannot be read are left out, except `root` itself.
+}  // namespace
+
 absl::StatusOr<std::vector<std::string>> ListTree(const std::string& root, const TreeLimits& limits) {
   std::vector<std::string> files;
   std::vector<fs::path> pending;
@@ -51,8 +52,6 @@ absl::StatusOr<std::vector<std::string>> ListTree(const std::string& root, const
   std::sort(files.begin(), files.end());
   return files;
 }
-
-}  // namespace
 
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes) {
   std::ifstream file(path, std::ios::binary);

@@ -28,9 +28,12 @@ struct TreeSummary {
 // The text of a file. FAILED_PRECONDITION if it is larger than `max_bytes` or no text (it holds a zero byte).
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes);
 
-// Reads the text files below the directory `root`, in order of their paths, and hands each to `visit`, whose error ends
-// the walk. Left out are hidden files and directories, symbolic links (so each file counts once), and what cannot be
-// read. An error if `root` itself cannot be read.
+// Every file below the directory `root`, in order of their paths, but hidden ones, symbolic links (so each file counts
+// once), and what `limits` skip. Directories that cannot be read are left out, except `root` itself.
+absl::StatusOr<std::vector<std::string>> ListTree(const std::string& root, const TreeLimits& limits);
+
+// Reads the text files below the directory `root`, as ListTree finds them, and hands each to `visit`, whose error ends
+// the walk. What cannot be read is left out.
 absl::StatusOr<TreeSummary> ReadTree(const std::string& root, const TreeLimits& limits,
                                      absl::FunctionRef<absl::Status(const std::string& path, std::string text)> visit);
 

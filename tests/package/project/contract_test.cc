@@ -31,6 +31,9 @@ void Failed(const char* condition, int line) {
 
 class EchoImpl final : public demo::Echo::Service {
   absl::Status Say(nearcall::ServerContext& context, const demo::Request& request, demo::Reply& reply) override;
+  absl::Status Down(nearcall::ServerContext&, const demo::Request&, nearcall::ServerWriter<demo::Reply>&) override;
+  absl::Status Up(nearcall::ServerContext&, nearcall::ServerReader<demo::Request>&, demo::Reply&) override;
+  absl::Status Chat(nearcall::ServerContext&, nearcall::ServerReaderWriter<demo::Request, demo::Reply>&) override;
 };
 
 absl::Status EchoImpl::Say(nearcall::ServerContext& context, const demo::Request& request, demo::Reply& reply) {
@@ -50,6 +53,43 @@ absl::Status EchoImpl::Say(nearcall::ServerContext& context, const demo::Request
     context.trailing_metadata().Add("last", "2");
   }
   reply.set_text(request.text());
+  return absl::OkStatus();
+}
+
+// The letters of the request, one by one; after "forever" the last one for ever.
+absl::Status EchoImpl::Down(nearcall::ServerContext& context, const demo::Request& request,
+                            nearcall::ServerWriter<demo::Reply>& writer) {
+  context.initial_metadata().Add("first", "1");
+  context.SendInitialMetadata();
+  context.trailing_metadata().Add("last", "2");
+  demo::Reply reply;
+  for (const char letter : request.text()) {
+    reply.set_text(std::string(1, letter));
+    if (!writer.Write(reply)) return absl::CancelledError();
+  }
+  while (request.text() == "forever") {
+    if (!writer.Write(reply)) return absl::CancelledError();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EchoImpl::Up(nearcall::ServerContext& context, nearcall::ServerReader<demo::Request>& reader,
+                          demo::Reply& reply) {
+  for (const demo::Request& request : reader) {
+    if (request.text() == "refuse") return absl::FailedPreconditionError("not now");
+    reply.set_text(reply.text() + request.text());
+  }
+  return context.IsCancelled() ? absl::CancelledError() : absl::OkStatus();
+}
+
+absl::Status EchoImpl::Chat(nearcall::ServerContext&,
+                            nearcall::ServerReaderWriter<demo::Request, demo::Reply>& stream) {
+  demo::Request request;
+  demo::Reply reply;
+  while (stream.Read(&request)) {
+    reply.set_text(request.text());
+    if (!stream.Write(reply)) return absl::CancelledError();
+  }
   return absl::OkStatus();
 }
 
@@ -126,6 +166,54 @@ void Failures(demo::Echo::Stub& echo) {
   EXPECT(stopped.code() == absl::StatusCode::kCancelled);
 }
 
+void ServerStreaming(demo::Echo::Stub& echo, const nearcall::CallOptions& options) {
+  std::unique_ptr<nearcall::ClientReader<demo::Reply>> reader = echo.Down(MakeRequest("abc"), options);
+  EXPECT(reader->WaitForInitialMetadata() && reader->metadata().initial.Get("first") == "1");
+  demo::Reply first;
+  EXPECT(reader->Read(&first) && first.text() == "a");
+  std::string rest;
+  for (const demo::Reply& reply : *reader) rest += reply.text();
+  EXPECT(rest == "bc" && !reader->Read(&first));
+  absl::Status status = reader->Finish();
+  EXPECT(status.ok() && reader->Finish().ok());
+  EXPECT(reader->metadata().trailing.Get("last") == "2");
+
+  reader = echo.Down(MakeRequest("forever"));
+  EXPECT(reader->Read(&first));
+  reader->Cancel();
+  EXPECT(!reader->Read(&first) && reader->Finish().code() == absl::StatusCode::kCancelled);
+  reader = echo.Down(MakeRequest("forever"));
+  reader.reset();  // cancels it
+}
+
+void ClientStreaming(demo::Echo::Stub& echo, const nearcall::CallOptions& options) {
+  std::unique_ptr<nearcall::ClientWriter<demo::Request, demo::Reply>> writer = echo.Up(options);
+  EXPECT(writer->Write(MakeRequest("a")) && writer->WriteLast(MakeRequest("b")));
+  EXPECT(!writer->Write(MakeRequest("c")) && !writer->WritesDone());
+  absl::StatusOr<demo::Reply> reply = writer->Finish();
+  EXPECT(reply.ok() && reply->text() == "ab");
+
+  writer = echo.Up();
+  while (writer->Write(MakeRequest("refuse"))) continue;  // until the server's answer has come
+  EXPECT(writer->Finish().status().code() == absl::StatusCode::kFailedPrecondition);
+}
+
+void BothStream(demo::Echo::Stub& echo, const nearcall::CallOptions& options) {
+  std::unique_ptr<nearcall::ClientReaderWriter<demo::Request, demo::Reply>> chat = echo.Chat(options);
+  demo::Reply reply;
+  for (const char* text : {"one", "two"}) {
+    EXPECT(chat->Write(MakeRequest(text)));
+    EXPECT(chat->Read(&reply) && reply.text() == text);
+  }
+  EXPECT(chat->WritesDone() && !chat->Read(&reply));
+  EXPECT(chat->Finish().ok());
+
+  std::stop_source stop_source;
+  chat = echo.Chat({.stop_token = stop_source.get_token()});
+  std::jthread stopping([&] { stop_source.request_stop(); });
+  EXPECT(!chat->Read(&reply) && chat->Finish().code() == absl::StatusCode::kCancelled);
+}
+
 void WithoutAServer() {
   static_assert(std::is_aggregate_v<nearcall::ChannelOptions> && std::is_aggregate_v<nearcall::ServerOptions>);
   const auto nobody = nearcall::Channel::Connect("shm:nobody", nearcall::ChannelOptions{.max_message_size = 1 << 20});
@@ -157,8 +245,12 @@ void WithAServer() {
     EveryFormOfACall(copy);
     OptionsInTheirOrder(copy);
     Failures(copy);
+    ServerStreaming(copy, {});
+    ClientStreaming(copy, {.timeout = absl::Minutes(1)});
+    BothStream(copy, nearcall::CallOptions());
     (*server)->Shutdown(absl::Milliseconds(100));
     EXPECT(copy.Say(MakeRequest("hello")).status().code() == absl::StatusCode::kUnavailable);
+    EXPECT(copy.Chat()->Finish().code() == absl::StatusCode::kUnavailable);  // never null
   }
   (*server)->Shutdown();
 }

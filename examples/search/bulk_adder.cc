@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "uploader.h"
+#include "bulk_adder.h"
 
 #include "absl/status/statusor.h"
 
 namespace search {
 
-Uploader::~Uploader() {
+BulkAdder::~BulkAdder() {
   (void)Finish();
 }
 
-bool Uploader::HasRoom(size_t bytes) const {
+bool BulkAdder::HasRoom(size_t bytes) const {
   if (on_its_way_.calls == 0) return true;
   return on_its_way_.calls < window_.max_calls && on_its_way_.bytes + bytes <= window_.max_bytes;
 }
 
-absl::Status Uploader::Send(const v1::AddRequest& request) {
+absl::Status BulkAdder::Send(const v1::AddRequest& request) {
   const size_t bytes = request.text().size();
   {
     std::unique_lock lock(mutex_);
@@ -23,15 +23,16 @@ absl::Status Uploader::Send(const v1::AddRequest& request) {
     ++on_its_way_.calls;
     on_its_way_.bytes += bytes;
   }
-  stub_.Add(request, [this, bytes](const absl::StatusOr<v1::AddReply>& reply) { OnReply(bytes, reply); });
+  stub_.Add(
+      request, [this, bytes](const absl::StatusOr<v1::AddReply>& reply) { OnReply(bytes, reply); }, options_);
   return absl::OkStatus();
 }
 
-void Uploader::OnReply(size_t bytes, const absl::StatusOr<v1::AddReply>& reply) {
+void BulkAdder::OnReply(size_t bytes, const absl::StatusOr<v1::AddReply>& reply) {
   const std::lock_guard lock(mutex_);
   --on_its_way_.calls;
   on_its_way_.bytes -= bytes;
-  answered_.notify_one();  // under the lock: after it, the uploader may be gone
+  answered_.notify_one();  // under the lock: after it, the adder may be gone
   if (!reply.ok()) {
     failure_.Update(reply.status());
     return;
@@ -42,13 +43,13 @@ void Uploader::OnReply(size_t bytes, const absl::StatusOr<v1::AddReply>& reply) 
   if (reply->unchanged()) ++totals_.unchanged;
 }
 
-absl::Status Uploader::Finish() {
+absl::Status BulkAdder::Finish() {
   std::unique_lock lock(mutex_);
   answered_.wait(lock, [this] { return on_its_way_.calls == 0; });
   return failure_;
 }
 
-Uploader::Totals Uploader::totals() const {
+BulkAdder::Totals BulkAdder::totals() const {
   const std::lock_guard lock(mutex_);
   return totals_;
 }

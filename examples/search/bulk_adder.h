@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "search.nearcall.pb.h"
@@ -12,13 +13,14 @@ namespace search {
 
 // How many files may be on their way at once: enough that the link never runs dry, and so few bytes that no call ever
 // finds the channel's queue full (ChannelOptions::max_queued_bytes). A file that is larger goes alone.
-struct UploadWindow {
+struct BulkWindow {
   size_t max_calls = 64;
   size_t max_bytes = size_t{4} << 20;
 };
 
-// Sends files to a server's index by callback, many at a time. Used by one thread; the callbacks run on the channel's.
-class Uploader {
+// Sends whole files to a server's index, each by a call of its own, many at a time: by callback. Used by one thread;
+// the callbacks run on the channel's.
+class BulkAdder {
  public:
   struct Totals {  // of the files that the server has taken
     size_t files = 0;
@@ -27,10 +29,12 @@ class Uploader {
     size_t unchanged = 0;
   };
 
-  explicit Uploader(const v1::Search::AsyncStub& stub, UploadWindow window = {}) : stub_(stub), window_(window) {}
-  Uploader(const Uploader&) = delete;
-  Uploader& operator=(const Uploader&) = delete;
-  ~Uploader();  // waits for what is on its way
+  // `options` are those of each call.
+  explicit BulkAdder(const v1::Search::AsyncStub& stub, BulkWindow window = {}, nearcall::CallOptions options = {})
+      : stub_(stub), window_(window), options_(std::move(options)) {}
+  BulkAdder(const BulkAdder&) = delete;
+  BulkAdder& operator=(const BulkAdder&) = delete;
+  ~BulkAdder();  // waits for what is on its way
 
   // Waits for room in the window, not for the reply. After a failure nothing more is sent: it is what this returns.
   absl::Status Send(const v1::AddRequest& request);
@@ -50,7 +54,8 @@ class Uploader {
   void OnReply(size_t bytes, const absl::StatusOr<v1::AddReply>& reply);
 
   const v1::Search::AsyncStub stub_;
-  const UploadWindow window_;
+  const BulkWindow window_;
+  const nearcall::CallOptions options_;
 
   mutable std::mutex mutex_;  // guards the rest
   std::condition_variable answered_;

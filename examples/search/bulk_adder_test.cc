@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "uploader.h"
+#include "bulk_adder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -58,7 +58,7 @@ class HoldingService final : public v1::Search::AsyncService {
   std::optional<absl::Status> answer_;  // set once
 };
 
-class UploaderTest : public ::testing::Test {
+class BulkAdderTest : public ::testing::Test {
  protected:
   void SetUp() override {
     server_.Start(service_);
@@ -75,18 +75,18 @@ class UploaderTest : public ::testing::Test {
   }
 
   // Sends one file of each size; true if the last is held back until the others are answered.
-  bool LastOneWaits(UploadWindow window, const std::vector<size_t>& sizes) {
-    Uploader uploader(*stub_, window);
+  bool LastOneWaits(BulkWindow window, const std::vector<size_t>& sizes) {
+    BulkAdder adder(*stub_, window);
     bool held_back = false;
     std::jthread answering([&] {
       EXPECT_TRUE(service_.WaitUntilItHolds(sizes.size() - 1));
       held_back = !service_.WaitUntilItHolds(sizes.size(), std::chrono::milliseconds(50));
       service_.Answer(absl::OkStatus());
     });
-    for (const size_t size : sizes) EXPECT_TRUE(uploader.Send(File(size)).ok());
+    for (const size_t size : sizes) EXPECT_TRUE(adder.Send(File(size)).ok());
     answering.join();
-    EXPECT_TRUE(uploader.Finish().ok());
-    EXPECT_EQ(uploader.totals().files, sizes.size());
+    EXPECT_TRUE(adder.Finish().ok());
+    EXPECT_EQ(adder.totals().files, sizes.size());
     return held_back;
   }
 
@@ -95,28 +95,28 @@ class UploaderTest : public ::testing::Test {
   std::optional<v1::Search::AsyncStub> stub_;
 };
 
-TEST_F(UploaderTest, HasAsManyOnTheirWayAsTheWindowAllows) {
+TEST_F(BulkAdderTest, HasAsManyOnTheirWayAsTheWindowAllows) {
   EXPECT_TRUE(LastOneWaits({.max_calls = 3, .max_bytes = 100}, {1, 1, 1, 1}));
 }
 
-TEST_F(UploaderTest, HasAsManyBytesOnTheirWayAsTheWindowAllows) {
+TEST_F(BulkAdderTest, HasAsManyBytesOnTheirWayAsTheWindowAllows) {
   EXPECT_TRUE(LastOneWaits({.max_calls = 100, .max_bytes = 10}, {4, 6, 1}));
 }
 
-TEST_F(UploaderTest, SendsAFileLargerThanTheWindowAlone) {
+TEST_F(BulkAdderTest, SendsAFileLargerThanTheWindowAlone) {
   EXPECT_TRUE(LastOneWaits({.max_calls = 100, .max_bytes = 10}, {1, 11}));
 }
 
-TEST_F(UploaderTest, SendsNothingMoreAfterAFailure) {
-  Uploader uploader(*stub_, {.max_calls = 1});
-  ASSERT_TRUE(uploader.Send(File(1)).ok());
+TEST_F(BulkAdderTest, SendsNothingMoreAfterAFailure) {
+  BulkAdder adder(*stub_, {.max_calls = 1});
+  ASSERT_TRUE(adder.Send(File(1)).ok());
   ASSERT_TRUE(service_.WaitUntilItHolds(1));
   service_.Answer(absl::ResourceExhaustedError("no room in the index"));
-  const absl::Status status = uploader.Send(File(1));
+  const absl::Status status = adder.Send(File(1));
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("no room in the index"));
-  EXPECT_EQ(uploader.Finish(), status);
-  EXPECT_EQ(uploader.totals().files, 0u);
+  EXPECT_EQ(adder.Finish(), status);
+  EXPECT_EQ(adder.totals().files, 0u);
 }
 
 }  // namespace
