@@ -21,6 +21,7 @@ class FakeContext final : public ServerContext {
   void SendInitialMetadata() override { initial_metadata_sent = true; }
   Metadata& trailing_metadata() override { return metadata_; }
   Priority priority() const override { return Priority::kNormal; }
+  absl::string_view method() const override { return "fake"; }
   uint64_t sequence_number() const override { return 0; }
   absl::string_view transport() const override { return "fake"; }
 

@@ -6,10 +6,13 @@
 #include <stop_token>
 
 #include "absl/time/time.h"
+#include "nearcall/export.h"
 #include "nearcall/metadata.h"
 #include "nearcall/priority.h"
 
 namespace nearcall {
+
+class ServerContext;
 
 // What a call does when there is no room: the ring or queue to the server is full, or the channel's bounds of calls in
 // flight or queued bytes are reached.
@@ -30,6 +33,10 @@ struct ResponseMetadata {
 //
 // If both `timeout` and `deadline` are set the earlier one counts.
 struct CallOptions {
+  // For a call that a handler makes to serve its own: what is left of the time, the priority, and the cancellation of
+  // `context`'s call count for it too. Others are set on the result. To be used while the handler runs.
+  NEARCALL_EXPORT static CallOptions FromServer(ServerContext& context);
+
   // Unset: the method's default (`option (nearcall.timeout_ms) = ...`, else none). absl::InfiniteDuration(): none. Zero
   // or less: DEADLINE_EXCEEDED at once, the call is not sent.
   std::optional<absl::Duration> timeout = {};

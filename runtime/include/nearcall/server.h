@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "nearcall/channel.h"
 #include "nearcall/export.h"
 #include "nearcall/log.h"
 #include "nearcall/priority.h"
@@ -126,6 +127,11 @@ class NEARCALL_EXPORT Server {
   // Serves one connected SOCK_SEQPACKET socket, such as one end of a socketpair(2) whose other end a child process
   // inherits. Takes ownership of `fd`. INVALID_ARGUMENT if it is no such socket; UNAVAILABLE after Shutdown.
   virtual absl::Status ServeFd(int fd) = 0;
+
+  // A channel to this server without a name, for its own process: calls go the way of any other client's, so that what
+  // works here works there. As every channel it is to be destroyed before the server is waited for. UNAVAILABLE after
+  // Shutdown; else as Channel::Connect. Such a channel is not connected again when its connection has ended.
+  virtual absl::StatusOr<std::shared_ptr<Channel>> InProcessChannel(ChannelOptions options = {}) = 0;
 
   // Until the server has shut down: nothing of it runs any more. In a handler, and in a child of fork(2) or daemon(3)
   // that was made after Start(), it returns at once, and the log says why.

@@ -55,6 +55,9 @@ class NEARCALL_EXPORT ServerContext {
 
   virtual Priority priority() const = 0;
 
+  // "package.Service/Method".
+  virtual absl::string_view method() const = 0;
+
   // Of the request's first frame, in its connection and lane.
   virtual uint64_t sequence_number() const = 0;
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/server.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <array>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/no_memory.h"
+#include "base/syscall.h"
 #include "base/thread.h"
 #include "rpc/protobuf_log.h"
 
@@ -108,6 +112,20 @@ absl::Status ServerImpl::ServeFd(int fd) {
   }
   if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server has shut down");
   return door_->Serve(std::move(socket));
+}
+
+absl::StatusOr<std::shared_ptr<Channel>> ServerImpl::InProcessChannel(ChannelOptions options) {
+  const base::CancelDisabled uncancelled;
+  std::array<int, 2> ends;
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return base::ErrnoStatus("cannot make a channel to a server of this process (socketpair)");
+  }
+  base::Fd clients(ends[1]);
+  if (absl::Status served = ServeFd(ends[0]); !served.ok()) return served;
+  auto channel = Channel::Connect(absl::StrCat("fd:", clients.get()), std::move(options));
+  // It is the channel's now, unless that found fault with its options.
+  if (!absl::IsInvalidArgument(channel.status())) static_cast<void>(clients.Release());
+  return channel;
 }
 
 void ServerImpl::Wait() {

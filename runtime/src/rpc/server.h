@@ -46,6 +46,7 @@ class ServerImpl final : public Server {
   absl::Status Start(std::vector<Door::Entry> entries);
 
   absl::Status ServeFd(int fd) override;
+  absl::StatusOr<std::shared_ptr<Channel>> InProcessChannel(ChannelOptions options) override;
   void Wait() override;
   void Shutdown(absl::Duration grace) override;
   std::string DebugString() const override;

@@ -118,6 +118,9 @@ class ServerHandle final : public Server {
   }
 
   absl::Status ServeFd(int fd) override { return server_->ServeFd(fd); }
+  absl::StatusOr<std::shared_ptr<Channel>> InProcessChannel(ChannelOptions options) override {
+    return server_->InProcessChannel(std::move(options));
+  }
   void Wait() override { server_->Wait(); }
   void Shutdown(absl::Duration grace) override { server_->Shutdown(grace); }
   std::string DebugString() const override { return server_->DebugString(); }

@@ -118,12 +118,13 @@ class ServerCallImpl final : public internal::ServerCall,
   void SendInitialMetadata() override;
   Metadata& trailing_metadata() override { return trailing_metadata_; }
   Priority priority() const override { return priority_; }
+  absl::string_view method() const override { return method_name(); }
   uint64_t sequence_number() const override { return message_.header.sequence; }
   absl::string_view transport() const override { return session_->transport().name(); }
 
   // session::ActiveCall
   Stage stage() const override { return stage_.load(std::memory_order_relaxed); }
-  const char* method() const override { return method_ == nullptr ? nullptr : method_->method->info.full_name; }
+  const char* method_name() const override { return method_ == nullptr ? nullptr : method_->method->info.full_name; }
   base::SteadyNs arrived() const override { return arrived_; }
   void MarkCancelled() override;
 

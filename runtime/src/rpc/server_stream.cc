@@ -103,7 +103,7 @@ bool ServerStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
 
 bool ServerStreamImpl::Parse(google::protobuf::MessageLite& message) {
   const size_t size = mine_.front().size();
-  absl::Status parsed = ParseMessage("an element of", call_.method(), mine_.front(), message);
+  absl::Status parsed = ParseMessage("an element of", call_.method_name(), mine_.front(), message);
   mine_.Pop();
   if (!parsed.ok()) return Fail(std::move(parsed));
   GiveCredit(size);
@@ -146,7 +146,7 @@ bool ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) {
   const size_t size = message.ByteSizeLong();
   const size_t limit = std::min(call_.core().options.max_message_size, call_.session().peer_max_message_size());
   if (size > limit) {
-    return Fail(absl::ResourceExhaustedError(absl::StrCat("an element of ", call_.method(), " has ", size,
+    return Fail(absl::ResourceExhaustedError(absl::StrCat("an element of ", call_.method_name(), " has ", size,
                                                           " B, more than max_message_size (", limit, " B)")));
   }
   if (!WaitForCredit(size)) return false;

@@ -98,7 +98,7 @@ std::string StuckCalls::Describe(base::SteadyNs now) {
     if (session == nullptr || named.size() == kNamed) continue;
     const PeerIdentity& peer = session->peer();
     session->ForEachCallUntil([&](ActiveCall& call) {
-      const char* const method = call.method() == nullptr ? "a method that there is not" : call.method();
+      const char* const method = call.method_name() == nullptr ? "a method that there is not" : call.method_name();
       named.push_back(absl::StrCat(method, " of pid ", peer.pid, " uid ", peer.uid, " (connection ", session->id(),
                                    "), which came ", Seconds(now - call.arrived()),
                                    " ago: ", WhatItDoes(call.stage())));

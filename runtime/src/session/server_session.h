@@ -43,7 +43,7 @@ class ActiveCall : public base::ListNode<ActiveCall> {
   // For people. Any thread.
   enum class Stage { kWaiting, kInHandler, kDeferred };
   virtual Stage stage() const = 0;
-  virtual const char* method() const = 0;  // "package.Service/Method"; nullptr: an unknown one
+  virtual const char* method_name() const = 0;  // "package.Service/Method"; nullptr: an unknown one
   virtual base::SteadyNs arrived() const = 0;
 
   // Nobody waits for the answer any more. Any thread, the monitor's too, under the session's lock: must not block, not

@@ -141,7 +141,7 @@ class CancelledCall final : public session::ActiveCall {
     may_end_.wait();
   }
   Stage stage() const override { return Stage::kWaiting; }
-  const char* method() const override { return nullptr; }
+  const char* method_name() const override { return nullptr; }
   base::SteadyNs arrived() const override { return 0; }
 
  private:

@@ -37,7 +37,7 @@ class FakeCall final : public ActiveCall {
   explicit FakeCall(uint64_t call_id, Stream* stream = nullptr) { Begin(call_id, testing::kMethod, stream); }
   void MarkCancelled() override { cancelled_ = true; }
   Stage stage() const override { return Stage::kWaiting; }
-  const char* method() const override { return nullptr; }
+  const char* method_name() const override { return nullptr; }
   base::SteadyNs arrived() const override { return 0; }
   bool cancelled() const { return cancelled_; }
 

@@ -129,9 +129,9 @@ absl::StatusOr<base::Fd> TakeInherited(int fd) {
         " is not open, or not a connected Unix-domain SOCK_SEQPACKET socket; pass an end of a socketpair"));
   }
   // Under a number of its own, so that a second use of "fd:3" finds nothing there instead of our connection.
+  const base::Fd inherited(fd);
   base::Fd taken = base::Duplicate(fd);
   if (!taken.valid()) return base::ErrnoStatus(absl::StrCat("take over descriptor ", fd));
-  ::close(fd);
   return taken;
 }
 
