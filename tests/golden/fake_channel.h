@@ -33,6 +33,8 @@ class FakeChannel : public Channel {
 
   std::string transport() const override { return "fake"; }
   std::string DebugString() const override { return "fake"; }
+  ChannelState state() const override { return ChannelState::kReady; }
+  bool WaitForStateChange(ChannelState /*last*/, absl::Time /*deadline*/) const override { return false; }
 
   absl::Status BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                             google::protobuf::MessageLite& reply, const CallOptions& options) override {

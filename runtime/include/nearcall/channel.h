@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -64,6 +65,20 @@ struct ChannelOptions {
   // How far a server may be ahead of what is read of a stream, in bytes; each element counts 32 more than its own. 1 to
   // 1 GiB.
   size_t stream_window_bytes = size_t{64} << 10;
+
+  // true: Connect looks at address and options only, and the first call connects (see CallOptions::wait_for_ready).
+  bool lazy = false;
+};
+
+// What a channel's connection is doing (gRPC's "connectivity semantics",
+// https://github.com/grpc/grpc/blob/master/doc/connectivity-semantics-and-api.md; here the next call connects, nothing
+// does so on its own).
+enum class ChannelState : uint8_t {
+  kIdle,              // there is none: not yet (ChannelOptions::lazy), or it has ended
+  kConnecting,        // a call is just making one
+  kReady,             // calls go out at once
+  kTransientFailure,  // the last attempt failed; the next call tries again
+  kShutdown,          // the channel has ended
 };
 
 // A connection to a server, by address:
@@ -109,6 +124,12 @@ class NEARCALL_EXPORT Channel {
 
   // Connection, lanes, calls, bytes held back: for people. The format may change.
   virtual std::string DebugString() const = 0;
+
+  virtual ChannelState state() const = 0;
+
+  // Waits until the state is another one than `last`. False: it still is at `deadline`. (A state may come and go
+  // unseen.)
+  virtual bool WaitForStateChange(ChannelState last, absl::Time deadline) const = 0;
 
   // What generated stubs call: a blocking unary call. `reply` is cleared first and left empty if the call fails.
   virtual absl::Status BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,

@@ -8,17 +8,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/backoff.h"
+#include "absl/time/clock.h"
 #include "base/exec_state.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
-#include "base/status.h"
 #include "base/thread.h"
-#include "base/waiter.h"
 #include "rpc/blocking_call.h"
 #include "rpc/call_head.h"
 #include "rpc/protobuf_log.h"
-#include "transport/rendezvous.h"
 #include "transport/transport_table.h"
 
 namespace nearcall {
@@ -64,14 +61,6 @@ absl::StatusOr<transport::Address> ResolveAddress(absl::string_view text) {
   return address;
 }
 
-// False: stopped before.
-bool SleepUntil(base::SteadyNs until, const std::stop_token& stop) {
-  base::Waiter waiter;
-  const std::stop_callback on_stop(stop, [&waiter] { waiter.Finish(); });
-  while (!waiter.finished() && base::NowNs() < until) waiter.Wait(until);
-  return !waiter.finished();
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Channel>> Channel::Connect(absl::string_view address, ChannelOptions options) {
@@ -81,6 +70,7 @@ absl::StatusOr<std::shared_ptr<Channel>> Channel::Connect(absl::string_view addr
     absl::StatusOr<transport::Address> resolved = ResolveAddress(address);
     if (!resolved.ok()) return resolved.status();
     auto channel = std::make_shared<rpc::ChannelImpl>(*std::move(resolved), std::move(options));
+    if (channel->lazy()) return channel;
     if (absl::Status status = channel->ConnectFirst(); !status.ok()) return status;
     return channel;
   });
@@ -101,9 +91,9 @@ class Unmade final : public internal::Outcome {
 }  // namespace
 
 ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
-    : address_(std::move(address)),
-      options_(std::move(options)),
-      logger_(std::make_shared<base::Logger>(options_.log_sink)) {
+    : options_(std::move(options)),
+      logger_(std::make_shared<base::Logger>(options_.log_sink)),
+      connector_(std::move(address), options_, logger_) {
   ProtobufLog::Install();
 }
 
@@ -125,29 +115,34 @@ ChannelImpl::~ChannelImpl() {
 }
 
 absl::Status ChannelImpl::ConnectFirst() {
-  return GetSession({.for_server = base::AfterNow(std::max(options_.connect_timeout, absl::ZeroDuration())),
-                     .deadline = base::kNever})
+  return connector_
+      .Get({.for_server = base::AfterNow(std::max(options_.connect_timeout, absl::ZeroDuration())),
+            .deadline = base::kNever})
       .status();
 }
 
 std::string ChannelImpl::transport() const {
-  base::MutexLock lock(mutex_);
-  return transport_name_;
+  return connector_.transport();
 }
 
 std::string ChannelImpl::DebugString() const {
-  SessionPtr session;
-  {
-    base::MutexLock lock(mutex_);
-    session = session_;
-  }
-  return session == nullptr ? absl::StrCat("no connection to ", address_.text) : session->DebugString();
+  return connector_.DebugString();
+}
+
+ChannelState ChannelImpl::state() const {
+  return connector_.state();
+}
+
+bool ChannelImpl::WaitForStateChange(ChannelState last, absl::Time deadline) const {
+  const base::CancelDisabled uncancelled;
+  return connector_.WaitForChange(
+      last, deadline == absl::InfiniteFuture() ? base::kNever : base::AfterNow(deadline - absl::Now()));
 }
 
 absl::Status ChannelImpl::CheckNotForked() const {
   if (!fork_guard_.InChild()) return absl::OkStatus();
   return base::WithExecState(
-      absl::FailedPreconditionError(absl::StrCat("the channel to ", address_.text,
+      absl::FailedPreconditionError(absl::StrCat("the channel to ", connector_.address().text,
                                                  " was made before fork(); a child must connect a channel of its own")),
       ExecState::kNotSent);
 }
@@ -165,11 +160,11 @@ absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const goog
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   rpc::BlockingCall call(method, options, options_.max_message_size);
   if (absl::Status status = call.Prepare(request); !status.ok()) return status;
-  const Patience patience = {.for_server = options.wait_for_ready ? call.deadline() : 0,
-                             .deadline = call.deadline(),
-                             .stop = options.stop_token};
+  const Connector::Patience patience = {.for_server = options.wait_for_ready ? call.deadline() : 0,
+                                        .deadline = call.deadline(),
+                                        .stop = options.stop_token};
   for (;;) {
-    absl::StatusOr<SessionPtr> session = GetSession(patience);
+    absl::StatusOr<SessionPtr> session = connector_.Get(patience);
     if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
     absl::Status status = call.Run(**session, request, reply);
     if (!GoesElsewhere(**session, status)) return status;
@@ -192,11 +187,11 @@ absl::Status ChannelImpl::TryOpen(ClientStreamImpl& stream, const google::protob
                                   const CallOptions& options) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   if (absl::Status status = stream.Prepare(request); !status.ok()) return status;
-  const Patience patience = {.for_server = options.wait_for_ready ? stream.deadline() : 0,
-                             .deadline = stream.deadline(),
-                             .stop = options.stop_token};
+  const Connector::Patience patience = {.for_server = options.wait_for_ready ? stream.deadline() : 0,
+                                        .deadline = stream.deadline(),
+                                        .stop = options.stop_token};
   for (;;) {
-    absl::StatusOr<SessionPtr> session = GetSession(patience);
+    absl::StatusOr<SessionPtr> session = connector_.Get(patience);
     if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
     absl::Status status = stream.Open(*session, request);
     if (status.ok() || !GoesElsewhere(**session, status)) return status;
@@ -256,93 +251,15 @@ std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls() {
         std::stable_partition(async_.begin(), async_.end(), [](const auto& calls) { return !calls->finished(); });
     std::move(first_ended, async_.end(), std::back_inserter(ended));
     async_.erase(first_ended, async_.end());
-    const SessionPtr session = session_ != nullptr && session_->usable() ? session_ : nullptr;
     AsyncCalls::Owner& owner = *this;
-    present = async_.emplace_back(std::make_shared<AsyncCalls>(owner, options_, logger_, session));
+    present = async_.emplace_back(std::make_shared<AsyncCalls>(owner, options_, logger_, connector_.present()));
   }
   for (const auto& calls : ended) calls->Stop();
   return present;
 }
 
 absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::Connect(base::SteadyNs deadline) {
-  return GetSession({.for_server = 0, .deadline = deadline});
-}
-
-absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::GetSession(const Patience& patience) {
-  {
-    base::MutexLock lock(mutex_);
-    if (session_ != nullptr && session_->usable()) return session_;
-  }
-  base::Backoff backoff(base::kReconnectMinNs, base::kReconnectMaxNs);
-  for (;;) {
-    absl::StatusOr<SessionPtr> session = Reconnect(patience.deadline);
-    const base::SteadyNs now = base::NowNs();
-    // Nobody is there, or nobody has answered in time: the one may come, and the other may just have too much to do.
-    const bool late = absl::IsDeadlineExceeded(session.status());
-    if (session.ok() || !(late || absl::IsUnavailable(session.status()))) return session;
-    const absl::string_view why = session.status().message();
-    if (now >= patience.deadline && !late) {
-      return absl::DeadlineExceededError(absl::StrCat("the deadline passed while the call waited for a server: ", why));
-    }
-    if (now >= patience.deadline || now >= patience.for_server) return session;
-    if (!SleepUntil(base::AddNs(now, std::min(backoff.NextNs(), patience.for_server - now)), patience.stop)) {
-      return absl::CancelledError(absl::StrCat("the call was cancelled while it waited for a server: ", why));
-    }
-  }
-}
-
-// One attempt, shared by all callers that come while it runs.
-absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::Reconnect(base::SteadyNs deadline) {
-  {
-    base::MutexLock lock(mutex_);
-    while (connecting_) {
-      const uint64_t attempt = attempts_;
-      while (attempts_ == attempt && base::NowNs() < deadline) attempt_ended_.WaitUntil(mutex_, deadline);
-      if (attempts_ == attempt) {
-        return absl::DeadlineExceededError(absl::StrCat("no connection to ", address_.text, " within the deadline"));
-      }
-      if (session_ != nullptr && session_->usable()) break;
-      // It was no failure: the connection came and has ended already. Or it was one of another caller's deadline, which
-      // says nothing about this one's.
-      if (!last_failure_.ok() && !absl::IsDeadlineExceeded(last_failure_)) return base::UnsharedCopy(last_failure_);
-    }
-    if (session_ != nullptr && session_->usable()) return session_;
-    // The number may be another descriptor's by now.
-    if (address_.kind == transport::Address::Kind::kFd && attempts_ != 0) {
-      return absl::UnavailableError(absl::StrCat("the server at ", address_.text,
-                                                 " has gone away, and an inherited socket cannot be connected again"));
-    }
-    connecting_ = true;
-  }
-  absl::StatusOr<SessionPtr> fresh = base::OrNoMemory([&] { return ConnectOnce(deadline); });
-  SessionPtr old;  // destroyed without the lock
-  base::MutexLock lock(mutex_);
-  connecting_ = false;
-  ++attempts_;
-  attempt_ended_.NotifyAll();
-  old = std::exchange(session_, fresh.ok() ? *fresh : nullptr);
-  if (fresh.ok()) transport_name_ = (*fresh)->server().transport;
-  last_failure_ = base::UnsharedCopy(fresh.status());
-  return fresh;
-}
-
-absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::ConnectOnce(base::SteadyNs deadline) {
-  transport::ConnectParams params;
-  params.allowed_uids = options_.allowed_uids;
-  params.deadline = std::min(deadline, base::AfterNow(options_.handshake_timeout));
-  // A server begins no calls here.
-  params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size),
-                  .max_calls_in_flight = 0,
-                  .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
-  absl::StatusOr<transport::Connection> connection = transport::Connect(address_, params);
-  if (!connection.ok()) return connection.status();
-  const session::ClientSessionOptions session_options = {
-      .max_message_size = options_.max_message_size,
-      .max_calls_in_flight = options_.max_calls_in_flight,
-      .max_queued_bytes = options_.max_queued_bytes,
-      .max_spin_ns = absl::ToInt64Nanoseconds(std::max(options_.max_spin, absl::ZeroDuration())),
-      .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
-  return session::ClientSession::Start(*std::move(connection), session_options, logger_, address_.text);
+  return connector_.Get({.for_server = 0, .deadline = deadline});
 }
 
 }  // namespace nearcall::rpc

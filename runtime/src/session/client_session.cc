@@ -37,7 +37,7 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       peer_max_message_size_(connection.peer_terms.max_message_size),
       send_window_(connection.peer_terms.stream_window),
       receive_window_(options.stream_window),
-      end_({std::move(address), std::string(transport_->name()), connection.peer}, std::move(logger)),
+      end_({std::move(address), std::string(transport_->name()), connection.peer}, std::move(logger), options.on_end),
       outbox_(*transport_, connection.local_id),
       callers_(*transport_, outbox_, end_,
                std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -31,7 +32,8 @@ struct ClientSessionOptions {
   size_t max_calls_in_flight;
   size_t max_queued_bytes;
   int64_t max_spin_ns;
-  uint32_t stream_window = 0;  // what the server was granted
+  uint32_t stream_window = 0;         // what the server was granted
+  std::function<void()> on_end = {};  // no new calls may begin any more: on any thread, under locks, perhaps repeated
 };
 
 // One connection to a server, put together from its parts. No thread of its own: those who wait elect one of themselves

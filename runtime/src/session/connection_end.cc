@@ -28,7 +28,7 @@ bool ConnectionEnd::Break(const absl::Status& violation) {
     if (!violation_.ok()) return false;
     violation_ = absl::InternalError(text);
   }
-  broken_.store(true, std::memory_order_release);
+  Note(broken_);
   logger_->Log({base::LogKind::kViolation, server_.peer.uid}, LogSeverity::kError, text);
   if (transport::ControlChannel* socket = control()) socket->HangUp();
   return true;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
@@ -19,8 +20,9 @@ namespace nearcall::session {
 // Thread-safe. May be used with the session's lock held.
 class ConnectionEnd {
  public:
-  ConnectionEnd(ServerName server, std::shared_ptr<base::Logger> logger)
-      : server_(std::move(server)), logger_(std::move(logger)) {}
+  // `on_end`: hears when it is not usable any more. Must not block, nor use this.
+  ConnectionEnd(ServerName server, std::shared_ptr<base::Logger> logger, std::function<void()> on_end = {})
+      : server_(std::move(server)), logger_(std::move(logger)), on_end_(std::move(on_end)) {}
 
   // Once. What has ended meanwhile is hung up now.
   void Attach(std::unique_ptr<transport::ControlChannel> control);
@@ -36,8 +38,8 @@ class ConnectionEnd {
   // Whether new calls may begin.
   bool usable() const { return !going_away() && !dead(); }
 
-  void NoteGone() { gone_.store(true, std::memory_order_release); }
-  void NoteGoingAway() { going_away_.store(true, std::memory_order_release); }
+  void NoteGone() { Note(gone_); }
+  void NoteGoingAway() { Note(going_away_); }
 
   // The server has broken the protocol: the log says so, and this side hangs up. False: it had before.
   bool Break(const absl::Status& violation);
@@ -48,8 +50,14 @@ class ConnectionEnd {
   absl::Status Failure();
 
  private:
+  void Note(std::atomic<bool>& end) {
+    end.store(true, std::memory_order_release);
+    if (on_end_) on_end_();
+  }
+
   const ServerName server_;
   const std::shared_ptr<base::Logger> logger_;
+  const std::function<void()> on_end_;
 
   std::atomic<bool> gone_{false};
   std::atomic<bool> broken_{false};

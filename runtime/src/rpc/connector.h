@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "nearcall/channel.h"
+#include "session/client_session.h"
+#include "transport/address.h"
+
+namespace nearcall::rpc {
+
+// An address, and the session that is connected to it now. When the session has ended the next one who wants it
+// connects again; one does it, the others wait for the outcome.
+//
+// Thread-safe. Owned by the channel.
+class Connector {
+ public:
+  using SessionPtr = std::shared_ptr<session::ClientSession>;
+
+  // How long somebody waits: for a server to appear (while nobody listens), for an answer of one that is there, and
+  // unless it is cancelled.
+  struct Patience {
+    base::SteadyNs for_server;
+    base::SteadyNs deadline;
+    std::stop_token stop = {};
+  };
+
+  Connector(transport::Address address, const ChannelOptions& options, std::shared_ptr<base::Logger> logger);
+  Connector(const Connector&) = delete;
+  Connector& operator=(const Connector&) = delete;
+
+  const transport::Address& address() const { return address_; }
+
+  // The usable session, connected now if there is none.
+  absl::StatusOr<SessionPtr> Get(const Patience& patience);
+  // nullptr: there is none.
+  SessionPtr present() const;
+
+  // The transport of the present session, or of the last one.
+  std::string transport() const;
+  std::string DebugString() const;
+
+  ChannelState state() const;
+  // False: it is still `last` at `deadline`.
+  bool WaitForChange(ChannelState last, base::SteadyNs deadline) const;
+
+ private:
+  // That the state may have changed. Outlives the connector where a session does.
+  class News {
+   public:
+    uint64_t count() const;
+    void Tell();
+    bool WaitBeyond(uint64_t seen, base::SteadyNs deadline) const;
+
+   private:
+    mutable base::Mutex mutex_;
+    mutable base::CondVar told_;
+    uint64_t count_ ABSL_GUARDED_BY(mutex_) = 0;
+  };
+
+  absl::StatusOr<SessionPtr> Reconnect(base::SteadyNs deadline);
+  absl::StatusOr<SessionPtr> ConnectOnce(base::SteadyNs deadline);
+
+  const transport::Address address_;
+  const ChannelOptions& options_;
+  const std::shared_ptr<base::Logger> logger_;
+  const std::shared_ptr<News> news_ = std::make_shared<News>();
+
+  mutable base::Mutex mutex_;
+  base::CondVar attempt_ended_;
+  SessionPtr session_ ABSL_GUARDED_BY(mutex_);
+  std::string transport_name_ ABSL_GUARDED_BY(mutex_);
+  bool connecting_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;  // that have ended
+  absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace nearcall::rpc
