@@ -89,7 +89,8 @@ class QuotaTest : public IntegrationTest {
     stranger.link().Tell();
     EXPECT_EQ(stranger.link().Await(), "go");
     const Measured beside = Calls("beside the stranger");
-    const size_t grown = ResidentBytes() - std::min(ResidentBytes(), before);
+    const size_t after = ResidentBytes();
+    const size_t grown = after - std::min(after, before);
     std::cout << "[ measured ] the server has grown by " << grown / 1024 << " KiB; "
               << server.DebugString().substr(0, 600) << "\n";
     EXPECT_LE(grown, kTotal + 64 * kMebibyte);
