@@ -184,7 +184,7 @@ class StreamLimitTest : public StreamFlowTest {
   // What the client's element of `kTooLarge` ends with.
   void ExpectTooLargeForWrite(const std::string& part) {
     const auto channel = connected_;
-    const auto stream = Streams::Stub(channel).Chat(InTime());
+    const auto stream = Streams::Stub(channel).Chat();  // no deadline that would wake the handler
     EXPECT_TRUE(PingPong(*stream, 1, kLimit / 2));
     EXPECT_FALSE(stream->Write(Element(2, kTooLarge)));
     EXPECT_FALSE(stream->Write(MakeBlob("small")));
@@ -198,7 +198,7 @@ class StreamLimitTest : public StreamFlowTest {
   // The same for one of the handler's.
   void ExpectTooLargeForHandler() {
     const auto channel = connected_;
-    const auto stream = Streams::Stub(channel).Down(MakeBlob(""), InTime());
+    const auto stream = Streams::Stub(channel).Down(MakeBlob(""));
     Blob reply;
     EXPECT_TRUE(stream->Read(&reply));
     EXPECT_FALSE(stream->Read(&reply));
