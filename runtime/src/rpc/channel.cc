@@ -155,20 +155,26 @@ absl::Status ChannelImpl::BlockingCall(const internal::MethodInfo& method, const
   return status;
 }
 
+// `run` with the present session; with the next one, if that one ended before anybody saw the call.
+template <typename Run>
+absl::Status ChannelImpl::OverASession(const CallOptions& options, base::SteadyNs deadline, Run&& run) {
+  const Connector::Patience patience = {
+      .for_server = options.wait_for_ready ? deadline : 0, .deadline = deadline, .stop = options.stop_token};
+  for (;;) {
+    absl::StatusOr<SessionPtr> session = connector_.Get(patience);
+    if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
+    absl::Status status = run(*session);
+    if (!GoesElsewhere(**session, status)) return status;
+  }
+}
+
 absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                   google::protobuf::MessageLite& reply, const CallOptions& options) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   rpc::BlockingCall call(method, options, options_.max_message_size);
   if (absl::Status status = call.Prepare(request); !status.ok()) return status;
-  const Connector::Patience patience = {.for_server = options.wait_for_ready ? call.deadline() : 0,
-                                        .deadline = call.deadline(),
-                                        .stop = options.stop_token};
-  for (;;) {
-    absl::StatusOr<SessionPtr> session = connector_.Get(patience);
-    if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
-    absl::Status status = call.Run(**session, request, reply);
-    if (!GoesElsewhere(**session, status)) return status;
-  }
+  return OverASession(options, call.deadline(),
+                      [&](const SessionPtr& session) { return call.Run(*session, request, reply); });
 }
 
 std::unique_ptr<internal::ClientStream> ChannelImpl::OpenStream(const internal::MethodInfo& method,
@@ -187,15 +193,8 @@ absl::Status ChannelImpl::TryOpen(ClientStreamImpl& stream, const google::protob
                                   const CallOptions& options) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   if (absl::Status status = stream.Prepare(request); !status.ok()) return status;
-  const Connector::Patience patience = {.for_server = options.wait_for_ready ? stream.deadline() : 0,
-                                        .deadline = stream.deadline(),
-                                        .stop = options.stop_token};
-  for (;;) {
-    absl::StatusOr<SessionPtr> session = connector_.Get(patience);
-    if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
-    absl::Status status = stream.Open(*session, request);
-    if (status.ok() || !GoesElsewhere(**session, status)) return status;
-  }
+  return OverASession(options, stream.deadline(),
+                      [&](const SessionPtr& session) { return stream.Open(session, request); });
 }
 
 void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,

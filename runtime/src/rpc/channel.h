@@ -50,6 +50,8 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
                        google::protobuf::MessageLite& reply, const CallOptions& options);
   absl::Status TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request,
                        const CallOptions& options);
+  template <typename Run>
+  absl::Status OverASession(const CallOptions& options, base::SteadyNs deadline, Run&& run);
   absl::Status CheckNotForked() const;
 
   // AsyncCalls::Owner

@@ -9,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/exec_state.h"
-#include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
 #include "rpc/only_one.h"
@@ -191,8 +190,7 @@ absl::Status ClientStreamImpl::Finish(google::protobuf::MessageLite* reply) {
 }
 
 absl::Status ClientStreamImpl::End(google::protobuf::MessageLite* reply) {
-  // The credit is the server's all the same: else it waits for it until the deadline.
-  for (; !mine_.empty(); mine_.Pop()) call_->GiveCredit(element_, mine_.front().size());
+  call_->Discard(element_, mine_);
   // Another thread that is just writing half-closes by itself.
   if (!somebody_writes_.exchange(true, std::memory_order_acquire)) {
     HalfClose();
@@ -240,7 +238,7 @@ bool ClientStreamImpl::Write(const google::protobuf::MessageLite& message, bool 
 bool ClientStreamImpl::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message,
                             size_t size) {
   const size_t max_frame_size = session_->max_frame_size();
-  if (size <= base::kInPlaceMax && wire::kHeaderSize + size <= max_frame_size) {
+  if (session::GoesInPlace(size, max_frame_size)) {
     const auto write = [&](std::span<std::byte> to) { SerializeCached(message, to); };
     if (call_->TrySendElement(header, size, write)) return true;
   }
@@ -254,7 +252,7 @@ bool ClientStreamImpl::Send(const wire::FrameHeader& header, const google::proto
   if (size == 0) return send({});
   const absl::Status failure = base::OrNoMemory([&] {
     PieceStream pieces(size, max_frame_size, send);
-    if (message.SerializePartialToZeroCopyStream(&pieces) && pieces.Finish()) return absl::OkStatus();
+    if (pieces.WriteAll({}, &message)) return absl::OkStatus();
     return absl::InternalError(
         absl::StrCat("an element of ", head_.method().full_name, " changed while it was serialised"));
   });

@@ -5,7 +5,6 @@
 #include <memory>
 #include <utility>
 
-#include "base/limits.h"
 #include "rpc/piece_stream.h"
 #include "rpc/serialize.h"
 
@@ -74,7 +73,7 @@ Written WriteMessage(session::Outbox& outbox, size_t max_frame_size, const wire:
                      size_t payload_size, session::Flow* flow) {
   const size_t size = envelope.size() + payload_size;
   const auto write = [&](std::span<std::byte> to) { Serialize(to, envelope, payload); };
-  if (size <= base::kInPlaceMax && wire::kHeaderSize + size <= max_frame_size) {
+  if (session::GoesInPlace(size, max_frame_size)) {
     if (outbox.TrySend(header, size, write)) return Written::kAll;
     auto message = std::make_unique<session::Outgoing>(header, size, max_frame_size);
     if (!outbox.TryCharge(*message, size)) return Written::kOverQuota;
@@ -87,9 +86,7 @@ Written WriteMessage(session::Outbox& outbox, size_t max_frame_size, const wire:
   LargeMessage large(outbox, header, size, max_frame_size, flow);
   const auto take = [&](std::span<const std::byte> piece) { return large.Take(piece); };
   PieceStream pieces(size, max_frame_size, take);
-  const bool whole = pieces.Write(envelope) &&
-                     (payload == nullptr || payload->SerializePartialToZeroCopyStream(&pieces)) && pieces.Finish();
-  if (whole) {
+  if (pieces.WriteAll(envelope, payload)) {
     large.Finish();
     return Written::kAll;
   }

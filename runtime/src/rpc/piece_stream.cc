@@ -24,6 +24,10 @@ void PieceStream::BackUp(int count) {
   written_ -= static_cast<size_t>(count);
 }
 
+bool PieceStream::WriteAll(std::span<const std::byte> envelope, const google::protobuf::MessageLite* payload) {
+  return Write(envelope) && (payload == nullptr || payload->SerializePartialToZeroCopyStream(this)) && Finish();
+}
+
 bool PieceStream::Write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     void* data;

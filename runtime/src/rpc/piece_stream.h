@@ -7,6 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "base/buffer.h"
 #include "google/protobuf/io/zero_copy_stream.h"
+#include "google/protobuf/message_lite.h"
 #include "wire/header.h"
 
 namespace nearcall::rpc {
@@ -20,6 +21,10 @@ class PieceStream final : public google::protobuf::io::ZeroCopyOutputStream {
 
   PieceStream(size_t message_size, size_t max_frame_size, Sink sink)
       : left_(message_size), piece_(max_frame_size - wire::kHeaderSize), sink_(sink) {}
+
+  // All of a message: `envelope`, and then `payload`, which may be null. False: the sink gave up, or there were fewer
+  // or more bytes than were announced.
+  bool WriteAll(std::span<const std::byte> envelope, const google::protobuf::MessageLite* payload);
 
   // The envelope goes first.
   bool Write(std::span<const std::byte> bytes);

@@ -126,7 +126,7 @@ class Poller final : public Places {
   void HoldIfItDoesNotRead(Connection& connection);
   bool GoesCold(Connection& connection);
   Ran RunNext(ThreadId me);
-  Ran RunStream(std::unique_ptr<ServerCallImpl> call);
+  void RefuseStream(std::unique_ptr<ServerCallImpl> call, const absl::Status& status);
   Ran RunInline(ThreadId me, std::unique_ptr<ServerCallImpl> call, base::SteadyNs now);
   bool HandlerEnded(ThreadId me, std::unique_ptr<ServerCallImpl> call);
   void RunOnWorker(std::unique_ptr<ServerCallImpl> call);

@@ -251,28 +251,25 @@ Poller::Ran Poller::RunNext(ThreadId me) {
     return Ran::kCall;
   }
   call->GivePlace();
-  if (call->streams()) return RunStream(std::move(call));
-  if (!call->may_block()) return RunInline(me, std::move(call), now);
+  if (!call->may_block() && !call->streams()) return RunInline(me, std::move(call), now);
   ServerCallImpl* raw = call.get();
-  if (!core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); }).ok()) {
+  const absl::Status started = core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); });
+  if (started.ok()) {
+    static_cast<void>(call.release());  // the worker owns it
+  } else if (call->streams()) {
+    // Not on this thread: the handler may wait for what only the leader can read.
+    RefuseStream(std::move(call), started);
+  } else {
     return RunInline(me, std::move(call), now);
   }
-  static_cast<void>(call.release());  // the worker owns it
   return Ran::kCall;
 }
 
-// Never on this thread: the handler may wait for what only the leader can read.
-Poller::Ran Poller::RunStream(std::unique_ptr<ServerCallImpl> call) {
-  ServerCallImpl* const raw = call.release();  // the worker owns it
-  const absl::Status started = core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); });
-  if (!started.ok()) {
-    call.reset(raw);
-    core_.slots.Give(call->session().account());
-    core_.on_slot_given();
-    call->Refuse(started, ExecState::kNotStarted);
-    Recycle(std::move(call));
-  }
-  return Ran::kCall;
+void Poller::RefuseStream(std::unique_ptr<ServerCallImpl> call, const absl::Status& status) {
+  core_.slots.Give(call->session().account());
+  core_.on_slot_given();
+  call->Refuse(status, ExecState::kNotStarted);
+  Recycle(std::move(call));
 }
 
 Poller::Ran Poller::RunInline(ThreadId me, std::unique_ptr<ServerCallImpl> call, base::SteadyNs now) {

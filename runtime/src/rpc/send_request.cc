@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/exec_state.h"
-#include "base/limits.h"
 #include "base/no_memory.h"
 #include "rpc/piece_stream.h"
 
@@ -25,9 +24,7 @@ bool SendByPieces(const CallHead& head, session::ClientSession& session, session
   if (head.size() == 0) return send({});
   const auto serialize = [&] {
     PieceStream pieces(head.size(), session.max_frame_size(), send);
-    const bool whole = pieces.Write(std::as_bytes(std::span(head.envelope()))) &&
-                       (request == nullptr || request->SerializePartialToZeroCopyStream(&pieces)) && pieces.Finish();
-    if (whole) return absl::OkStatus();
+    if (pieces.WriteAll(std::as_bytes(std::span(head.envelope())), request)) return absl::OkStatus();
     return base::WithExecState(absl::InternalError(absl::StrCat("the request of ", head.method().full_name,
                                                                 " changed while it was serialised")),
                                ExecState::kNotSent);
@@ -44,7 +41,7 @@ bool SendRequest(const CallHead& head, session::ClientSession& session, session:
                  const google::protobuf::MessageLite* request) {
   const wire::FrameHeader header = head.Header(call.id);
   const size_t size = head.size();
-  if (size <= base::kInPlaceMax && wire::kHeaderSize + size <= session.max_frame_size()) {
+  if (session::GoesInPlace(size, session.max_frame_size())) {
     const auto write = [&](std::span<std::byte> to) { head.Serialize(request, to.data()); };
     if (call.TrySend(header, size, write)) return true;
   }

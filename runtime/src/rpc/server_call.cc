@@ -54,7 +54,7 @@ class ServerCallImpl::Pending final : public internal::PendingAnswer {
     answering->Enter();
     ServerCallImpl* const call = std::exchange(call_, nullptr);
     call->FinishWith(status, status.ok() ? reply : nullptr);
-    if (call->session_->NeedsALook()) call->session_->AskToBeLookedAt();
+    call->NoteWritten();
     if (call->Drop()) {
       call->Reset();
       delete call;

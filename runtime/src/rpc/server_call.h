@@ -82,7 +82,7 @@ class ServerCallImpl final : public internal::ServerCall,
   base::SteadyNs deadline_ns() const { return deadline_; }
   // Of a frame to the client.
   wire::FrameHeader HeaderOf(wire::FrameKind kind) const;
-  // Something has been sent, or kept, while the handler runs.
+  // Something has been sent, or kept, by another thread than the leader.
   void NoteWritten();
 
   // --- its place among the handlers that run ---

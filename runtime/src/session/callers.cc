@@ -94,7 +94,7 @@ absl::Status Callers::FailStream(const wire::FrameHeader& header, absl::Status f
     End(*calls_.Take(header.call_id), std::move(failure));
   }
   // Else its handler would wait for credit that nobody gives.
-  end_.control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = header.call_id});
+  end_.SendCancel(header.call_id);
   return absl::OkStatus();
 }
 

@@ -119,7 +119,7 @@ void ClientSession::Cancel(ClientCall& call) {
 }
 
 void ClientSession::TellCancelled(const ClientCall& call) {
-  end_.control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = call.id});
+  end_.SendCancel(call.id);
 }
 
 void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when) {
@@ -127,8 +127,7 @@ void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, O
   const auto write = [&](std::span<std::byte> to) {
     if (size != 0) std::memcpy(to.data(), bytes.data(), size);
   };
-  const bool small = size <= base::kInPlaceMax && wire::kHeaderSize + size <= max_frame_size();
-  if (!small || !outbox_.TrySend(header, size, write, when)) {
+  if (!GoesInPlace(size, max_frame_size()) || !outbox_.TrySend(header, size, write, when)) {
     auto message = std::make_unique<Outgoing>(header, size, max_frame_size());
     message->kept = std::move(bytes);
     outbox_.Keep(std::move(message));

@@ -36,9 +36,9 @@ class CompletionQueue {
 
   // There is news for the thread that waits.
   void Poke() { waiting_.Poke(); }
-  bool has_news() const { return waiting_.news.load(std::memory_order_seq_cst); }
+  bool has_news() const { return waiting_.has_news(); }
   // Before it looks at what the news is.
-  void ForgetNews() { waiting_.news.store(false, std::memory_order_seq_cst); }
+  void ForgetNews() { waiting_.ForgetNews(); }
 
   // nullptr: none. The caller owns the call again.
   ClientCall* Pop() {

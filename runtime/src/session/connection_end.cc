@@ -39,6 +39,10 @@ void ConnectionEnd::HangUp() {
   if (transport::ControlChannel* socket = control()) socket->HangUp();
 }
 
+void ConnectionEnd::SendCancel(uint64_t call_id) {
+  control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = call_id});
+}
+
 absl::Status ConnectionEnd::Failure() {
   base::MutexLock lock(mutex_);
   if (!violation_.ok()) return base::UnsharedCopy(violation_);

@@ -45,6 +45,8 @@ class ConnectionEnd {
   bool Break(const absl::Status& violation);
 
   void HangUp();
+  // Tells the server that nobody waits for that call any more.
+  void SendCancel(uint64_t call_id);
 
   // What calls end with. A copy of its own for each: they are on different threads.
   absl::Status Failure();

@@ -25,7 +25,7 @@ class SendCredit {
 
   // False, and nothing done: there is no credit.
   [[nodiscard]] bool Begin(size_t element_size) {
-    if (left_ <= 0) return false;
+    if (!may_begin()) return false;
     left_ -= CostOf(element_size);
     return true;
   }

@@ -26,6 +26,11 @@ namespace nearcall::session {
 
 struct Outgoing;
 
+// Whether a message is one frame that is best serialised straight into the transport.
+inline bool GoesInPlace(size_t message_size, size_t max_frame_size) {
+  return message_size <= base::kInPlaceMax && wire::kHeaderSize + message_size <= max_frame_size;
+}
+
 // What orders the messages of one call: those that wait leave one after the other, in the order in which they were
 // given to the outbox. (Of different calls they take turns.) Guarded by the outbox, which is told when the flow ends.
 class Flow {

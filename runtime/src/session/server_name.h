@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "nearcall/server_context.h"
 
 namespace nearcall::session {
@@ -17,10 +18,11 @@ struct ServerName {
 
   std::string Text() const { return absl::StrCat("the server at ", address, " (pid ", peer.pid, ", ", transport, ")"); }
 
-  absl::Status NoReply() const {
-    return absl::DeadlineExceededError(
-        absl::StrCat("no reply from ", address, " (", transport, ") within the deadline"));
+  // `what`: "no reply", what has not come in time.
+  absl::Status Late(absl::string_view what) const {
+    return absl::DeadlineExceededError(absl::StrCat(what, " from ", address, " (", transport, ") within the deadline"));
   }
+  absl::Status NoReply() const { return Late("no reply"); }
 };
 
 }  // namespace nearcall::session

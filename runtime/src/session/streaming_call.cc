@@ -23,7 +23,7 @@ StreamingCall::StreamingCall(ClientSession& session, bool server_streams)
 // --- who reads ---
 
 StreamingCall::Took StreamingCall::Take(Arrivals& mine) {
-  caller().news.store(false, std::memory_order_seq_cst);
+  caller().ForgetNews();
   // Before the look: what had come before the end has come then.
   const bool over = finished();
   if (session().callers().Locked([&] { return stream_.TakeArrivals(mine); })) {
@@ -34,9 +34,8 @@ StreamingCall::Took StreamingCall::Take(Arrivals& mine) {
 }
 
 void StreamingCall::WaitReadable() {
-  const auto has_news = [this] { return caller().news.load(std::memory_order_seq_cst); };
-  session().Wait(caller(), deadline, has_news);
-  if (!finished() && !has_news()) EndAtDeadline("no reply");
+  session().Wait(caller(), deadline, [this] { return caller().has_news(); });
+  if (!finished() && !caller().has_news()) EndAtDeadline();
 }
 
 void StreamingCall::GiveCredit(const wire::FrameHeader& header, size_t element_size) {
@@ -55,12 +54,16 @@ std::optional<std::string> StreamingCall::InitialEnvelope() {
   return session().callers().Locked([&] { return stream_.initial_envelope(); });
 }
 
+void StreamingCall::Discard(const wire::FrameHeader& header, Arrivals& taken) {
+  for (; !taken.empty(); taken.Pop()) GiveCredit(header, taken.front().size());
+}
+
 void StreamingCall::Drain(const wire::FrameHeader& header) {
   Arrivals dropped;
   for (;;) {
     switch (Take(dropped)) {
       case Took::kSome:
-        for (; !dropped.empty(); dropped.Pop()) GiveCredit(header, dropped.front().size());
+        Discard(header, dropped);
         break;
       case Took::kNotYet:
         WaitReadable();
@@ -82,9 +85,7 @@ void StreamingCall::GiveUp(absl::Status why, Outgoing& element) {
 }
 
 void StreamingCall::EndAtDeadline(absl::string_view waiting_for) {
-  const ServerName& server = session().server();
-  GiveUp(absl::DeadlineExceededError(
-      absl::StrCat(waiting_for, " from ", server.address, " (", server.transport, ") within the deadline")));
+  GiveUp(session().server().Late(waiting_for));
 }
 
 // --- who writes ---
@@ -92,7 +93,7 @@ void StreamingCall::EndAtDeadline(absl::string_view waiting_for) {
 bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
   const auto try_begin = [&] { return session().callers().Locked([&] { return stream_.BeginElement(size); }); };
   while (!finished()) {
-    writer_.news.store(false, std::memory_order_seq_cst);
+    writer_.ForgetNews();
     if (try_begin()) return true;
     if (fail_fast) {
       GiveUp(absl::ResourceExhaustedError(absl::StrCat("no credit for an element to ", session().server().address,
@@ -102,10 +103,9 @@ bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
     // Nothing of the server's comes but by its leader, who may be stuck.
     writer_.lane = lane;
     writer_.Await(base::NowNs());
-    const auto has_news = [this] { return writer_.news.load(std::memory_order_seq_cst); };
-    session().Wait(writer_, deadline, has_news);
+    session().Wait(writer_, deadline, [this] { return writer_.has_news(); });
     writer_.AwaitNothing();
-    if (!finished() && !has_news()) EndAtDeadline("no credit for an element");
+    if (!finished() && !writer_.has_news()) EndAtDeadline("no credit for an element");
   }
   return false;
 }

@@ -45,6 +45,8 @@ class StreamingCall final : public WaitingCall {
   bool given_up() const { return stream_.given_up(); }
   bool ended() const { return finished(); }
 
+  // What was taken is not read, but its credit is given: else the server waits for it until the deadline.
+  void Discard(const wire::FrameHeader& header, Arrivals& taken);
   // Discards what comes until the call has ended, by its deadline if by nothing else.
   void Drain(const wire::FrameHeader& header);
 

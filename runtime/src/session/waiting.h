@@ -23,6 +23,10 @@ struct Waiting : base::ListNode<WaitsForRole>, base::ListNode<WaitsInLine> {
     waiter.Poke();
   }
 
+  bool has_news() const { return news.load(std::memory_order_seq_cst); }
+  // Before it looks at what the news is.
+  void ForgetNews() { news.store(false, std::memory_order_seq_cst); }
+
   // What it waits for has been sent at `when`: the watchdog's time runs from there. By any thread.
   void Await(base::SteadyNs when) {
     ring_at.store(0, std::memory_order_relaxed);
