@@ -127,6 +127,12 @@ const SourceFile* Find(const std::vector<SourceFile>& files, const std::string& 
   return found == files.end() ? nullptr : &*found;
 }
 
+// Client and server meet in the session only, and in what both need of rpc.
+bool IsInOtherRoom(const SourceFile& file, const std::string& included) {
+  return (file.IsUnder("runtime/src/rpc/client/") && included.starts_with("rpc/server/")) ||
+         (file.IsUnder("runtime/src/rpc/server/") && included.starts_with("rpc/client/"));
+}
+
 }  // namespace
 
 Problems IncludesGoDown(const SourceFile& file) {
@@ -141,6 +147,9 @@ Problems IncludesGoDown(const SourceFile& file) {
     const std::string top = match[2];
     if (FloorsBelow().contains(top) && !MayInclude(file, top)) {
       problems.push_back(Problem(file, number, absl::StrCat(match[1].str(), " is not below this file")));
+    }
+    if (IsInOtherRoom(file, match[1].str())) {
+      problems.push_back(Problem(file, number, absl::StrCat(match[1].str(), " is of the other end")));
     }
     const bool public_header = file.IsUnder("runtime/include/");
     if (public_header && top != "nearcall" && top != "absl" && top != "google") {

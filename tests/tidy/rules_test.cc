@@ -28,7 +28,7 @@ std::string Repeat(absl::string_view what, size_t times) {
 TEST(IncludesGoDownTest, ReportsAnIncludeThatGoesUp) {
   EXPECT_THAT(IncludesGoDown({"runtime/src/base/fd.h", "#pragma once\n#include \"session/outbox.h\"\n"}),
               ElementsAre("runtime/src/base/fd.h:2: session/outbox.h is not below this file"));
-  EXPECT_THAT(IncludesGoDown({"runtime/src/session/a.cc", "#include \"rpc/channel.h\"\n"}), SizeIs(1));
+  EXPECT_THAT(IncludesGoDown({"runtime/src/session/a.cc", "#include \"rpc/client/channel.h\"\n"}), SizeIs(1));
 }
 
 TEST(IncludesGoDownTest, ReportsSiblings) {
@@ -42,11 +42,17 @@ TEST(IncludesGoDownTest, ReportsInnerHeadersOutsideOfTheRuntime) {
   EXPECT_THAT(IncludesGoDown({"runtime/include/nearcall/a.h", "#include \"base/fd.h\"\n"}), SizeIs(2));
 }
 
+TEST(IncludesGoDownTest, ReportsTheOtherEnd) {
+  EXPECT_THAT(IncludesGoDown({"runtime/src/rpc/client/a.cc", "#include \"rpc/server/server.h\"\n"}), SizeIs(1));
+  EXPECT_THAT(IncludesGoDown({"runtime/src/rpc/server/a.cc", "#include \"rpc/client/channel.h\"\n"}), SizeIs(1));
+}
+
 TEST(IncludesGoDownTest, LetsOthersPass) {
   const std::string includes = "#include \"base/fd.h\"\n#include \"absl/time/time.h\"\n#include <mutex>\n";
   EXPECT_THAT(IncludesGoDown({"runtime/src/rpc/a.cc", includes + "#include \"session/outbox.h\"\n"}), IsEmpty());
   EXPECT_THAT(IncludesGoDown({"runtime/src/base/a.cc", includes}), IsEmpty());
-  EXPECT_THAT(IncludesGoDown({"tests/unit/base/a_test.cc", includes + "#include \"rpc/channel.h\"\n"}), IsEmpty());
+  EXPECT_THAT(IncludesGoDown({"tests/unit/base/a_test.cc", includes + "#include \"rpc/client/channel.h\"\n"}),
+              IsEmpty());
   EXPECT_THAT(IncludesGoDown({"runtime/include/nearcall/a.h", "#include \"nearcall/b.h\"\n"}), IsEmpty());
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/async_calls.h"
+#include "rpc/client/async_calls.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/blocking_call.h"
+#include "rpc/client/blocking_call.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 
 #include "absl/time/clock.h"
 #include "base/log.h"
-#include "rpc/call_head.h"
+#include "rpc/client/call_head.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
 #include "wire/envelope.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/connection_ids.h"
+#include "rpc/server/connection_ids.h"
 
 #include <gtest/gtest.h>
 

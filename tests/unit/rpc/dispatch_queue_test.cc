@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/dispatch_queue.h"
+#include "rpc/server/dispatch_queue.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/door.h"
+#include "rpc/server/door.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/handler_slots.h"
+#include "rpc/server/handler_slots.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/poller.h"
+#include "rpc/server/poller.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/server_call.h"
+#include "rpc/server/server_call.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

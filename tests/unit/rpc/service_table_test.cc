@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/service_table.h"
+#include "rpc/server/service_table.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/signals.h"
+#include "rpc/server/signals.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>

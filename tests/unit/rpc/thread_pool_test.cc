@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/thread_pool.h"
+#include "rpc/server/thread_pool.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

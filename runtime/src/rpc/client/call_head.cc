@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/client/call_head.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/exec_state.h"
+#include "base/limits.h"
+#include "nearcall/internal/unary.h"
+#include "rpc/parse_message.h"
+#include "rpc/serialize.h"
+#include "wire/envelope.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+using base::WithExecState;
+
+absl::Status NotSent(absl::Status status) {
+  return WithExecState(std::move(status), ExecState::kNotSent);
+}
+
+}  // namespace
+
+bool GoesElsewhere(session::ClientSession& session, const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return false;
+  const ExecState exec_state = ExecStateOf(status);
+  if (exec_state == ExecState::kNotStarted) session.callers().Retire();
+  const bool unused = exec_state == ExecState::kNotStarted || exec_state == ExecState::kNotSent;
+  return unused && !session.usable();
+}
+
+CallHead::CallHead(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size)
+    : method_(method),
+      options_(options),
+      max_message_size_(max_message_size),
+      priority_(options.priority.value_or(method.priority)),
+      started_(base::NowNs()) {
+  SetDeadline();
+}
+
+void CallHead::SetDeadline() {
+  if (options_.timeout.has_value()) {
+    deadline_ = base::AddNs(started_, absl::ToInt64Nanoseconds(*options_.timeout));
+  } else if (!options_.deadline.has_value() && method_.timeout_ns > 0) {
+    deadline_ = base::AddNs(started_, method_.timeout_ns);
+  }
+  if (options_.deadline.has_value()) {
+    const int64_t left = absl::ToInt64Nanoseconds(*options_.deadline - absl::Now());
+    deadline_ = std::min(deadline_, base::AddNs(started_, left));
+  }
+}
+
+absl::Status CallHead::Prepare(const google::protobuf::MessageLite* request) {
+  if (options_.response_metadata != nullptr) *options_.response_metadata = {};
+  if (static_cast<size_t>(priority_) >= base::kLanes) {
+    return NotSent(absl::InvalidArgumentError(absl::StrCat("CallOptions::priority is ", static_cast<int>(priority_))));
+  }
+  if (!options_.metadata.empty()) {
+    if (absl::Status status = options_.metadata.Validate(); !status.ok()) return NotSent(std::move(status));
+    absl::StatusOr<std::string> envelope = wire::EncodeMetadataEnvelope(options_.metadata);
+    if (!envelope.ok()) return NotSent(envelope.status());
+    envelope_ = *std::move(envelope);
+  }
+  payload_size_ = request == nullptr ? 0 : request->ByteSizeLong();
+  if (payload_size_ > max_message_size_) {
+    return NotSent(absl::ResourceExhaustedError(
+        absl::StrCat("the request of ", method_.full_name, " has ", payload_size_,
+                     " B, more than ChannelOptions::max_message_size (", max_message_size_, " B)")));
+  }
+  if (options_.stop_token.stop_requested()) return NotSent(absl::CancelledError("cancelled before the call was sent"));
+  if (deadline_ <= started_) {
+    return NotSent(absl::DeadlineExceededError(
+        absl::StrCat("the deadline of ", method_.full_name, " had passed before the call was sent")));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CallHead::CheckPeerLimit(const session::ClientSession& session) const {
+  if (payload_size_ <= session.peer_max_message_size()) return absl::OkStatus();
+  return NotSent(absl::ResourceExhaustedError(absl::StrCat(
+      "the request of ", method_.full_name, " has ", payload_size_,
+      " B, more than the server's ServerOptions::max_message_size (", session.peer_max_message_size(), " B)")));
+}
+
+void CallHead::Describe(session::ClientCall& call) const {
+  call.method_id = method_.id;
+  call.lane = static_cast<size_t>(priority_);
+  call.started = started_;
+  call.deadline = deadline_;
+}
+
+wire::FrameHeader CallHead::Header(uint64_t call_id) const {
+  wire::FrameHeader header;
+  header.kind = wire::FrameKind::kRequest;
+  header.flags = static_cast<uint8_t>((internal::ClientStreams(method_.kind) ? 0 : wire::kEnd) |
+                                      (internal::ServerStreams(method_.kind) ? wire::kElements : 0) |
+                                      (envelope_.empty() ? 0 : wire::kEnvelope));
+  header.priority = static_cast<uint8_t>(priority_);
+  header.call_id = call_id;
+  header.method_id = method_.id;
+  header.envelope_size = static_cast<uint32_t>(envelope_.size());
+  if (deadline_ != base::kNever) {
+    // A clock is read here only for calls with a deadline. 0 would mean none.
+    header.time_left_ns = static_cast<uint64_t>(std::max<int64_t>(1, deadline_ - base::NowNs()));
+  }
+  return header;
+}
+
+wire::FrameHeader CallHead::ElementHeader(uint64_t call_id) const {
+  wire::FrameHeader header;
+  header.kind = wire::FrameKind::kMessage;
+  header.priority = static_cast<uint8_t>(priority_);
+  header.call_id = call_id;
+  header.method_id = method_.id;
+  return header;
+}
+
+void CallHead::Serialize(const google::protobuf::MessageLite* request, std::byte* to) const {
+  if (!envelope_.empty()) std::memcpy(to, envelope_.data(), envelope_.size());
+  // Prepare() has cached the sizes.
+  if (request != nullptr) SerializeCached(*request, {to + envelope_.size(), payload_size_});
+}
+
+absl::Status CallHead::StatusOf(const absl::Status& failure, const wire::Message& answer) const {
+  if (!failure.ok()) return failure;
+  const wire::FrameHeader& header = answer.header;
+  if (header.envelope_size == 0 && header.status == 0) return absl::OkStatus();
+  absl::StatusOr<wire::ReplyEnvelope> envelope = wire::DecodeReplyEnvelope(
+      static_cast<absl::StatusCode>(header.status), answer.bytes.bytes().first(header.envelope_size));
+  if (!envelope.ok()) return WithExecState(envelope.status(), ExecState::kExecuted);
+  if (options_.response_metadata != nullptr) {
+    options_.response_metadata->initial = std::move(envelope->initial);
+    options_.response_metadata->trailing = std::move(envelope->trailing);
+  }
+  // The server knows only the number of a method that it does not have.
+  if (envelope->status.code() == absl::StatusCode::kUnimplemented && envelope->exec_state == ExecState::kNotStarted) {
+    return WithExecState(internal::Unimplemented(method_), ExecState::kNotStarted);
+  }
+  return envelope->status;
+}
+
+absl::Status CallHead::Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const {
+  const std::span<const std::byte> payload = answer.bytes.bytes().subspan(answer.header.envelope_size);
+  absl::Status parsed = ParseMessage("the reply of", method_.full_name, payload, reply);
+  if (parsed.ok()) return parsed;
+  reply.Clear();
+  return WithExecState(std::move(parsed), ExecState::kExecuted);
+}
+
+absl::Status CallHead::ParseElement(std::span<const std::byte> bytes, google::protobuf::MessageLite& element) const {
+  absl::Status parsed = ParseMessage("an element of", method_.full_name, bytes, element);
+  return parsed.ok() ? parsed : WithExecState(std::move(parsed), ExecState::kExecuted);
+}
+
+}  // namespace nearcall::rpc

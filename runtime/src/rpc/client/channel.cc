@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/client/channel.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/exec_state.h"
+#include "base/limits.h"
+#include "base/no_memory.h"
+#include "base/thread.h"
+#include "rpc/client/blocking_call.h"
+#include "rpc/client/call_head.h"
+#include "rpc/protobuf_log.h"
+#include "transport/transport_table.h"
+
+namespace nearcall {
+
+namespace {
+
+absl::Status CheckOptions(const ChannelOptions& options) {
+  if (options.max_message_size == 0 || options.max_message_size > base::kMaxMessageSize) {
+    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::max_message_size is ", options.max_message_size,
+                                                   ", allowed are 1 to ", base::kMaxMessageSize));
+  }
+  if (options.max_calls_in_flight == 0 || options.max_calls_in_flight > base::kMaxCallsInFlight) {
+    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::max_calls_in_flight is ",
+                                                   options.max_calls_in_flight, ", allowed are 1 to ",
+                                                   base::kMaxCallsInFlight));
+  }
+  if (options.stream_window_bytes == 0 || options.stream_window_bytes > base::kMaxMessageSize) {
+    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::stream_window_bytes is ",
+                                                   options.stream_window_bytes, ", allowed are 1 to ",
+                                                   base::kMaxMessageSize));
+  }
+  if (absl::Status stack = base::Thread::CheckStack("ChannelOptions::callback_stack_size", options.callback_stack_size);
+      !stack.ok()) {
+    return stack;
+  }
+  if (options.handshake_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("ChannelOptions::handshake_timeout must be more than zero");
+  }
+  return absl::OkStatus();
+}
+
+// A bare name means the transport that the environment names.
+absl::StatusOr<transport::Address> ResolveAddress(absl::string_view text) {
+  absl::StatusOr<transport::Address> address = transport::ParseAddress(text);
+  if (!address.ok() || !address->transport.empty() || address->kind == transport::Address::Kind::kFd) return address;
+  const char* preferred = ::secure_getenv("NEARCALL_TRANSPORT");
+  if (preferred == nullptr || *preferred == '\0') return address;
+  if (transport::FindTransport(preferred) == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("NEARCALL_TRANSPORT=", preferred, " names no transport that there is"));
+  }
+  address->transport = preferred;
+  return address;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Channel>> Channel::Connect(absl::string_view address, ChannelOptions options) {
+  const base::CancelDisabled uncancelled;
+  return base::OrNoMemory([&]() -> absl::StatusOr<std::shared_ptr<Channel>> {
+    if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+    absl::StatusOr<transport::Address> resolved = ResolveAddress(address);
+    if (!resolved.ok()) return resolved.status();
+    auto channel = std::make_shared<rpc::ChannelImpl>(*std::move(resolved), std::move(options));
+    if (channel->lazy()) return channel;
+    if (absl::Status status = channel->ConnectFirst(); !status.ok()) return status;
+    return channel;
+  });
+}
+
+}  // namespace nearcall
+
+namespace nearcall::rpc {
+
+namespace {
+
+// How a call ends for which there was no memory.
+class Unmade final : public internal::Outcome {
+ public:
+  absl::Status Take(google::protobuf::MessageLite&) override { return base::NoMemory(); }
+};
+
+}  // namespace
+
+ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
+    : options_(std::move(options)),
+      logger_(std::make_shared<base::Logger>(options_.log_sink)),
+      connector_(std::move(address), options_, logger_) {
+  ProtobufLog::Install();
+}
+
+ChannelImpl::~ChannelImpl() {
+  const base::CancelDisabled uncancelled;
+  std::vector<std::shared_ptr<AsyncCalls>> async;
+  if (fork_guard_.InChild()) {
+    // Their threads, and whatever locks these held, are the parent's.
+    static_cast<void>(new auto(std::move(async_)));
+    return;
+  }
+  {
+    base::MutexLock lock(mutex_);
+    closing_ = true;
+    async.swap(async_);
+  }
+  for (const auto& calls : async) calls->Stop();
+  logger_->Close();
+}
+
+absl::Status ChannelImpl::ConnectFirst() {
+  return connector_
+      .Get({.for_server = base::AfterNow(std::max(options_.connect_timeout, absl::ZeroDuration())),
+            .deadline = base::kNever})
+      .status();
+}
+
+std::string ChannelImpl::transport() const {
+  return connector_.transport();
+}
+
+std::string ChannelImpl::DebugString() const {
+  return connector_.DebugString();
+}
+
+ChannelState ChannelImpl::state() const {
+  return connector_.state();
+}
+
+bool ChannelImpl::WaitForStateChange(ChannelState last, absl::Time deadline) const {
+  const base::CancelDisabled uncancelled;
+  return connector_.WaitForChange(
+      last, deadline == absl::InfiniteFuture() ? base::kNever : base::AfterNow(deadline - absl::Now()));
+}
+
+absl::Status ChannelImpl::CheckNotForked() const {
+  if (!fork_guard_.InChild()) return absl::OkStatus();
+  return base::WithExecState(
+      absl::FailedPreconditionError(absl::StrCat("the channel to ", connector_.address().text,
+                                                 " was made before fork(); a child must connect a channel of its own")),
+      ExecState::kNotSent);
+}
+
+absl::Status ChannelImpl::BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                                       google::protobuf::MessageLite& reply, const CallOptions& options) {
+  const base::CancelDisabled uncancelled;
+  absl::Status status = base::OrNoMemory([&] { return TryCall(method, request, reply, options); });
+  if (!status.ok()) reply.Clear();
+  return status;
+}
+
+// `run` with the present session; with the next one, if that one ended before anybody saw the call.
+template <typename Run>
+absl::Status ChannelImpl::OverASession(const CallOptions& options, base::SteadyNs deadline, Run&& run) {
+  const Connector::Patience patience = {
+      .for_server = options.wait_for_ready ? deadline : 0, .deadline = deadline, .stop = options.stop_token};
+  for (;;) {
+    absl::StatusOr<SessionPtr> session = connector_.Get(patience);
+    if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
+    absl::Status status = run(*session);
+    if (!GoesElsewhere(**session, status)) return status;
+  }
+}
+
+absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                                  google::protobuf::MessageLite& reply, const CallOptions& options) {
+  if (absl::Status status = CheckNotForked(); !status.ok()) return status;
+  rpc::BlockingCall call(method, options, options_.max_message_size);
+  if (absl::Status status = call.Prepare(request); !status.ok()) return status;
+  return OverASession(options, call.deadline(),
+                      [&](const SessionPtr& session) { return call.Run(*session, request, reply); });
+}
+
+std::unique_ptr<internal::ClientStream> ChannelImpl::OpenStream(const internal::MethodInfo& method,
+                                                                const google::protobuf::MessageLite* request,
+                                                                const CallOptions& options) {
+  const base::CancelDisabled uncancelled;
+  std::unique_ptr<ClientStreamImpl> stream;
+  base::UntilThereIsMemory(
+      [&] { stream = std::make_unique<ClientStreamImpl>(method, options, options_.max_message_size); });
+  absl::Status opened = base::OrNoMemory([&] { return TryOpen(*stream, request, options); });
+  if (!opened.ok()) stream->EndUnsent(std::move(opened));
+  return stream;
+}
+
+absl::Status ChannelImpl::TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request,
+                                  const CallOptions& options) {
+  if (absl::Status status = CheckNotForked(); !status.ok()) return status;
+  if (absl::Status status = stream.Prepare(request); !status.ok()) return status;
+  return OverASession(options, stream.deadline(),
+                      [&](const SessionPtr& session) { return stream.Open(session, request); });
+}
+
+void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                            const CallOptions& options, internal::OnOutcome done) {
+  const base::CancelDisabled uncancelled;
+  std::shared_ptr<AsyncCall> call;
+  try {
+    call = std::make_shared<AsyncCall>(method, options, options_.max_message_size, std::move(done));
+  } catch (const std::bad_alloc&) {
+    Unmade outcome;
+    std::move(done)(outcome);
+    return;
+  }
+  call->failure = CheckNotForked();
+  if (call->failure.ok()) call->failure = base::OrNoMemory([&] { return call->Prepare(request); });
+  try {
+    if (!fork_guard_.InChild() && StartElsewhere(call)) return;
+  } catch (const std::bad_alloc&) {
+    call->EndUnsent(base::NoMemory());
+  }
+  // No thread of this channel: one that does nothing else.
+  if (call->failure.ok()) call->EndUnsent(absl::ResourceExhaustedError("no thread can be made for asynchronous calls"));
+  const auto run = [call] {
+    base::Buffer spare;
+    call->TakeAnswer(spare);
+    call->RunCallback(spare);
+  };
+  base::Thread thread;
+  if (thread.Start("nearcall-calls", base::Thread::StackFor(options_.callback_stack_size), run).ok()) {
+    thread.Detach();
+  } else {
+    run();
+  }
+}
+
+bool ChannelImpl::StartElsewhere(const std::shared_ptr<AsyncCall>& call) {
+  while (const std::shared_ptr<AsyncCalls> calls = PresentAsyncCalls()) {
+    const AsyncCalls::Started started = calls->Start(call);
+    if (started == AsyncCalls::Started::kNoThread) return false;
+    if (started != AsyncCalls::Started::kElsewhere) return true;
+  }
+  return false;
+}
+
+std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls() {
+  std::vector<std::shared_ptr<AsyncCalls>> ended;
+  std::shared_ptr<AsyncCalls> present;
+  {
+    base::MutexLock lock(mutex_);
+    if (closing_) return nullptr;
+    if (!async_.empty() && !async_.back()->retired()) return async_.back();
+    const auto first_ended =
+        std::stable_partition(async_.begin(), async_.end(), [](const auto& calls) { return !calls->finished(); });
+    std::move(first_ended, async_.end(), std::back_inserter(ended));
+    async_.erase(first_ended, async_.end());
+    AsyncCalls::Owner& owner = *this;
+    present = async_.emplace_back(std::make_shared<AsyncCalls>(owner, options_, logger_, connector_.present()));
+  }
+  for (const auto& calls : ended) calls->Stop();
+  return present;
+}
+
+absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::Connect(base::SteadyNs deadline) {
+  return connector_.Get({.for_server = 0, .deadline = deadline});
+}
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/fork.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "nearcall/channel.h"
+#include "rpc/client/async_calls.h"
+#include "rpc/client/client_stream.h"
+#include "rpc/client/connector.h"
+#include "session/client_session.h"
+#include "transport/address.h"
+
+namespace nearcall::rpc {
+
+// The channel behind nearcall::Channel: calls of all styles, over the session that its connector has now.
+class ChannelImpl final : public Channel, private AsyncCalls::Owner {
+ public:
+  ChannelImpl(transport::Address address, ChannelOptions options);
+  ~ChannelImpl() override;
+
+  bool lazy() const { return options_.lazy; }
+  // The first connection, waiting for the server until `connect_timeout`.
+  absl::Status ConnectFirst();
+
+  std::string transport() const override;
+  std::string DebugString() const override;
+  ChannelState state() const override;
+  bool WaitForStateChange(ChannelState last, absl::Time deadline) const override;
+  absl::Status BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                            google::protobuf::MessageLite& reply, const CallOptions& options) override;
+  void StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                 const CallOptions& options, internal::OnOutcome done) override;
+  std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
+                                                     const google::protobuf::MessageLite* request,
+                                                     const CallOptions& options) override;
+
+ private:
+  using SessionPtr = Connector::SessionPtr;
+
+  absl::Status TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                       google::protobuf::MessageLite& reply, const CallOptions& options);
+  absl::Status TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request,
+                       const CallOptions& options);
+  template <typename Run>
+  absl::Status OverASession(const CallOptions& options, base::SteadyNs deadline, Run&& run);
+  absl::Status CheckNotForked() const;
+
+  // AsyncCalls::Owner
+  absl::StatusOr<SessionPtr> Connect(base::SteadyNs deadline) override;
+  bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override;
+
+  // Those of the present connection; nullptr: the channel is going away.
+  std::shared_ptr<AsyncCalls> PresentAsyncCalls();
+
+  const ChannelOptions options_;
+  const std::shared_ptr<base::Logger> logger_;
+  const base::ForkGuard fork_guard_;
+  Connector connector_;
+
+  base::Mutex mutex_;
+  std::vector<std::shared_ptr<AsyncCalls>> async_ ABSL_GUARDED_BY(mutex_);  // the last one: of the present connection
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace nearcall::rpc

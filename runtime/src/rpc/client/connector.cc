@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/client/connector.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/backoff.h"
+#include "base/limits.h"
+#include "base/no_memory.h"
+#include "base/status.h"
+#include "base/waiter.h"
+#include "transport/rendezvous.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+// False: stopped before.
+bool SleepUntil(base::SteadyNs until, const std::stop_token& stop) {
+  base::Waiter waiter;
+  const std::stop_callback on_stop(stop, [&waiter] { waiter.Finish(); });
+  while (!waiter.finished() && base::NowNs() < until) waiter.Wait(until);
+  return !waiter.finished();
+}
+
+}  // namespace
+
+Connector::Connector(transport::Address address, const ChannelOptions& options, std::shared_ptr<base::Logger> logger)
+    : address_(std::move(address)), options_(options), logger_(std::move(logger)) {}
+
+Connector::SessionPtr Connector::present() const {
+  base::MutexLock lock(mutex_);
+  return session_ != nullptr && session_->usable() ? session_ : nullptr;
+}
+
+std::string Connector::transport() const {
+  base::MutexLock lock(mutex_);
+  return transport_name_;
+}
+
+std::string Connector::DebugString() const {
+  SessionPtr session;
+  {
+    base::MutexLock lock(mutex_);
+    session = session_;
+  }
+  return session == nullptr ? absl::StrCat("no connection to ", address_.text) : session->DebugString();
+}
+
+ChannelState Connector::state() const {
+  base::MutexLock lock(mutex_);
+  if (connecting_) return ChannelState::kConnecting;
+  if (session_ != nullptr) return session_->usable() ? ChannelState::kReady : ChannelState::kIdle;
+  return last_failure_.ok() ? ChannelState::kIdle : ChannelState::kTransientFailure;
+}
+
+bool Connector::WaitForChange(ChannelState last, base::SteadyNs deadline) const {
+  for (;;) {
+    const uint64_t seen = news_->count();
+    if (state() != last) return true;
+    if (!news_->WaitBeyond(seen, deadline)) return state() != last;
+  }
+}
+
+uint64_t Connector::News::count() const {
+  base::MutexLock lock(mutex_);
+  return count_;
+}
+
+void Connector::News::Tell() {
+  base::MutexLock lock(mutex_);
+  ++count_;
+  told_.NotifyAll();
+}
+
+bool Connector::News::WaitBeyond(uint64_t seen, base::SteadyNs deadline) const {
+  base::MutexLock lock(mutex_);
+  while (count_ == seen && base::NowNs() < deadline) told_.WaitUntil(mutex_, deadline);
+  return count_ != seen;
+}
+
+absl::StatusOr<Connector::SessionPtr> Connector::Get(const Patience& patience) {
+  if (SessionPtr session = present()) return session;
+  base::Backoff backoff(base::kReconnectMinNs, base::kReconnectMaxNs);
+  for (;;) {
+    absl::StatusOr<SessionPtr> session = Reconnect(patience.deadline);
+    const base::SteadyNs now = base::NowNs();
+    // Nobody is there, or nobody has answered in time: the one may come, and the other may just have too much to do.
+    const bool late = absl::IsDeadlineExceeded(session.status());
+    if (session.ok() || !(late || absl::IsUnavailable(session.status()))) return session;
+    const absl::string_view why = session.status().message();
+    if (now >= patience.deadline && !late) {
+      return absl::DeadlineExceededError(absl::StrCat("the deadline passed while the call waited for a server: ", why));
+    }
+    if (now >= patience.deadline || now >= patience.for_server) return session;
+    if (!SleepUntil(base::AddNs(now, std::min(backoff.NextNs(), patience.for_server - now)), patience.stop)) {
+      return absl::CancelledError(absl::StrCat("the call was cancelled while it waited for a server: ", why));
+    }
+  }
+}
+
+// One attempt, shared by all callers that come while it runs.
+absl::StatusOr<Connector::SessionPtr> Connector::Reconnect(base::SteadyNs deadline) {
+  {
+    base::MutexLock lock(mutex_);
+    while (connecting_) {
+      const uint64_t attempt = attempts_;
+      while (attempts_ == attempt && base::NowNs() < deadline) attempt_ended_.WaitUntil(mutex_, deadline);
+      if (attempts_ == attempt) {
+        return absl::DeadlineExceededError(absl::StrCat("no connection to ", address_.text, " within the deadline"));
+      }
+      if (session_ != nullptr && session_->usable()) break;
+      // It was no failure: the connection came and has ended already. Or it was one of another caller's deadline, which
+      // says nothing about this one's.
+      if (!last_failure_.ok() && !absl::IsDeadlineExceeded(last_failure_)) return base::UnsharedCopy(last_failure_);
+    }
+    if (session_ != nullptr && session_->usable()) return session_;
+    // The number may be another descriptor's by now.
+    if (address_.kind == transport::Address::Kind::kFd && attempts_ != 0) {
+      return absl::UnavailableError(absl::StrCat("the server at ", address_.text,
+                                                 " has gone away, and an inherited socket cannot be connected again"));
+    }
+    connecting_ = true;
+  }
+  news_->Tell();
+  absl::StatusOr<SessionPtr> fresh = base::OrNoMemory([&] { return ConnectOnce(deadline); });
+  SessionPtr old;  // destroyed without the lock
+  {
+    base::MutexLock lock(mutex_);
+    connecting_ = false;
+    ++attempts_;
+    attempt_ended_.NotifyAll();
+    old = std::exchange(session_, fresh.ok() ? *fresh : nullptr);
+    if (fresh.ok()) transport_name_ = (*fresh)->server().transport;
+    last_failure_ = base::UnsharedCopy(fresh.status());
+  }
+  news_->Tell();
+  return fresh;
+}
+
+absl::StatusOr<Connector::SessionPtr> Connector::ConnectOnce(base::SteadyNs deadline) {
+  transport::ConnectParams params;
+  params.allowed_uids = options_.allowed_uids;
+  params.deadline = std::min(deadline, base::AfterNow(options_.handshake_timeout));
+  // A server begins no calls here.
+  params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size),
+                  .max_calls_in_flight = 0,
+                  .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
+  absl::StatusOr<transport::Connection> connection = transport::Connect(address_, params);
+  if (!connection.ok()) return connection.status();
+  const session::ClientSessionOptions session_options = {
+      .max_message_size = options_.max_message_size,
+      .max_calls_in_flight = options_.max_calls_in_flight,
+      .max_queued_bytes = options_.max_queued_bytes,
+      .max_spin_ns = absl::ToInt64Nanoseconds(std::max(options_.max_spin, absl::ZeroDuration())),
+      .stream_window = static_cast<uint32_t>(options_.stream_window_bytes),
+      .on_end = [news = news_] { news->Tell(); }};
+  return session::ClientSession::Start(*std::move(connection), session_options, logger_, address_.text);
+}
+
+}  // namespace nearcall::rpc

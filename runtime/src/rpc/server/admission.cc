@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/server/admission.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/quota.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+constexpr base::Amount kDescriptors = base::Amount::Of(base::kDescriptorsPerConnection);
+
+}  // namespace
+
+absl::Status Admission::Admit(uid_t uid) {
+  if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server is shutting down");
+  base::MutexLock lock(mutex_);
+  size_t& connections = connections_[uid];
+  if (connections >= core_.options.max_connections_per_uid) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("user ", uid, " has ", connections,
+                     " connections to this server, as many as ServerOptions::max_connections_per_uid allows"));
+  }
+  const std::shared_ptr<base::Account> account = core_.quota->AccountOf(uid);
+  if (!account->descriptors.TryTake(kDescriptors)) return account->DescriptorRefusal();
+  ++connections;
+  return absl::OkStatus();
+}
+
+void Admission::Leave(uid_t uid) {
+  base::MutexLock lock(mutex_);
+  const auto found = connections_.find(uid);
+  if (found == connections_.end()) return;
+  core_.quota->AccountOf(uid)->descriptors.Give(kDescriptors);
+  if (--found->second == 0) connections_.erase(found);
+}
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/server/dispatch_queue.h"
+
+#include <algorithm>
+
+#include "base/no_memory.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+constexpr size_t kUrgentLane = static_cast<size_t>(Priority::kUrgent);
+
+}  // namespace
+
+void DispatchQueue::Push(ClientQueue& client, ServerCallImpl& call) {
+  if (client.user_ == nullptr) client.user_ = &QueueOf(call.session().account());
+  ClientQueue::Lane& lane = client.lanes_[call.lane()];
+  lane.client = &client;
+  lane.calls.PushBack(call);
+  if (!lane.linked() && !client.held_) Link(client, call.lane());
+  Account(client, call, true);
+}
+
+UserQueue& DispatchQueue::QueueOf(base::Account* account) {
+  for (const auto& user : users_) {
+    if (user->account_ == account) return *user;
+  }
+  base::UntilThereIsMemory([&] { users_.push_back(std::make_unique<UserQueue>(account)); });
+  return *users_.back();
+}
+
+// Behind the user's other clients, and the user behind the others.
+void DispatchQueue::Link(ClientQueue& client, size_t lane) {
+  UserQueue::Lane& user = client.user_->lanes_[lane];
+  user.user = client.user_;
+  user.clients.PushBack(client.lanes_[lane]);
+  if (!user.linked()) lanes_[lane].PushBack(user);
+}
+
+void DispatchQueue::Unlink(ClientQueue& client, size_t lane) {
+  if (!client.lanes_[lane].linked()) return;
+  client.lanes_[lane].Unlink();
+  UserQueue::Lane& user = client.user_->lanes_[lane];
+  if (user.clients.empty()) user.Unlink();
+}
+
+void DispatchQueue::Account(ClientQueue& client, const ServerCallImpl& call, bool in) {
+  if (in) {
+    ++calls_;
+    lane_calls_[call.lane()].fetch_add(1, std::memory_order_relaxed);
+    ++client.calls_;
+    client.bytes_ += call.request_size();
+  } else {
+    --calls_;
+    lane_calls_[call.lane()].fetch_sub(1, std::memory_order_relaxed);
+    --client.calls_;
+    client.bytes_ -= call.request_size();
+  }
+}
+
+// Of the lanes that are not empty; past the last one if all are.
+size_t DispatchQueue::BestLane(base::SteadyNs now) {
+  size_t highest = lanes_.size();
+  while (highest != 0 && lanes_[highest - 1].empty()) --highest;
+  if (highest == 0) return lanes_.size();
+  size_t best = --highest;
+  if (highest == kUrgentLane) return best;
+  // Where handlers take longer than kAgeingNs, lanes take turns.
+  int64_t longest = Waited(highest, now);
+  for (size_t i = highest; i-- > 0;) {
+    if (lanes_[i].empty()) continue;
+    const int64_t waited = Waited(i, now);
+    if (waited < base::kAgeingNs || waited <= longest) continue;
+    longest = waited;
+    best = i;
+  }
+  return best;
+}
+
+// How long the lane has waited for a turn.
+int64_t DispatchQueue::Waited(size_t lane, base::SteadyNs now) {
+  return now - std::max(lanes_[lane].front()->clients.front()->calls.front()->queued_at(), last_turns_[lane]);
+}
+
+ServerCallImpl* DispatchQueue::Pop(base::SteadyNs now, HandlerSlots& slots) {
+  const size_t best = BestLane(now);
+  if (best == lanes_.size()) return nullptr;
+  if (ServerCallImpl* call = TryTake(best, now, slots)) return call;
+  // All users of that lane may have what they may have; those of another one go on.
+  for (size_t lane = lanes_.size(); lane-- > 0;) {
+    if (lane == best) continue;
+    if (ServerCallImpl* call = TryTake(lane, now, slots)) return call;
+  }
+  return nullptr;
+}
+
+ServerCallImpl* DispatchQueue::TryTake(size_t lane, base::SteadyNs now, HandlerSlots& slots) {
+  UserQueue::Lane* turn = nullptr;
+  lanes_[lane].ForEachUntil([&](UserQueue::Lane& user) {
+    if (slots.TryTake(lane == kUrgentLane, user.user->account_)) turn = &user;
+    return turn != nullptr;
+  });
+  if (turn == nullptr) return nullptr;
+  last_turns_[lane] = now;
+  return TakeOf(*turn, lane);
+}
+
+ServerCallImpl* DispatchQueue::TakeOf(UserQueue::Lane& user, size_t lane) {
+  ClientQueue::Lane* turn = user.clients.PopFront();
+  ServerCallImpl* call = turn->calls.PopFront();
+  if (!turn->calls.empty()) user.clients.PushBack(*turn);
+  user.Unlink();
+  if (!user.clients.empty()) lanes_[lane].PushBack(user);
+  Account(*turn->client, *call, false);
+  return call;
+}
+
+void DispatchQueue::Hold(ClientQueue& client, bool held) {
+  if (client.held_ == held) return;
+  client.held_ = held;
+  for (size_t i = 0; i < client.lanes_.size(); ++i) {
+    if (held) {
+      Unlink(client, i);
+    } else if (!client.lanes_[i].calls.empty()) {
+      Link(client, i);
+    }
+  }
+}
+
+void DispatchQueue::Remove(ClientQueue& client, const std::function<void(ServerCallImpl&)>& drop) {
+  for (size_t i = 0; i < client.lanes_.size(); ++i) {
+    Unlink(client, i);
+    while (ServerCallImpl* call = client.lanes_[i].calls.PopFront()) {
+      Account(client, *call, false);
+      drop(*call);
+    }
+  }
+}
+
+}  // namespace nearcall::rpc

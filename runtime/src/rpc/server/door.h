@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/fork.h"
+#include "base/mutex.h"
+#include "base/thread.h"
+#include "rpc/server/handshakes.h"
+#include "rpc/server/server_core.h"
+#include "transport/rendezvous.h"
+
+namespace nearcall::rpc {
+
+// A server's door: its listening sockets and the handshakes that are under way, on a thread of its own. What strangers
+// do there, however often, costs those who are served nothing but the CPU; and where the kernel makes us wait for
+// a stranger, only other strangers wait.
+//
+// The thread takes a bounded number of clients in a turn, after those who are on their way; who is not taken yet waits
+// in the kernel's backlog, and behind it in connect(2).
+//
+// Thread-safe.
+class Door {
+ public:
+  struct Entry {
+    std::unique_ptr<transport::Listener> listener;
+    std::shared_ptr<const Handshakes::Transports> transports;
+  };
+
+  Door(ServerCore& core, Admission& admission, ConnectionIds& ids, Handshakes::OnConnection on_connection)
+      : core_(core), handshakes_(core, admission, ids, std::move(on_connection)) {}
+  Door(const Door&) = delete;
+  Door& operator=(const Door&) = delete;
+  // Close() and Stop().
+  ~Door();
+
+  // Before Start(): `on_event` runs on the door's thread whenever `fd`, an eventfd, is written to.
+  void WatchEvent(int fd, std::function<void()> on_event);
+
+  absl::Status Start(std::vector<Entry> entries);
+
+  // One connected socket.
+  absl::Status Serve(base::Fd socket);
+
+  // Gives up names and listening sockets, now. Who has been let in may finish his handshake; the others are dropped.
+  void Close();
+
+  // After Close(): nobody is on his way in. ServerCore::on_drained is called when that has come about.
+  bool IsEmpty() const { return handshakes_.count() == 0; }
+
+  // Ends the thread. Not from within it.
+  void Stop();
+
+  std::string DebugString();
+
+ private:
+  struct Listening {
+    // Nobody's place any more: a successor stands in another one, and whoever waited here has been taken.
+    bool is_free() const { return listener == nullptr; }
+
+    std::shared_ptr<transport::Listener> listener;
+    std::shared_ptr<const Handshakes::Transports> transports;
+    bool has_successor = false;
+    // Somebody may be in its backlog: its event has come (edge-triggered), and accept4 has not said since that nobody
+    // is. So whatever keeps us from taking somebody now, he is not forgotten.
+    bool somebody_waits = false;
+  };
+  struct Accepted {
+    base::Fd socket;
+    int error = 0;
+    std::shared_ptr<const Handshakes::Transports> transports;
+  };
+
+  absl::Status Open(std::vector<Entry> entries);
+  absl::Status Watch(int fd, uint32_t events, uint64_t data);
+  absl::Status AddListener(Entry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Unwatch(const transport::Listener& listener);
+  void Wake();
+
+  // --- the door's thread ---
+  void Run();
+  int TimeoutMs();
+  void OnEvent(uint64_t data);
+  void ReadMail();
+  void LookAfterName(size_t index);
+  void AcceptTurn();
+  bool AcceptOne(size_t index);
+  bool AcceptWithoutDescriptors(size_t index, int error);
+  Accepted Accept(size_t index);
+  void Begin(Accepted accepted, const absl::Status& refusal);
+  void CannotAccept(size_t index, int error);
+  base::SteadyNs MayAcceptAt() const { return std::max(pause_until_, handshakes_.RoomAt()); }
+
+  const base::ForkGuard fork_guard_;
+  ServerCore& core_;
+  base::Fd epoll_;
+  base::Fd wake_;
+  int event_fd_ = -1;
+  std::function<void()> on_event_;
+  std::atomic<bool> stopping_{false};
+  base::Thread thread_;
+
+  // The door's thread's.
+  Handshakes handshakes_;
+  base::Fd reserve_;  // given up for a moment to refuse a client when descriptors run out
+  base::SteadyNs pause_until_ = 0;
+  bool in_trouble_ = false;  // and the log knows
+  bool emptied_ = false;     // and the server knows
+
+  base::Mutex mutex_;
+  std::vector<Listening> listening_ ABSL_GUARDED_BY(mutex_);
+  std::vector<base::Fd> mail_ ABSL_GUARDED_BY(mutex_);  // sockets to serve
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/server/server.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/no_memory.h"
+#include "base/syscall.h"
+#include "base/thread.h"
+#include "rpc/protobuf_log.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+// One thread reads best while the clients need the other CPUs; more than two were not needed by any load that was
+// measured.
+size_t PollerCount() {
+  return std::thread::hardware_concurrency() >= 4 ? 2 : 1;
+}
+
+constexpr char kWaitInChild[] =
+    "Server::Wait in a forked child: the server was started before fork(), and runs in the parent only; a program that "
+    "calls daemon(3) or fork(2) does so before ServerBuilder::Start";
+constexpr char kWaitInHandler[] =
+    "Server::Wait in a handler of the same server would never end; it returns at once. Call Shutdown there, and Wait "
+    "elsewhere";
+constexpr char kDestroyedInHandler[] =
+    "a server is destroyed by one of its own handlers (exit(3) in a handler?): it hangs up on its clients, and is left "
+    "in memory. Call Shutdown there, and let main() end";
+
+}  // namespace
+
+ServerImpl::ServerImpl(ServerOptions options) : core_(std::move(options), PollerCount()) {}
+
+absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
+  ProtobufLog::Install();
+  if (absl::Status status = core_.canceller->Start(); !status.ok()) return status;
+  core_.on_drained = [this] { OnDrained(); };
+  core_.on_slot_given = [this] {
+    for (const auto& poller : pollers_) poller->OnSlotGiven();
+  };
+  for (size_t i = 0; i < PollerCount(); ++i) pollers_.push_back(std::make_unique<Poller>(core_));
+  for (const auto& poller : pollers_) {
+    if (absl::Status status = poller->Start(); !status.ok()) return status;
+  }
+  auto monitor = transport::StartTimer(base::kNever, [] {});
+  if (!monitor.ok()) return monitor.status();
+  monitor_ = *std::move(monitor);
+  door_ = std::make_unique<Door>(core_, admission_, ids_, [this](auto connection, auto lease) {
+    OnConnection(std::move(connection), std::move(lease));
+  });
+  if (core_.options.handle_signals) {
+    absl::StatusOr<std::unique_ptr<Signals>> signals = Signals::Catch();
+    if (!signals.ok()) return signals.status();
+    signals_ = *std::move(signals);
+    door_->WatchEvent(signals_->fd(), [this] { OnSignal(); });
+  }
+  if (absl::Status status = door_->Start(std::move(entries)); !status.ok()) return status;
+  base::MutexLock lock(mutex_);
+  started_ = true;
+  return absl::OkStatus();
+}
+
+// On the door's thread.
+void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::LeasePtr lease) {
+  Poller* poller = std::min_element(pollers_.begin(), pollers_.end(), [](const auto& a, const auto& b) {
+                     return a->connection_count() < b->connection_count();
+                   })->get();
+  const uint32_t id = connection.peer_id;
+  const uid_t uid = connection.peer.uid;
+  // The number is taken until the session is detached from its poller.
+  const auto on_gone = [this, poller, uid, lease = std::move(lease)] {
+    admission_.Leave(uid);
+    poller->Remove(lease->id());
+  };
+  absl::StatusOr<std::shared_ptr<session::ServerSession>> session = base::OrNoMemory([&] {
+    return session::ServerSession::Start(
+        std::move(connection),
+        {.max_message_size = core_.options.max_message_size, .max_calls = core_.options.max_queued_calls}, core_.logger,
+        {.on_gone = on_gone, .on_ring = [poller, id] { poller->LookAt(id); }}, core_.quota->AccountOf(uid));
+  });
+  if (!session.ok()) {
+    admission_.Leave(uid);
+    core_.logger->Log({base::LogKind::kConnection, uid}, LogSeverity::kError, session.status().message());
+    return;
+  }
+  stuck_calls_.Add(*session);
+  poller->Add(*session);
+  // Shutdown() may have looked at the connections just before. (Or a moment after, and calls of this one may run.)
+  if (core_.draining.load(std::memory_order_seq_cst)) {
+    (*session)->SendGoAway();
+    if (HungUp()) (*session)->HangUp();
+    OnDrained();
+  }
+}
+
+// Who sends a second one does not want to wait.
+void ServerImpl::OnSignal() {
+  BeginShutdown(signals_->Count() == 1 ? core_.options.signal_grace : absl::ZeroDuration());
+}
+
+absl::Status ServerImpl::ServeFd(int fd) {
+  base::Fd socket(fd);
+  if (fork_guard_.InChild()) {
+    return absl::FailedPreconditionError("the server was started before fork(); a child must start one of its own");
+  }
+  if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server has shut down");
+  return door_->Serve(std::move(socket));
+}
+
+absl::StatusOr<std::shared_ptr<Channel>> ServerImpl::InProcessChannel(ChannelOptions options) {
+  const base::CancelDisabled uncancelled;
+  std::array<int, 2> ends;
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return base::ErrnoStatus("cannot make a channel to a server of this process (socketpair)");
+  }
+  base::Fd clients(ends[1]);
+  if (absl::Status served = ServeFd(ends[0]); !served.ok()) return served;
+  auto channel = Channel::Connect(absl::StrCat("fd:", clients.get()), std::move(options));
+  // It is the channel's now, unless that found fault with its options.
+  if (!absl::IsInvalidArgument(channel.status())) static_cast<void>(clients.Release());
+  return channel;
+}
+
+void ServerImpl::Wait() {
+  const base::CancelDisabled uncancelled;
+  if (fork_guard_.InChild()) {
+    // The parent's logger may have been in use at the fork.
+    base::Logger(core_.options.log_sink).Log({}, LogSeverity::kError, kWaitInChild);
+    return;
+  }
+  if (OnItsThread()) return core_.logger->Log({}, LogSeverity::kError, kWaitInHandler);
+  base::MutexLock lock(mutex_);
+  while (stage_ != Stage::kClosed) stage_changed_.Wait(mutex_);
+}
+
+void ServerImpl::Shutdown(absl::Duration grace) {
+  const base::CancelDisabled uncancelled;
+  if (!fork_guard_.InChild()) BeginShutdown(grace);
+}
+
+void ServerImpl::BeginShutdown(absl::Duration grace) {
+  const base::SteadyNs until = base::AfterNow(std::max(grace, absl::ZeroDuration()));
+  bool first;
+  {
+    base::MutexLock lock(mutex_);
+    if (stage_ > Stage::kDraining || until >= grace_ends_) return;
+    first = std::exchange(stage_, Stage::kDraining) == Stage::kServing;
+    grace_ends_ = until;
+  }
+  if (first) TellEverybody();
+  auto timer = base::OrNoMemory([&] { return transport::StartTimer(until, [this] { HangUpAll(); }); });
+  if (!timer.ok()) return HangUpAll();
+  std::unique_ptr<transport::Timer> other = *std::move(timer);
+  {
+    base::MutexLock lock(mutex_);
+    // The one that is too late goes without the lock: its call may be running.
+    if (grace_ends_ == until) std::swap(grace_timer_, other);
+  }
+  OnDrained();
+}
+
+void ServerImpl::TellEverybody() {
+  core_.draining.store(true, std::memory_order_seq_cst);
+  door_->Close();
+  for (const auto& poller : pollers_) {
+    for (const auto& session : poller->Sessions()) session->SendGoAway();
+  }
+}
+
+bool ServerImpl::HungUp() {
+  base::MutexLock lock(mutex_);
+  return stage_ >= Stage::kHungUp;
+}
+
+// Called when the last call ends, and when a client has hung up: which it does when it has heard of the end, and all
+// that it had begun before has been answered. Whoever hung up on it earlier would lose what lies unread between the
+// two.
+void ServerImpl::OnDrained() {
+  if (core_.active_calls.load(std::memory_order_seq_cst) != 0) return;
+  const auto empty = [](const auto& poller) { return poller->connection_count() == 0; };
+  // The door first: who is not there any more is at a poller.
+  if (HungUp() || (door_->IsEmpty() && std::all_of(pollers_.begin(), pollers_.end(), empty))) HangUpAll();
+}
+
+void ServerImpl::HangUpAll() {
+  {
+    base::MutexLock lock(mutex_);
+    if (stage_ == Stage::kDraining) stage_ = Stage::kHungUp;
+  }
+  for (const auto& poller : pollers_) {
+    for (const auto& session : poller->Sessions()) session->HangUp();
+  }
+  if (core_.active_calls.load(std::memory_order_seq_cst) != 0) stuck_calls_.Watch();
+  base::MutexLock lock(mutex_);
+  if (core_.active_calls.load(std::memory_order_seq_cst) == 0 && stage_ == Stage::kHungUp) {
+    stage_ = Stage::kClosed;
+    stage_changed_.NotifyAll();
+  }
+}
+
+void ServerImpl::Abandon() {
+  core_.logger->Log({}, LogSeverity::kError, kDestroyedInHandler);
+  BeginShutdown(absl::ZeroDuration());
+  core_.logger->Flush();  // the process may be about to end
+}
+
+ServerImpl::~ServerImpl() {
+  const base::CancelDisabled uncancelled;
+  // In a forked child the threads are the parent's, and so is all that they do; only descriptors are closed.
+  if (!fork_guard_.InChild()) Destroy();
+}
+
+void ServerImpl::Destroy() {
+  if (door_ != nullptr) {
+    BeginShutdown(absl::ZeroDuration());
+    Wait();
+    stuck_calls_.Stop();
+    core_.answering->WaitUntilEmpty();
+  }
+  if (door_ != nullptr) door_->Stop();
+  for (const auto& poller : pollers_) poller->Stop();
+  core_.threads.Join();
+  for (const auto& poller : pollers_) poller->Clear();
+  std::unique_ptr<transport::Timer> timer;
+  base::MutexLock lock(mutex_);
+  timer = std::move(grace_timer_);
+}
+
+std::string ServerImpl::DebugString() const {
+  std::string text =
+      absl::StrCat("services: ", core_.services.DebugString(), "\nhandlers running: ", core_.slots.taken(), " of ",
+                   core_.options.max_handler_threads, ", calls active: ", core_.active_calls.load(),
+                   ", started: ", core_.calls_started.load(), ", refused: ", core_.calls_refused.load(),
+                   ", violations: ", core_.violations.load(), ", threads: ", core_.threads.threads(),
+                   core_.draining.load() ? ", draining\n" : "\n");
+  absl::StrAppend(&text, core_.quota->DebugString(), door_->DebugString());
+  for (const auto& poller : pollers_) absl::StrAppend(&text, poller->DebugString());
+  return text;
+}
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/fork.h"
+#include "base/mutex.h"
+#include "nearcall/server.h"
+#include "rpc/server/admission.h"
+#include "rpc/server/connection_ids.h"
+#include "rpc/server/door.h"
+#include "rpc/server/poller.h"
+#include "rpc/server/server_core.h"
+#include "rpc/server/signals.h"
+#include "rpc/server/stuck_calls.h"
+#include "transport/control.h"
+
+namespace nearcall::rpc {
+
+// The server behind nearcall::Server: a door, pollers, and the way to the end:
+//
+//   serving -> draining (no new calls; what runs may finish) -> hung up (the rest is cancelled) -> closed (nothing
+//   runs)
+class ServerImpl final : public Server {
+ public:
+  explicit ServerImpl(ServerOptions options);
+  ~ServerImpl() override;
+
+  // Whether the caller is a thread of this server: one that runs its handlers, or their stop callbacks.
+  bool OnItsThread() const { return core_.threads.OnItsThread() || core_.canceller->IsCurrent(); }
+
+  // The end of a server that cannot wait for its threads, since the caller is one of them: it hangs up. Nothing of it
+  // may be destroyed.
+  void Abandon();
+
+  // Before Start().
+  absl::Status Register(Service* service) { return core_.services.Add(service); }
+
+  absl::Status Start(std::vector<Door::Entry> entries);
+
+  absl::Status ServeFd(int fd) override;
+  absl::StatusOr<std::shared_ptr<Channel>> InProcessChannel(ChannelOptions options) override;
+  void Wait() override;
+  void Shutdown(absl::Duration grace) override;
+  std::string DebugString() const override;
+
+ private:
+  enum class Stage { kServing, kDraining, kHungUp, kClosed };
+
+  void OnConnection(transport::Connection connection, ConnectionIds::LeasePtr lease);
+  void OnSignal();
+  void BeginShutdown(absl::Duration grace);
+  void TellEverybody();
+  bool HungUp();
+  void HangUpAll();
+  void OnDrained();
+  void Destroy();
+
+  const base::ForkGuard fork_guard_;
+  std::unique_ptr<Signals> signals_;  // the last to go: what comes while all else ends is still caught
+  ServerCore core_;
+  Admission admission_{core_};
+  ConnectionIds ids_;
+  // Keeps the thread of all timers and control sockets running, so that a client that comes when nothing is left can
+  // still be told so.
+  std::unique_ptr<transport::Timer> monitor_;
+  std::vector<std::unique_ptr<Poller>> pollers_;
+  std::unique_ptr<Door> door_;
+  StuckCalls stuck_calls_{core_};
+
+  base::Mutex mutex_;
+  base::CondVar stage_changed_;
+  Stage stage_ ABSL_GUARDED_BY(mutex_) = Stage::kServing;
+  bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  base::SteadyNs grace_ends_ ABSL_GUARDED_BY(mutex_) = base::kNever;
+  std::unique_ptr<transport::Timer> grace_timer_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace nearcall::rpc

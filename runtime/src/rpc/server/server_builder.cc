@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/no_memory.h"
+#include "base/thread.h"
+#include "nearcall/server.h"
+#include "rpc/server/server.h"
+#include "transport/address.h"
+#include "transport/rendezvous.h"
+#include "transport/transport_table.h"
+
+namespace nearcall {
+
+struct ServerBuilder::State {
+  ServerOptions options;
+  std::vector<std::string> addresses;
+  std::vector<base::Fd> fds;
+  std::vector<Service*> services;
+  bool started = false;
+};
+
+namespace {
+
+absl::Status CheckRange(absl::string_view name, size_t value, size_t min, size_t max) {
+  if (value >= min && value <= max) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("ServerOptions::", name, " is ", value, ", allowed are ", min, " to ", max));
+}
+
+absl::Status CheckOptions(const ServerOptions& options) {
+  absl::Status status = CheckRange("max_message_size", options.max_message_size, 1, base::kMaxMessageSize);
+  status.Update(CheckRange("max_queued_calls", options.max_queued_calls, 1, base::kMaxCallsInFlight));
+  status.Update(CheckRange("stream_window_bytes", options.stream_window_bytes, 1, base::kMaxMessageSize));
+  status.Update(CheckRange("max_waiting_handlers", options.max_waiting_handlers, 0, base::kMaxHandlerThreads));
+  status.Update(CheckRange("max_handler_threads", options.max_handler_threads, 1, base::kMaxHandlerThreads));
+  status.Update(CheckRange("max_connections_per_uid", options.max_connections_per_uid, 1, base::kMaxConnections));
+  status.Update(CheckRange("expected_clients", options.expected_clients, 1, base::kMaxConnections));
+  status.Update(CheckRange("max_priority", static_cast<size_t>(options.max_priority), 0, base::kLanes - 1));
+  status.Update(base::Thread::CheckStack("ServerOptions::handler_stack_size", options.handler_stack_size));
+  status.Update(CheckRange("max_total_calls", options.max_total_calls, 1, base::kMaxTotalCalls));
+  if (options.max_total_descriptors != 0) {
+    status.Update(CheckRange("max_total_descriptors", options.max_total_descriptors, base::kDescriptorsPerConnection,
+                             base::kDescriptorsPerConnection * base::kMaxConnections));
+  }
+  if (options.max_total_bytes != 0) {
+    status.Update(
+        CheckRange("max_total_bytes", options.max_total_bytes, options.max_message_size, base::kMaxTotalBytes));
+  }
+  if (options.handshake_timeout <= absl::ZeroDuration()) {
+    status.Update(absl::InvalidArgumentError("ServerOptions::handshake_timeout must be more than zero"));
+  }
+  if (options.abort_after_grace < absl::ZeroDuration()) {
+    status.Update(absl::InvalidArgumentError("ServerOptions::abort_after_grace must not be negative"));
+  }
+  return status;
+}
+
+// Adds the transports that `address` means.
+void AddTransports(const transport::Address& address, rpc::Handshakes::Transports& transports) {
+  for (const transport::TransportRow& row : transport::Transports()) {
+    const bool meant = address.transport.empty() || address.transport == row.name;
+    if (meant && std::find(transports.begin(), transports.end(), &row) == transports.end()) transports.push_back(&row);
+  }
+}
+
+// Several addresses of one name are one socket.
+absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std::string>& texts) {
+  struct Place {
+    transport::Address address;
+    rpc::Handshakes::Transports transports;
+  };
+  std::vector<std::pair<std::string, Place>> places;
+  for (const std::string& text : texts) {
+    absl::StatusOr<transport::Address> address = transport::ParseAddress(text);
+    if (!address.ok()) return address.status();
+    const std::string key =
+        address->kind == transport::Address::Kind::kFd ? absl::StrCat("fd:", address->fd) : address->name;
+    auto place = std::find_if(places.begin(), places.end(), [&](const auto& other) { return other.first == key; });
+    if (place == places.end()) place = places.insert(place, {key, Place{*address, {}}});
+    AddTransports(*address, place->second.transports);
+  }
+  std::vector<rpc::Door::Entry> entries;
+  for (auto& [key, place] : places) {
+    absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Bind(place.address);
+    if (!listener.ok()) return listener.status();
+    entries.push_back({.listener = *std::move(listener),
+                       .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(place.transports))});
+  }
+  return entries;
+}
+
+absl::Status AdoptFds(std::vector<base::Fd>& fds, std::vector<rpc::Door::Entry>& entries) {
+  for (base::Fd& fd : fds) {
+    absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Adopt(std::move(fd));
+    if (!listener.ok()) return listener.status();
+    rpc::Handshakes::Transports all;
+    AddTransports({}, all);
+    entries.push_back({.listener = *std::move(listener),
+                       .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(all))});
+  }
+  return absl::OkStatus();
+}
+
+// What the program owns. A server that is destroyed by one of its own threads (exit(3) in a handler destroys a global
+// one) cannot wait for that thread, and so stays.
+class ServerHandle final : public Server {
+ public:
+  explicit ServerHandle(std::unique_ptr<rpc::ServerImpl> server) : server_(std::move(server)) {}
+  ~ServerHandle() override {
+    if (!server_->OnItsThread()) return;
+    server_->Abandon();
+    static_cast<void>(server_.release());
+  }
+
+  absl::Status ServeFd(int fd) override { return server_->ServeFd(fd); }
+  absl::StatusOr<std::shared_ptr<Channel>> InProcessChannel(ChannelOptions options) override {
+    return server_->InProcessChannel(std::move(options));
+  }
+  void Wait() override { server_->Wait(); }
+  void Shutdown(absl::Duration grace) override { server_->Shutdown(grace); }
+  std::string DebugString() const override { return server_->DebugString(); }
+
+ private:
+  std::unique_ptr<rpc::ServerImpl> server_;
+};
+
+}  // namespace
+
+ServerBuilder::ServerBuilder(ServerOptions options) : state_(std::make_unique<State>()) {
+  state_->options = std::move(options);
+}
+
+ServerBuilder::~ServerBuilder() = default;
+
+ServerBuilder& ServerBuilder::Listen(absl::string_view address) {
+  state_->addresses.emplace_back(address);
+  return *this;
+}
+
+ServerBuilder& ServerBuilder::ListenFd(int fd) {
+  state_->fds.emplace_back(fd);
+  return *this;
+}
+
+ServerBuilder& ServerBuilder::Register(Service* service) {
+  state_->services.push_back(service);
+  return *this;
+}
+
+absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state) {
+  if (absl::Status status = CheckOptions(state.options); !status.ok()) return status;
+  auto server = std::make_unique<rpc::ServerImpl>(std::move(state.options));
+  for (Service* service : state.services) {
+    if (absl::Status status = server->Register(service); !status.ok()) return status;
+  }
+  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.addresses);
+  if (!entries.ok()) return entries.status();
+  if (absl::Status status = AdoptFds(state.fds, *entries); !status.ok()) return status;
+  if (absl::Status status = server->Start(*std::move(entries)); !status.ok()) return status;
+  return std::make_unique<ServerHandle>(std::move(server));
+}
+
+absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::Start() {
+  if (std::exchange(state_->started, true)) {
+    return absl::FailedPreconditionError("ServerBuilder::Start was called before; make a new builder");
+  }
+  const base::CancelDisabled uncancelled;
+  return base::OrNoMemory([this] { return StartServer(*state_); });
+}
+
+}  // namespace nearcall

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "base/log.h"
+#include "base/quota.h"
+#include "base/user_threads.h"
+#include "nearcall/server.h"
+#include "rpc/server/handler_slots.h"
+#include "rpc/server/latch.h"
+#include "rpc/server/service_table.h"
+#include "rpc/server/thread_pool.h"
+
+namespace nearcall::rpc {
+
+// What all parts of one server share. Made before its pollers and destroyed after them.
+struct ServerCore {
+  // Beside handlers: for each poller one thread that leads it and one that stands by.
+  static constexpr size_t kThreadsPerPoller = 2;
+
+  ServerCore(ServerOptions server_options, size_t pollers)
+      : options(std::move(server_options)),
+        logger(std::make_shared<base::Logger>(options.log_sink)),
+        quota(MakeQuota(options)),
+        slots(options.max_handler_threads, quota->shared()),
+        canceller(std::make_shared<base::UserThreads>("nearcall-cancel", options.max_handler_threads,
+                                                      options.handler_stack_size)),
+        threads(options.max_handler_threads + options.max_waiting_handlers + kThreadsPerPoller * pollers,
+                base::Thread::StackFor(options.handler_stack_size)) {}
+  // When this returns none of the user's code is running, nor will be.
+  ~ServerCore() {
+    canceller->Join();
+    logger->Close();
+  }
+
+  static std::shared_ptr<base::Quota> MakeQuota(const ServerOptions& options);
+
+  // A request has been accepted / its answer has been given.
+  void CallBegins() { active_calls.fetch_add(1, std::memory_order_seq_cst); }
+  void CallEnds() {
+    if (active_calls.fetch_sub(1, std::memory_order_seq_cst) == 1 && draining.load(std::memory_order_seq_cst)) {
+      on_drained();
+    }
+  }
+
+  // Threads that answer calls and are not the server's: it waits for them before it goes.
+  const std::shared_ptr<Latch> answering = std::make_shared<Latch>();
+
+  const ServerOptions options;
+  const std::shared_ptr<base::Logger> logger;
+  // What each user may take of it.
+  const std::shared_ptr<base::Quota> quota;
+  ServiceTable services;
+  HandlerSlots slots;
+  // Runs the stop callbacks of handlers.
+  const std::shared_ptr<base::UserThreads> canceller;
+  ThreadPool threads;
+  std::function<void()>
+      on_drained;  // no call is active, or a client has gone, while draining; set before the first call
+  std::function<void()> on_slot_given;  // a handler has ended; set before the first call
+
+  std::atomic<bool> draining{false};  // no new calls
+  std::atomic<size_t> active_calls{0};
+  std::atomic<size_t> open_streams{0};
+  std::atomic<uint64_t> calls_started{0};
+  std::atomic<uint64_t> calls_refused{0};
+  std::atomic<uint64_t> violations{0};
+};
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/server/service_table.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace nearcall::rpc {
+
+absl::Status ServiceTable::Add(Service* service) {
+  if (service == nullptr) return absl::InvalidArgumentError("ServerBuilder::Register: the service is null");
+  const internal::ServiceInfo& info = service->GetServiceInfo();
+  if (std::find(names_.begin(), names_.end(), info.full_name) != names_.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("the service ", info.full_name, " is registered twice"));
+  }
+  for (const internal::ServerMethod& method : info.methods) {
+    const auto [there, added] = methods_.try_emplace(method.info.id, Method{service, &method});
+    if (!added) {
+      return absl::InvalidArgumentError(absl::StrCat("the methods ", method.info.full_name, " and ",
+                                                     there->second.method->info.full_name,
+                                                     " have the same number on the wire; rename one"));
+    }
+  }
+  names_.emplace_back(info.full_name);
+  return absl::OkStatus();
+}
+
+std::string ServiceTable::DebugString() const {
+  return absl::StrJoin(names_, ", ");
+}
+
+}  // namespace nearcall::rpc
