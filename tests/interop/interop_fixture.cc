@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 #include <string>
@@ -70,7 +71,16 @@ void ExpectSize(const pb::StreamingOutputCallResponse& reply, int32_t size) {
   ExpectZeros(reply.payload(), size);
 }
 
-void ServerProcess::Serve(Link& parent) {
+bool InProcess() {
+  const char* const where = std::getenv("NEARCALL_TEST_SERVER");
+  return where != nullptr && absl::string_view(where) == "in-process";
+}
+
+ServerUnderTest::ServerUnderTest() {
+  if (!InProcess()) child_.emplace(Serve);
+}
+
+void ServerUnderTest::Serve(Link& parent) {
   // Lives as long as the test, however long that runs, and however it ends.
   ::alarm(0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -82,21 +92,35 @@ void ServerProcess::Serve(Link& parent) {
   server->Wait();
 }
 
-void ServerProcess::Start() {
-  child_.link().Tell();
-  if (child_.link().Await() != "ready") throw std::runtime_error("the server does not start");
+void ServerUnderTest::Start() {
+  if (child_.has_value()) {
+    child_->link().Tell();
+    if (child_->link().Await() != "ready") throw std::runtime_error("the server does not start");
+    return;
+  }
+  service_.emplace(absl::StrCat("server ", ::getpid()));
+  server_ = Must(ServerBuilder({.expected_clients = 48}).Register(&*service_).Start());
 }
 
-int ServerProcess::End() {
+std::shared_ptr<Channel> ServerUnderTest::InProcessChannel(ChannelOptions options) {
+  return Must(server_->InProcessChannel(std::move(options)));
+}
+
+int ServerUnderTest::End() {
+  if (server_ != nullptr) {
+    server_->Shutdown(kLong);
+    server_->Wait();
+    code_ = 0;
+  }
   if (!code_.has_value()) {
-    ::kill(child_.pid(), SIGTERM);
-    code_ = child_.Join();
+    ::kill(child_->pid(), SIGTERM);
+    code_ = child_->Join();
   }
   return *code_;
 }
 
-int64_t ServerProcess::ResidentSize() const {
-  std::ifstream file(absl::StrCat("/proc/", child_.pid(), "/statm"));
+int64_t ServerUnderTest::ResidentSize() const {
+  std::ifstream file(absl::StrCat("/proc/", child_.has_value() ? child_->pid() : ::getpid(), "/statm"));
   int64_t total = 0;
   int64_t resident = 0;
   file >> total >> resident;
@@ -107,7 +131,8 @@ void Interop::TearDown() {
   EXPECT_EQ(server.End(), 0);
   if (HasFailure()) return;
   const ::testing::TestInfo* const test = ::testing::UnitTest::GetInstance()->current_test_info();
-  absl::PrintF("interop: %s over %s: passed\n", test->name(), integration::TransportName());
+  absl::PrintF("interop: %s over %s: passed\n", test->name(),
+               InProcess() ? "in-process" : integration::TransportName());
   std::fflush(stdout);
 }
 

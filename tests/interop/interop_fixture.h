@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -30,25 +31,33 @@ pb::StreamingOutputCallRequest Output(int32_t request_size, int32_t reply_size);
 void ExpectLargeReply(const absl::StatusOr<pb::SimpleResponse>& reply);
 void ExpectSize(const pb::StreamingOutputCallResponse& reply, int32_t size);
 
-// A process that serves InteropService over the transport under test, with its process id for a server's. To be made
-// while this process has no other threads.
-class ServerProcess {
+// Whether the server of this run is in this process ($NEARCALL_TEST_SERVER is "in-process"), and not in one of its own.
+bool InProcess();
+
+// Serves InteropService, with its process id for a server's: in another process over the transport under test, or in
+// this one. To be made while this process has no other threads.
+class ServerUnderTest {
  public:
-  ServerProcess() : child_(Serve) {}
+  ServerUnderTest();
 
   void Start();
+
+  // For a server in this process.
+  std::shared_ptr<Channel> InProcessChannel(ChannelOptions options);
 
   // As SIGTERM ends it; 0: all was well. May be repeated.
   int End();
 
-  // Of memory, in bytes.
+  // Of its process's memory, in bytes.
   int64_t ResidentSize() const;
 
  private:
   static void Serve(integration::Link& parent);
 
-  integration::Child child_;
+  std::optional<integration::Child> child_;
   std::optional<int> code_;
+  std::optional<InteropService> service_;
+  std::unique_ptr<Server> server_;
 };
 
 // Each test is a case of gRPC's, called as it is there.
@@ -59,9 +68,12 @@ class Interop : public integration::IntegrationTest {
   // The server ends well whatever was done to its calls. Says which case has passed.
   void TearDown() override;
 
+  std::shared_ptr<Channel> Connect(ChannelOptions options = {}) {
+    return InProcess() ? server.InProcessChannel(std::move(options)) : IntegrationTest::Connect(std::move(options));
+  }
   pb::TestService::Stub Stub(ChannelOptions options = {}) { return pb::TestService::Stub(Connect(std::move(options))); }
 
-  ServerProcess server;
+  ServerUnderTest server;
 };
 
 }  // namespace nearcall::interop
