@@ -27,6 +27,25 @@ class MessageLite;
 
 namespace nearcall {
 
+// A client that asks its server whether it lives. A server that dies is noticed at once without that, by its socket;
+// this is for one that is there and does nothing: stopped (SIGSTOP, a debugger, a frozen container), or all of whose
+// threads hang. The answer does not come from a handler, and so not late while handlers run.
+//
+// No answer within `timeout`, nor anything else of the server's: the connection ends, its calls with UNAVAILABLE and
+// kMaybeExecuted, and the next call connects again. An answer ends no call, however long its handler takes; but it says
+// how many handlers run, and whether any has begun or ended, and so does the text of a call that ends by its deadline.
+// Time in which this process itself was stopped does not count.
+struct KeepaliveOptions {
+  // From an answer to the next ping. 10 ms or more; infinite: there are none.
+  absl::Duration interval = absl::InfiniteDuration();
+
+  // From a ping to its answer. 10 ms or more. A busy machine may need a second.
+  absl::Duration timeout = absl::Seconds(20);
+
+  // true: while no call is in flight, too. A call that begins then does not wait for what could be known already.
+  bool without_calls = false;
+};
+
 // Every member has a default; name any subset: `{.connect_timeout = absl::Seconds(2)}`.
 struct ChannelOptions {
   // The largest request or reply, in bytes as serialised. A larger one ends its call with RESOURCE_EXHAUSTED.
@@ -68,6 +87,8 @@ struct ChannelOptions {
 
   // true: Connect looks at address and options only, and the first call connects (see CallOptions::wait_for_ready).
   bool lazy = false;
+
+  KeepaliveOptions keepalive = {};
 };
 
 // What a channel's connection is doing (gRPC's "connectivity semantics",

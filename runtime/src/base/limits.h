@@ -154,6 +154,10 @@ inline constexpr size_t kMaxUnclosed = 1024;
 // The longest sleep while a call is in flight: the belt to the braces of the semaphores.
 inline constexpr int64_t kBusyWaitSliceNs = 100'000'000;
 
+// The shortest pause between two pings, and the shortest wait for an answer. A ping costs the monitor of each side some
+// microseconds; below this, a lost time slice would end connections.
+inline constexpr int64_t kMinKeepaliveNs = 10'000'000;
+
 // The longest sleep of an idle thread.
 inline constexpr int64_t kIdleWaitSliceNs = 60'000'000'000;
 

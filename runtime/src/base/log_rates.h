@@ -17,7 +17,7 @@ enum class LogKind : uint8_t {
   kOwn,         // this process: its start, its end, its limits
   kTurnedAway,  // a client that is not served
   kViolation,
-  kConnection,  // a connection that could not be kept for want of something
+  kConnection,  // a connection that could not be kept: for want of something, or of a sign of life
   kUserCode,    // the user's code has failed: a handler, a callback, a message
 };
 

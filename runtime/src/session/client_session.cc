@@ -28,6 +28,7 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
   if (!watched.ok()) return watched.status();
   // A violation, or a go-away, may have come in before.
   session->end_.Attach(*std::move(watched));
+  if (session->keepalive_) session->keepalive_->Start(session);
   return session;
 }
 
@@ -44,6 +45,7 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
                options.max_queued_bytes),
       receiver_(*transport_, connection.peer_id, options.max_message_size, callers_),
       peer_wait_(*transport_, options.max_spin_ns) {
+  if (options.keepalive.interval_ns != 0) keepalive_.emplace(options.keepalive, end_, callers_, receiver_);
   // Awake, and where.
   transport_->Disarm();
 }
@@ -114,6 +116,10 @@ void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {
 
 // --- calls ---
 
+absl::Status ClientSession::Late(absl::string_view what, const ClientCall& call) {
+  return server().Late(what, keepalive_ ? keepalive_->Told(call.started) : "");
+}
+
 void ClientSession::Cancel(ClientCall& call) {
   if (callers_.Fail(call, absl::CancelledError("the call was cancelled by its caller"))) TellCancelled(call);
 }
@@ -152,6 +158,7 @@ void ClientSession::Break(const absl::Status& violation) {
 
 void ClientSession::OnControl(const transport::ControlMessage& message) {
   if (message.kind == transport::ControlMessage::Kind::kGoAway) callers_.Retire();
+  if (message.kind == transport::ControlMessage::Kind::kPong && keepalive_) keepalive_->OnPong(message);
 }
 
 void ClientSession::OnPeerGone() {

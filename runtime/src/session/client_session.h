@@ -5,17 +5,20 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "session/callers.h"
 #include "session/client_call.h"
 #include "session/connection_end.h"
+#include "session/keepalive.h"
 #include "session/late_ring.h"
 #include "session/outbox.h"
 #include "session/peer_wait.h"
@@ -32,7 +35,8 @@ struct ClientSessionOptions {
   size_t max_calls_in_flight;
   size_t max_queued_bytes;
   int64_t max_spin_ns;
-  uint32_t stream_window = 0;         // what the server was granted
+  uint32_t stream_window = 0;  // what the server was granted
+  KeepaliveTimes keepalive = {};
   std::function<void()> on_end = {};  // no new calls may begin any more: on any thread, under locks, perhaps repeated
 };
 
@@ -70,6 +74,9 @@ class ClientSession final : public transport::ControlSink {
   // done meanwhile has found no memory.
   using Ready = absl::FunctionRef<bool()>;
   void Wait(Waiting& me, base::SteadyNs until, Ready ready);
+
+  // DEADLINE_EXCEEDED, for a call in whose time `what` has not come; with what pings have told of the server meanwhile.
+  absl::Status Late(absl::string_view what, const ClientCall& call);
 
   // Ends the call with CANCELLED, unless it has ended, and tells the server. Any thread, as long as the call exists;
   // before it begins too.
@@ -117,6 +124,9 @@ class ClientSession final : public transport::ControlSink {
   // Touched by the reader only.
   Receiver receiver_;
   PeerWait peer_wait_;
+
+  // Synchronises itself. Uses those above.
+  std::optional<Keepalive> keepalive_;
 };
 
 }  // namespace nearcall::session

@@ -25,13 +25,23 @@ bool ConnectionEnd::Break(const absl::Status& violation) {
       absl::StrCat("protocol violation by ", server_.Text(), ": ", violation.message(), "; the connection is closed");
   {
     base::MutexLock lock(mutex_);
-    if (!violation_.ok()) return false;
-    violation_ = absl::InternalError(text);
+    if (!cause_.ok()) return false;
+    cause_ = absl::InternalError(text);
   }
   Note(broken_);
   logger_->Log({base::LogKind::kViolation, server_.peer.uid}, LogSeverity::kError, text);
   if (transport::ControlChannel* socket = control()) socket->HangUp();
   return true;
+}
+
+void ConnectionEnd::GiveUp(std::string why) {
+  {
+    base::MutexLock lock(mutex_);
+    if (dead() || !cause_.ok()) return;
+    cause_ = absl::UnavailableError(why);
+  }
+  logger_->Log({base::LogKind::kConnection, server_.peer.uid}, LogSeverity::kWarning, why);
+  HangUp();
 }
 
 void ConnectionEnd::HangUp() {
@@ -45,7 +55,7 @@ void ConnectionEnd::SendCancel(uint64_t call_id) {
 
 absl::Status ConnectionEnd::Failure() {
   base::MutexLock lock(mutex_);
-  if (!violation_.ok()) return base::UnsharedCopy(violation_);
+  if (!cause_.ok()) return base::UnsharedCopy(cause_);
   return absl::UnavailableError(absl::StrCat(server_.Text(), " has gone away"));
 }
 

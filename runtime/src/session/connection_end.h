@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -15,7 +16,8 @@
 namespace nearcall::session {
 
 // How the connection of a client ends, and why: the server is gone, or breaks the protocol, or says that it takes no
-// more calls; or this side hangs up. Holds the control socket, whose hang-up is the end for both.
+// more calls, or gives no sign of life; or this side hangs up. Holds the control socket, whose hang-up is the end for
+// both.
 //
 // Thread-safe. May be used with the session's lock held.
 class ConnectionEnd {
@@ -44,6 +46,10 @@ class ConnectionEnd {
   // The server has broken the protocol: the log says so, and this side hangs up. False: it had before.
   bool Break(const absl::Status& violation);
 
+  // The server gives no sign of life, as `why` says: the log says so, this side hangs up, and calls end with
+  // UNAVAILABLE and that text. Does nothing if the connection has ended.
+  void GiveUp(std::string why);
+
   void HangUp();
   // Tells the server that nobody waits for that call any more.
   void SendCancel(uint64_t call_id);
@@ -67,7 +73,7 @@ class ConnectionEnd {
 
   base::Mutex mutex_;  // taken after the session's
   std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);
-  absl::Status violation_ ABSL_GUARDED_BY(mutex_);
+  absl::Status cause_ ABSL_GUARDED_BY(mutex_);  // OK: the server has gone
 };
 
 }  // namespace nearcall::session

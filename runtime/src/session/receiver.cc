@@ -26,8 +26,10 @@ bool Receiver::TakeFrames(const base::Waiter& reader) {
     taken = true;
     TakeMessage(event);
   }
-  if (taken) inbox_.Release();
-  return taken;
+  if (!taken) return false;
+  inbox_.Release();
+  times_taken_.store(times_taken() + 1, std::memory_order_relaxed);
+  return true;
 }
 
 void Receiver::TakeMessage(Inbox::Event event) try {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,6 +24,9 @@ class Receiver {
   // had come.
   bool TakeFrames(const base::Waiter& reader);
 
+  // How often something had come. Any thread.
+  uint64_t times_taken() const { return times_taken_.load(std::memory_order_relaxed); }
+
   // What the server has done that it must not, for good.
   const absl::Status& violation() const { return violation_; }
 
@@ -36,6 +40,7 @@ class Receiver {
   Callers& callers_;
   wire::Message message_;
   absl::Status violation_;
+  std::atomic<uint64_t> times_taken_{0};  // written by the reader alone
 };
 
 }  // namespace nearcall::session

@@ -18,11 +18,11 @@ struct ServerName {
 
   std::string Text() const { return absl::StrCat("the server at ", address, " (pid ", peer.pid, ", ", transport, ")"); }
 
-  // `what`: "no reply", what has not come in time.
-  absl::Status Late(absl::string_view what) const {
-    return absl::DeadlineExceededError(absl::StrCat(what, " from ", address, " (", transport, ") within the deadline"));
+  // `what`: "no reply", what has not come in time; `more`: what else is known.
+  absl::Status Late(absl::string_view what, absl::string_view more = "") const {
+    return absl::DeadlineExceededError(
+        absl::StrCat(what, " from ", address, " (", transport, ") within the deadline", more));
   }
-  absl::Status NoReply() const { return Late("no reply"); }
 };
 
 }  // namespace nearcall::session

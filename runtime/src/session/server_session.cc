@@ -153,6 +153,12 @@ void ServerSession::OnControl(const transport::ControlMessage& message) {
   if (message.kind == transport::ControlMessage::Kind::kCancel) Cancel(message.call_id);
 }
 
+std::optional<transport::Progress> ServerSession::OnPing() {
+  base::MutexLock lock(listener_mutex_);
+  if (!listener_.on_ping) return std::nullopt;
+  return listener_.on_ping();
+}
+
 void ServerSession::Cancel(uint64_t call_id) {
   base::MutexLock lock(mutex_);
   Slot* const slot = SlotOf(call_id);

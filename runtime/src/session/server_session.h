@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,8 @@ class ServerSession final : public transport::ControlSink {
     std::function<void()> on_gone;
     // The client asks to be looked at, over a transport that cannot ring. On the monitor's thread.
     std::function<void()> on_ring;
+    // For the answer to a ping: what the server's handlers do. On the monitor's thread.
+    std::function<transport::Progress()> on_ping = {};
   };
   // `account`: of the client's user, who pays for what is held for it; may be null.
   static absl::StatusOr<std::shared_ptr<ServerSession>> Start(transport::Connection connection,
@@ -161,6 +164,7 @@ class ServerSession final : public transport::ControlSink {
 
   // transport::ControlSink
   void OnControl(const transport::ControlMessage& message) override;
+  std::optional<transport::Progress> OnPing() override;
   void OnPeerGone() override;
   void OnControlViolation(const char* what) override;
 

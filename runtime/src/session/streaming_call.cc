@@ -85,7 +85,7 @@ void StreamingCall::GiveUp(absl::Status why, Outgoing& element) {
 }
 
 void StreamingCall::EndAtDeadline(absl::string_view waiting_for) {
-  GiveUp(session().server().Late(waiting_for));
+  GiveUp(session().Late(waiting_for, *this));
 }
 
 // --- who writes ---

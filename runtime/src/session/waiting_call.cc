@@ -116,7 +116,7 @@ void WaitingCall::Wait() {
   if (finished()) {
     NoteWhatWasSent();
   } else {
-    Fail(session_.server().NoReply());
+    Fail(session_.Late("no reply", *this));
   }
   if (sent_ && caller_.slept) session_.late_ring().Learn(caller_, base::NowNs());
 }

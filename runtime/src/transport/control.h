@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
@@ -11,21 +12,32 @@
 
 namespace nearcall::transport {
 
+// How far a server has come with its calls. Of two that are alike it is not known that anything has gone on between.
+struct Progress {
+  uint32_t handlers_started = 0;  // ever, modulo 2^32
+  uint16_t handlers_running = 0;  // or more
+
+  friend bool operator==(const Progress&, const Progress&) = default;
+};
+
 // What travels on the control socket after the handshake: fixed 16-byte messages. No calls.
 struct ControlMessage {
   // kRing: "look at what I have sent", of a client whose transport cannot ring.
   enum class Kind : uint8_t { kCancel = 1, kGoAway = 2, kPing = 3, kPong = 4, kRing = 5 };
   Kind kind = Kind::kPing;
-  uint64_t call_id = 0;  // kCancel; kPing and kPong: an opaque number
+  uint64_t call_id = 0;                   // kCancel; kPing and kPong: an opaque number
+  std::optional<Progress> progress = {};  // kPong, of a server that says it
 };
 
 // What a session hears from its peer beside frames. Called on the monitor's thread, one at a time, no lock held; must
 // not block. After OnPeerGone(), which comes at most once, nothing further is called. Pings are answered by the monitor
-// itself and not reported.
+// itself.
 class ControlSink {
  public:
   virtual ~ControlSink() = default;
   virtual void OnControl(const ControlMessage& message) = 0;
+  // For the answer to a ping: what a server says of itself.
+  virtual std::optional<Progress> OnPing() { return std::nullopt; }
   virtual void OnPeerGone() = 0;                          // hung up or died; all that it had sent was reported before
   virtual void OnControlViolation(const char* what) = 0;  // then OnPeerGone
 };

@@ -30,6 +30,7 @@ using Kind = transport::ControlMessage::Kind;
 
 constexpr size_t kMaxMessage = 100;
 constexpr size_t kMaxCalls = 16;
+constexpr transport::Progress kProgress = {.handlers_started = 5, .handlers_running = 3};
 
 // A call that only notes what it is told.
 class FakeCall final : public ActiveCall {
@@ -59,8 +60,9 @@ class ServerSessionTest : public ::testing::Test {
  protected:
   ServerSessionTest() {
     testing::Link link = testing::MakeLink({.max_frame_size = 128, .capacity_frames = 8});
-    session_ = *ServerSession::Start(std::move(link.server), {.max_message_size = kMaxMessage, .max_calls = kMaxCalls},
-                                     logger_, {.on_gone = [this] { ++gone_; }, .on_ring = [this] { ++rings_; }});
+    session_ = *ServerSession::Start(
+        std::move(link.server), {.max_message_size = kMaxMessage, .max_calls = kMaxCalls}, logger_,
+        {.on_gone = [this] { ++gone_; }, .on_ring = [this] { ++rings_; }, .on_ping = [] { return kProgress; }});
     client_.emplace(std::move(link.client));
   }
   // The monitor may be in the middle of telling it of the client's end.
@@ -76,6 +78,7 @@ class ServerSessionTest : public ::testing::Test {
     const auto pong = client_->ReceiveControl();
     ASSERT_TRUE(pong);
     EXPECT_EQ(pong->kind, Kind::kPong);
+    EXPECT_EQ(pong->progress, kProgress);
   }
 
   std::vector<std::string> Logged() {

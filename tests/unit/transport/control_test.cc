@@ -35,8 +35,11 @@ class RecordingSink final : public ControlSink {
     static constexpr const char* kNames[] = {"?", "cancel", "go-away", "ping", "pong"};
     Add(absl::StrCat(kNames[static_cast<int>(message.kind)], " ", message.call_id));
   }
+  std::optional<transport::Progress> OnPing() override { return progress; }
   void OnPeerGone() override { Add("gone"); }
   void OnControlViolation(const char* what) override { Add(absl::StrCat("violation: ", what)); }
+
+  std::optional<transport::Progress> progress;  // set before the watch begins
 
   std::vector<std::string> Next(int count) {
     while (count-- > 0) heard_.Wait();
@@ -128,13 +131,44 @@ TEST_F(ControlTest, AnswersPingsByItself) {
   const ControlMessage heard = peer_.Hear().value();
   EXPECT_EQ(heard.kind, Kind::kPong);
   EXPECT_EQ(heard.call_id, 9u);
+  EXPECT_EQ(heard.progress, std::nullopt);
   EXPECT_THAT(sink_->All(), IsEmpty());
+}
+
+TEST_F(ControlTest, AnswersPingsWithWhatItsOwnerSaysOfItself) {
+  sink_->progress = transport::Progress{.handlers_started = 7, .handlers_running = 2};
+  Watch();
+  peer_.Say(Kind::kPing, 9);
+  EXPECT_EQ(peer_.Hear().value().progress, sink_->progress);
 }
 
 TEST(ControlMessageTest, BytesAreAsDocumented) {
   const ControlBytes bytes = EncodeControl({.kind = Kind::kPing, .call_id = 0x0102030405060708});
   const unsigned char expected[16] = {3, 0, 0, 0, 0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1};
   EXPECT_EQ(std::memcmp(bytes.data(), expected, sizeof(expected)), 0);
+}
+
+TEST(ControlMessageTest, BytesOfProgressAreAsDocumented) {
+  const transport::Progress progress{.handlers_started = 0x01020304, .handlers_running = 0x0506};
+  const ControlBytes bytes = EncodeControl({.kind = Kind::kPong, .call_id = 9, .progress = progress});
+  const unsigned char expected[16] = {4, 1, 6, 5, 4, 3, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0};
+  EXPECT_EQ(std::memcmp(bytes.data(), expected, sizeof(expected)), 0);
+  EXPECT_EQ(DecodeControl(bytes).value().progress, progress);
+}
+
+// The reserved bytes may be anything.
+TEST(ControlMessageTest, ProgressIsReadOnlyWhereItStands) {
+  const transport::Progress progress{.handlers_started = 1, .handlers_running = 1};
+  ControlBytes bytes = EncodeControl({.kind = Kind::kPong, .progress = progress});
+  for (int mark = 0; mark < 256; ++mark) {
+    bytes[1] = static_cast<std::byte>(mark);
+    EXPECT_EQ(DecodeControl(bytes).value().progress.has_value(), mark == 1) << mark;
+  }
+  bytes[1] = std::byte{1};
+  for (const Kind kind : {Kind::kCancel, Kind::kGoAway, Kind::kPing, Kind::kRing}) {
+    bytes[0] = static_cast<std::byte>(kind);
+    EXPECT_FALSE(DecodeControl(bytes).value().progress.has_value());
+  }
 }
 
 // --- the end of the peer ---

@@ -177,7 +177,7 @@ void AsyncCalls::ExpireOverdue() {
     AsyncCall& call = *deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
     if (call.id != 0) {
-      session_->callers().Fail(call, session_->server().NoReply());
+      session_->callers().Fail(call, session_->Late("no reply", call));
     } else {
       End(call, absl::DeadlineExceededError(
                     absl::StrCat("the deadline of ", call.request().method().full_name,

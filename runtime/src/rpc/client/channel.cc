@@ -44,6 +44,13 @@ absl::Status CheckOptions(const ChannelOptions& options) {
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("ChannelOptions::handshake_timeout must be more than zero");
   }
+  constexpr absl::Duration kShortest = absl::Nanoseconds(base::kMinKeepaliveNs);
+  if (options.keepalive.interval < kShortest || options.keepalive.timeout < kShortest) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ChannelOptions::keepalive has an interval of ", absl::FormatDuration(options.keepalive.interval),
+                     " and a timeout of ", absl::FormatDuration(options.keepalive.timeout), ", each must be at least ",
+                     absl::FormatDuration(kShortest)));
+  }
   return absl::OkStatus();
 }
 

@@ -24,6 +24,13 @@ bool SleepUntil(base::SteadyNs until, const std::stop_token& stop) {
   return !waiter.finished();
 }
 
+session::KeepaliveTimes TimesOf(const KeepaliveOptions& options) {
+  if (options.interval == absl::InfiniteDuration()) return {};
+  return {.interval_ns = absl::ToInt64Nanoseconds(options.interval),
+          .timeout_ns = absl::ToInt64Nanoseconds(options.timeout),
+          .without_calls = options.without_calls};
+}
+
 }  // namespace
 
 Connector::Connector(transport::Address address, const ChannelOptions& options, std::shared_ptr<base::Logger> logger)
@@ -155,6 +162,7 @@ absl::StatusOr<Connector::SessionPtr> Connector::ConnectOnce(base::SteadyNs dead
       .max_queued_bytes = options_.max_queued_bytes,
       .max_spin_ns = absl::ToInt64Nanoseconds(std::max(options_.max_spin, absl::ZeroDuration())),
       .stream_window = static_cast<uint32_t>(options_.stream_window_bytes),
+      .keepalive = TimesOf(options_.keepalive),
       .on_end = [news = news_] { news->Tell(); }};
   return session::ClientSession::Start(*std::move(connection), session_options, logger_, address_.text);
 }

@@ -83,7 +83,10 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
     return session::ServerSession::Start(
         std::move(connection),
         {.max_message_size = core_.options.max_message_size, .max_calls = core_.options.max_queued_calls}, core_.logger,
-        {.on_gone = on_gone, .on_ring = [poller, id] { poller->LookAt(id); }}, core_.quota->AccountOf(uid));
+        {.on_gone = on_gone,
+         .on_ring = [poller, id] { poller->LookAt(id); },
+         .on_ping = [this] { return core_.progress(); }},
+        core_.quota->AccountOf(uid));
   });
   if (!session.ok()) {
     admission_.Leave(uid);

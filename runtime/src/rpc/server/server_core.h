@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -16,6 +18,7 @@
 #include "rpc/server/latch.h"
 #include "rpc/server/service_table.h"
 #include "rpc/server/thread_pool.h"
+#include "transport/control.h"
 
 namespace nearcall::rpc {
 
@@ -47,6 +50,13 @@ struct ServerCore {
     if (active_calls.fetch_sub(1, std::memory_order_seq_cst) == 1 && draining.load(std::memory_order_seq_cst)) {
       on_drained();
     }
+  }
+
+  // What a client is told that asks whether anything goes on here.
+  transport::Progress progress() const {
+    constexpr size_t kMost = std::numeric_limits<uint16_t>::max();
+    return {.handlers_started = static_cast<uint32_t>(calls_started.load(std::memory_order_relaxed)),
+            .handlers_running = static_cast<uint16_t>(std::min(slots.taken(), kMost))};
   }
 
   // Threads that answer calls and are not the server's: it waits for them before it goes.

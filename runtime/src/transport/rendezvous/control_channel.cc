@@ -114,10 +114,10 @@ class ControlWatch final : public Monitor::Target {
     if (size != kControlMessageSize) return ReportViolation("a control message has a wrong size, not 16 bytes");
     const std::optional<ControlMessage> message = DecodeControl(bytes);
     if (!message) return ReportViolation("a control message is of an unknown kind, not 1 to 5");
-    if (message->kind == ControlMessage::Kind::kPing) {
-      return Send({.kind = ControlMessage::Kind::kPong, .call_id = message->call_id});
-    }
-    if (const auto sink = Listening()) sink->OnControl(*message);
+    const auto sink = Listening();
+    if (sink == nullptr) return;
+    if (message->kind != ControlMessage::Kind::kPing) return sink->OnControl(*message);
+    Send({.kind = ControlMessage::Kind::kPong, .call_id = message->call_id, .progress = sink->OnPing()});
   }
 
   void ReportViolation(const char* what) {
