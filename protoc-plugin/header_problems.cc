@@ -58,10 +58,20 @@ class HeaderCheck {
 #endif
   }
 
+  // A C++ class has no member of its own name.
+  template <typename Descriptor>
+  void CheckMember(const Descriptor& member, absl::string_view kind, absl::string_view name,
+                   const pb::Descriptor* message) {
+    if (message == nullptr || name != cpp::ClassName(message)) return;
+    Add(At(member), absl::StrCat(kind, " ", member.full_name()),
+        absl::StrCat("the class of message ", message->full_name(), " has the same name; rename one of them"));
+  }
+
   // SUBTLE: a nested type is in the header twice, as Outer_Inner and, within the class, by its own name.
   template <typename Descriptor>
   void CheckType(const Descriptor& type, absl::string_view kind) {
     if (type.containing_type() != nullptr) {
+      CheckMember(type, kind, type.name(), type.containing_type());
       if (IsKeywordUnknownToProtobuf(type.name())) CheckWord(type, kind, type.name());
       return;
     }
@@ -85,6 +95,7 @@ class HeaderCheck {
     CheckType(type, "enum");
     for (int i = 0; i < type.value_count(); ++i) {
       CheckWord(*type.value(i), "enum value", cpp::EnumValueName(type.value(i)));
+      CheckMember(*type.value(i), "enum value", cpp::EnumValueName(type.value(i)), type.containing_type());
       if (type.containing_type() == nullptr) CheckGlobal(*type.value(i), "enum value", type.value(i)->name());
     }
   }
@@ -94,6 +105,7 @@ class HeaderCheck {
     CheckType(message, "message");
     for (int i = 0; i < message.field_count(); ++i) {
       CheckWord(*message.field(i), "field", cpp::FieldName(message.field(i)));
+      CheckMember(*message.field(i), "field", cpp::FieldName(message.field(i)), &message);
     }
     for (int i = 0; i < message.enum_type_count(); ++i) CheckEnum(*message.enum_type(i));
     for (int i = 0; i < message.nested_type_count(); ++i) CheckMessage(*message.nested_type(i));
@@ -102,6 +114,7 @@ class HeaderCheck {
 
   void CheckExtension(const pb::FieldDescriptor& extension) {
     if (IsKeywordUnknownToProtobuf(extension.name())) CheckWord(extension, "extension", extension.name());
+    CheckMember(extension, "extension", extension.name(), extension.extension_scope());
     if (extension.extension_scope() == nullptr) CheckGlobal(extension, "extension", extension.name());
   }
 
