@@ -27,7 +27,8 @@ void Run(Input input) {
     transport::ControlBytes control;
     std::copy(bytes.begin(), bytes.end(), control.begin());
     if (const auto message = transport::DecodeControl(control)) {
-      NEARCALL_CHECK(transport::DecodeControl(transport::EncodeControl(*message))->call_id == message->call_id);
+      const auto again = transport::DecodeControl(transport::EncodeControl(*message));
+      NEARCALL_CHECK(again && again->call_id == message->call_id && again->progress == message->progress);
     }
   }
 }
