@@ -12,7 +12,7 @@ namespace nearcall::testing {
 
 class FakeContext final : public ServerContext {
  public:
-  PeerIdentity peer() const override { return {}; }
+  const PeerIdentity& peer() const override { return peer_; }
   absl::Time deadline() const override { return absl::InfiniteFuture(); }
   bool IsCancelled() const override { return false; }
   std::stop_token stop_token() override { return {}; }
@@ -28,6 +28,7 @@ class FakeContext final : public ServerContext {
   bool initial_metadata_sent = false;
 
  private:
+  const PeerIdentity peer_{};
   Metadata metadata_;
 };
 

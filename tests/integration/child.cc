@@ -86,8 +86,8 @@ void Child::Kill() {
   Join();
 }
 
-void BecomeStranger() {
-  if (::setgroups(0, nullptr) != 0 || ::setresgid(kStranger, kStranger, kStranger) != 0 ||
+void BecomeStranger(const std::vector<gid_t>& groups) {
+  if (::setgroups(groups.size(), groups.data()) != 0 || ::setresgid(kStranger, kStranger, kStranger) != 0 ||
       ::setresuid(kStranger, kStranger, kStranger) != 0) {
     throw std::runtime_error("cannot become another user");
   }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "base/fd.h"
@@ -53,8 +54,9 @@ class Child {
   Link link_;
 };
 
-// Makes this process another user's, who is neither root nor anybody else. For a child process of root.
+// Makes this process another user's, who is neither root nor anybody else, with these supplementary groups. For a child
+// process of root.
 inline constexpr uid_t kStranger = 12345;
-void BecomeStranger();
+void BecomeStranger(const std::vector<gid_t>& groups = {});
 
 }  // namespace nearcall::integration

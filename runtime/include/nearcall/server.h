@@ -4,7 +4,9 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "nearcall/export.h"
 #include "nearcall/log.h"
 #include "nearcall/priority.h"
+#include "nearcall/server_context.h"
 #include "nearcall/service.h"
 
 namespace nearcall {
@@ -35,7 +38,8 @@ struct ServerOptions {
   // Handlers that may run at once. One is kept for Priority::kUrgent (if there is more than one).
   size_t max_handler_threads = 256;
 
-  // Clients of which users are served. Empty: the server's effective user and root. Others: PERMISSION_DENIED.
+  // Clients of which users are served. Empty: the server's effective user and root. Others: PERMISSION_DENIED, unless
+  // they are of one of `allowed_gids`.
   std::vector<uid_t> allowed_uids = {};
 
   size_t max_connections_per_uid = 1024;
@@ -74,19 +78,21 @@ struct ServerOptions {
   // and the log says why. Infinite: never.
   absl::Duration abort_after_grace = absl::InfiniteDuration();
 
-  // true: clients of other users (allowed_uids) may use transports over which a client can block a thread of the server
-  // for as long as it likes: pipe, where the kernel holds the pipe's lock while it reads or writes memory of the
-  // client, and that can be of a file system that never answers. false: they are offered to the server's own user and
-  // root only; others get the best of the remaining ones (shm), and PERMISSION_DENIED if they ask for such a one by
-  // name.
+  // true: clients of other users (allowed_uids, allowed_gids) may use transports over which a client can block a thread
+  // of the server for as long as it likes: pipe, where the kernel holds the pipe's lock while it reads or writes memory
+  // of the client, and that can be of a file system that never answers. false: they are offered to the server's own
+  // user and root only; others get the best of the remaining ones (shm), and PERMISSION_DENIED if they ask for such a
+  // one by name.
   bool blockable_transports_for_other_users = false;
 
   // All calls of all clients that have been read and have not ended (those with deferred answers too), and all bytes
   // that are held for clients: requests from their first byte until they are answered, 1 KiB more for each call, and
   // replies that clients have no room for. Half of each total, and of max_handler_threads, is kept in equal shares for
   // the users of allowed_uids, whatever the others do; the rest is first come. The server's own user and root count as
-  // one, so the default list keeps nothing back from them. Calls over a user's part end with RESOURCE_EXHAUSTED;
-  // handlers over it wait. max_total_bytes of zero: 1 GiB, or 16 times max_message_size if that is more.
+  // one, so the default list keeps nothing back from them. All who are served for a group only (allowed_gids) count as
+  // one user, too: who is to have a share of his own is listed by his uid. Calls over a user's part end with
+  // RESOURCE_EXHAUSTED; handlers over it wait. max_total_bytes of zero: 1 GiB, or 16 times max_message_size if that is
+  // more.
   size_t max_total_calls = size_t{1} << 18;
   size_t max_total_bytes = 0;
 
@@ -105,6 +111,25 @@ struct ServerOptions {
   // Handlers of methods that stream, of all clients. Each has a thread, for it may wait for its client (and does not
   // count as one of max_handler_threads meanwhile). One more ends with RESOURCE_EXHAUSTED.
   size_t max_waiting_handlers = 1024;
+
+  // Clients of which groups are served, whoever their user is: the group of the process, and its supplementary ones
+  // (PeerIdentity::groups), as the kernel says. Beside those of allowed_uids.
+  std::vector<gid_t> allowed_gids = {};
+
+  // The socket of each name that the server makes: who may connect at all, before anybody is asked who he is. Mode:
+  // 0600 to 0777. Unset: 0660 if there is a group; else 0600 for a name, 0666 for an absolute path. (Others than the
+  // server's user also need a directory that they may search: that of names is usually 0700.) Group: the server runs as
+  // root, or is a member; unset: the kernel's choice. As SocketMode= and SocketGroup= of systemd.socket(5). A socket
+  // that was inherited is left as it is.
+  std::optional<mode_t> socket_mode = {};
+  std::optional<gid_t> socket_group = {};
+
+  // Asked before each call, of whatever kind, whether this client may call this method ("package.Service/Method"). An
+  // error ends the call with just that, ExecState::kNotStarted (with UNAVAILABLE kMaybeExecuted: a channel would take
+  // it for the end of the server, and call again at once). Not asked for methods that the server does not have, and
+  // calls that are over before they begin. Runs on the thread that would run the handler, and counts as a part of it:
+  // it may take as long, and if it throws the call ends with UNKNOWN. Several threads at once.
+  std::function<absl::Status(const PeerIdentity& peer, absl::string_view method)> authorize = {};
 };
 
 // A running server. Made by ServerBuilder. Thread-safe.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <stop_token>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -20,6 +21,9 @@ struct PeerIdentity {
   pid_t pid;
   uid_t uid;
   gid_t gid;
+  // Its supplementary groups when it connected (SO_PEERGROUPS), sorted. Empty, too, if another process has connected
+  // for it (an inherited socket), or if there are more than 4096.
+  std::vector<gid_t> groups = {};
 };
 
 // What a handler knows of its call beside the request. Lives as long as the handler runs (for an asynchronous handler:
@@ -29,7 +33,7 @@ class NEARCALL_EXPORT ServerContext {
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;
 
-  virtual PeerIdentity peer() const = 0;
+  virtual const PeerIdentity& peer() const = 0;
 
   // absl::InfiniteFuture() if there is none.
   virtual absl::Time deadline() const = 0;

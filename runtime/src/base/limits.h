@@ -106,6 +106,10 @@ inline constexpr size_t kMinProgramsDescriptors = 32;
 // sun_path holds 108 bytes with its NUL (unix(7)); a name must fit behind every directory of the search path.
 inline constexpr size_t kMaxNameSize = 64;
 
+// Supplementary groups of a client that are kept with its connection, 16 KiB of them. Nobody has as many but on purpose
+// (Linux allows 65536), and whoever may have what he likes could make the server hold a quarter of a MiB each time.
+inline constexpr size_t kMaxPeerGroups = 4096;
+
 // Connections that have not said hello yet. dbus-broker and sshd keep the same order of magnitude.
 inline constexpr size_t kMaxHalfOpen = 64;
 

@@ -88,13 +88,16 @@ absl::Status Account::DescriptorRefusal() const {
                    ": use fewer connections, or let the server have more (RLIMIT_NOFILE, ulimit -n)"));
 }
 
-Quota::Quota(const Totals& totals, const std::vector<uid_t>& users, uid_t own)
+Quota::Quota(const Totals& totals, const std::vector<uid_t>& users, uid_t own, bool others)
+    : Quota(totals, users, own, others, CountUsers(users, own) + (others ? 1 : 0)) {}
+
+Quota::Quota(const Totals& totals, const std::vector<uid_t>& users, uid_t own, bool others, size_t shares)
     : totals_(totals),
-      memory_(Amount::Of(Rest(totals.calls, CountUsers(users, own)), Rest(totals.bytes, CountUsers(users, own)))),
-      places_(Amount::Of(Rest(totals.places, CountUsers(users, own)))),
-      descriptors_(Amount::Of(Rest(totals.descriptors, CountUsers(users, own)))) {
-  const size_t shares = CountUsers(users, own);
-  others_ = MakeAccount("all users that are not listed", 0);
+      others_served_(others),
+      memory_(Amount::Of(Rest(totals.calls, shares), Rest(totals.bytes, shares))),
+      places_(Amount::Of(Rest(totals.places, shares))),
+      descriptors_(Amount::Of(Rest(totals.descriptors, shares))) {
+  others_ = MakeAccount("all users that are not listed", others ? shares : 0);
   Entry ours{.users = {own, kRoot}, .account = nullptr};
   const std::string our_name =
       own == kRoot ? "user 0" : absl::StrCat("the server's user (", own, ") and root together");
@@ -133,6 +136,7 @@ std::string Quota::DebugString() const {
                     account.descriptors.taken().count(), " descriptors\n");
   };
   for (const Entry& entry : accounts_) append(*entry.account);
+  if (others_served_) append(*others_);
   return text;
 }
 

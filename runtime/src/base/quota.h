@@ -129,9 +129,10 @@ struct Account {
   absl::Status DescriptorRefusal() const;
 };
 
-// What a server has for all its users. Half of each total is kept in equal shares for those on the allow-list; the rest
-// is first come. The server's own user and root, who trust each other, are one user, so the default list keeps nothing
-// back from them. Thread-safe: constant after construction.
+// What a server has for all its users. Half of each total is kept in equal shares for those on the allow-list, and one
+// for all who are let in for their groups, whoever they are; the rest is first come. The server's own user and root,
+// who trust each other, are one user, so the default list keeps nothing back from them. Thread-safe: constant after
+// construction.
 class Quota : public std::enable_shared_from_this<Quota> {
  public:
   struct Totals {
@@ -140,15 +141,16 @@ class Quota : public std::enable_shared_from_this<Quota> {
     size_t places = 0;
     size_t descriptors = 0;
   };
-  // `users`: the allow-list; empty: `own` and root.
-  Quota(const Totals& totals, const std::vector<uid_t>& users, uid_t own);
+  // `users`: the allow-list; empty: `own` and root. `others`: whether users that are not listed are served, too, for
+  // their groups.
+  Quota(const Totals& totals, const std::vector<uid_t>& users, uid_t own, bool others = false);
 
-  // The same object for the same user, always. It keeps the quota alive. Users that are not listed are one, without a
-  // share.
+  // The same object for the same user, always. It keeps the quota alive. Users that are not listed are one, and have a
+  // share if they are served.
   std::shared_ptr<Account> AccountOf(uid_t user);
 
   // Whether there is anybody to share with.
-  bool shared() const { return accounts_.size() > 1; }
+  bool shared() const { return others_served_ || accounts_.size() > 1; }
 
   std::string DebugString() const;
 
@@ -158,9 +160,12 @@ class Quota : public std::enable_shared_from_this<Quota> {
     std::unique_ptr<Account> account;
   };
 
+  Quota(const Totals& totals, const std::vector<uid_t>& users, uid_t own, bool others, size_t shares);
+
   std::unique_ptr<Account> MakeAccount(std::string name, size_t shares);
 
   const Totals totals_;
+  const bool others_served_;
   Pool memory_;
   Pool places_;
   Pool descriptors_;

@@ -39,13 +39,19 @@ absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& 
 
 // --- the server's side ---
 
+// Who may connect to a socket that Bind() makes.
+struct SocketAccess {
+  std::optional<mode_t> mode = {};  // unset: 0660 with a group; else 0600 for a name, 0666 for a path
+  std::optional<gid_t> group = {};  // unset: the kernel's choice
+};
+
 // A listening socket under a name (or an inherited one). The name goes away with Unlink() or the destructor, if it is
 // still ours; in a fork()ed child neither touches it. Unlink() by any thread, everything else by one at a time.
 class Listener {
  public:
   // ALREADY_EXISTS if a live server has the name; a stale one is swept. See DESIGN.md section 4 for directories and
   // rules. The address's transport plays no role. fd:N is Adopt(N); a descriptor that is no such socket stays open.
-  static absl::StatusOr<std::unique_ptr<Listener>> Bind(const Address& address);
+  static absl::StatusOr<std::unique_ptr<Listener>> Bind(const Address& address, const SocketAccess& access = {});
   // INVALID_ARGUMENT if it is not a listening AF_UNIX SOCK_SEQPACKET socket. Its name is left alone.
   static absl::StatusOr<std::unique_ptr<Listener>> Adopt(base::Fd fd);
 
@@ -71,6 +77,7 @@ class Listener {
 
 struct ServeParams {
   std::vector<uid_t> allowed_uids = {};              // of clients; empty: own effective uid and root
+  std::vector<gid_t> allowed_gids = {};              // of others
   std::vector<const TransportRow*> transports = {};  // that may be asked for; best first
   TransportConfig config = {};
   SessionTerms terms = {};

@@ -54,7 +54,8 @@ TEST_F(IdentityTest, StrangerIsNotServed) {
   client->link().Tell();
   const std::string answer = client->link().Await();
   EXPECT_THAT(answer, ::testing::StartsWith("PERMISSION_DENIED"));
-  EXPECT_THAT(answer, ::testing::HasSubstr("does not serve uid 12345; add it to ServerOptions::allowed_uids"));
+  EXPECT_THAT(answer, ::testing::HasSubstr("does not serve uid 12345 of gid 12345"));
+  EXPECT_THAT(answer, ::testing::HasSubstr("add it to ServerOptions::allowed_uids"));
   EXPECT_TRUE(Eventually([this] { return log.Has("does not serve uid 12345"); }));
   EXPECT_TRUE(Echo::Stub(Connect({}, address_)).Say(MakeBlob("")).ok());
 }

@@ -60,6 +60,23 @@ TEST(QuotaTest, WhoIsNotListedHasNoShare) {
   EXPECT_EQ(TakeAll(quota->AccountOf(kAnna)->memory), 2u);
 }
 
+// Those who are served for their groups: nobody knows how many they are.
+TEST(QuotaTest, AllWhoAreNotListedAndServedHaveOneShare) {
+  const auto quota = std::make_shared<Quota>(Quota::Totals{.calls = 12}, std::vector<uid_t>{kAnna, kBert}, kOwn, true);
+  EXPECT_EQ(quota->AccountOf(7777), quota->AccountOf(8888));
+  EXPECT_EQ(TakeAll(quota->AccountOf(7777)->memory), 8u) << "a share of 2, and 6 that were first come";
+  EXPECT_EQ(TakeAll(quota->AccountOf(kAnna)->memory), 2u);
+  EXPECT_EQ(TakeAll(quota->AccountOf(kBert)->memory), 2u);
+}
+
+TEST(QuotaTest, TheDefaultListIsKeptFromOthersAndOthersFromIt) {
+  const auto quota = std::make_shared<Quota>(Quota::Totals{.calls = 8}, std::vector<uid_t>{}, kOwn, true);
+  EXPECT_TRUE(quota->shared());
+  EXPECT_THAT(quota->DebugString(), HasSubstr("all users that are not listed: 0 calls"));
+  EXPECT_EQ(TakeAll(quota->AccountOf(kOwn)->memory), 6u);
+  EXPECT_EQ(TakeAll(quota->AccountOf(7777)->memory), 2u);
+}
+
 TEST(QuotaTest, WhatIsGivenBackGoesToThePoolFirst) {
   const auto quota = Make({kAnna, kBert});
   Allowance& anna = quota->AccountOf(kAnna)->memory;

@@ -68,6 +68,16 @@ TEST_F(ServerBuilderTest, NoServiceAtAllIsInvalidOnlyAsNull) {
   EXPECT_TRUE(ServerBuilder().Start().ok()) << "it may be served by ServeFd() alone";
 }
 
+TEST_F(ServerBuilderTest, AModeWithoutItsOwnUserIsInvalid) {
+  for (const mode_t mode : {0000u, 0400u, 0266u, 01600u, 04755u, 010600u}) {
+    const absl::Status status = ServerBuilder({.socket_mode = mode}).Start().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << mode;
+    EXPECT_THAT(status.message(), HasSubstr("ServerOptions::socket_mode"));
+  }
+  EXPECT_TRUE(ServerBuilder({.socket_mode = 0777}).Start().ok());
+  EXPECT_TRUE(ServerBuilder({.socket_mode = 0600}).Start().ok());
+}
+
 TEST_F(ServerBuilderTest, AMalformedAddressIsInvalid) {
   EXPECT_EQ(ServerBuilder().Listen("tcp:x").Start().status().code(), absl::StatusCode::kInvalidArgument);
 }

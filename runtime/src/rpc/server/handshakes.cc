@@ -65,6 +65,7 @@ Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& tran
   half_open->connected_by = WhoConnected(socket.get());
   transport::ServeParams params;
   params.allowed_uids = core_.options.allowed_uids;
+  params.allowed_gids = core_.options.allowed_gids;
   params.transports = transports;
   params.config = {.ring_size_bytes = base::kDefaultRingSize, .expected_clients = core_.options.expected_clients};
   params.blockable_for_other_users = core_.options.blockable_transports_for_other_users;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
@@ -51,6 +52,13 @@ absl::Status CheckOptions(const ServerOptions& options) {
     status.Update(
         CheckRange("max_total_bytes", options.max_total_bytes, options.max_message_size, base::kMaxTotalBytes));
   }
+  // Its own user's part: else no later server could tell whether this one lives.
+  if (options.socket_mode.has_value() &&
+      ((*options.socket_mode & 0600) != 0600 || (*options.socket_mode & ~0777u) != 0)) {
+    status.Update(absl::InvalidArgumentError(
+        absl::StrFormat("ServerOptions::socket_mode is %04o, allowed are 0600 to 0777, with both rights of the owner",
+                        *options.socket_mode)));
+  }
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("ServerOptions::handshake_timeout must be more than zero"));
   }
@@ -69,7 +77,8 @@ void AddTransports(const transport::Address& address, rpc::Handshakes::Transport
 }
 
 // Several addresses of one name are one socket.
-absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std::string>& texts) {
+absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std::string>& texts,
+                                                          const transport::SocketAccess& access) {
   struct Place {
     transport::Address address;
     rpc::Handshakes::Transports transports;
@@ -86,7 +95,7 @@ absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std:
   }
   std::vector<rpc::Door::Entry> entries;
   for (auto& [key, place] : places) {
-    absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Bind(place.address);
+    absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Bind(place.address, access);
     if (!listener.ok()) return listener.status();
     entries.push_back({.listener = *std::move(listener),
                        .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(place.transports))});
@@ -154,11 +163,12 @@ ServerBuilder& ServerBuilder::Register(Service* service) {
 
 absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state) {
   if (absl::Status status = CheckOptions(state.options); !status.ok()) return status;
+  const transport::SocketAccess access = {.mode = state.options.socket_mode, .group = state.options.socket_group};
   auto server = std::make_unique<rpc::ServerImpl>(std::move(state.options));
   for (Service* service : state.services) {
     if (absl::Status status = server->Register(service); !status.ok()) return status;
   }
-  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.addresses);
+  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.addresses, access);
   if (!entries.ok()) return entries.status();
   if (absl::Status status = AdoptFds(state.fds, *entries); !status.ok()) return status;
   if (absl::Status status = server->Start(*std::move(entries)); !status.ok()) return status;

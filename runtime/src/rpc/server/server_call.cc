@@ -21,9 +21,19 @@ namespace nearcall::rpc {
 
 namespace {
 
+// Whose code it was: the handler's, or before that ServerOptions::authorize.
+const char* WhatRan(ExecState reached) {
+  return reached == ExecState::kNotStarted ? "ServerOptions::authorize for " : "the handler of ";
+}
+
+// UNAVAILABLE of a call that was not started is how a server says that it goes away.
+ExecState StateOfRefusal(const absl::Status& why) {
+  return absl::IsUnavailable(why) ? ExecState::kMaybeExecuted : ExecState::kNotStarted;
+}
+
 // What the exception said may be what the caller must not see.
-absl::Status HandlerFailed(const char* method) {
-  return absl::UnknownError(absl::StrCat("the handler of ", method, " failed"));
+absl::Status Failed(ExecState reached, const char* method) {
+  return absl::UnknownError(absl::StrCat(WhatRan(reached), method, " failed"));
 }
 
 }  // namespace
@@ -38,7 +48,7 @@ class ServerCallImpl::Pending final : public internal::PendingAnswer {
     if (call_ == nullptr) return;
     const char* name = call_->method_->method->info.full_name;
     const bool thrown = std::uncaught_exceptions() > exceptions_;
-    Answer(thrown ? HandlerFailed(name)
+    Answer(thrown ? Failed(ExecState::kExecuted, name)
                   : absl::InternalError(absl::StrCat("the handler of ", name, " has dropped the call unanswered")),
            nullptr);
   }
@@ -165,32 +175,38 @@ bool ServerCallImpl::DecodeMetadata() {
   return true;
 }
 
+// User code, all of it: whether the client may call this method, and then what the method does.
 void ServerCallImpl::RunHandler() {
-  core_.calls_started.fetch_add(1, std::memory_order_relaxed);
   const char* name = method_->method->info.full_name;
   runs_on_ = std::this_thread::get_id();
   stage_.store(Stage::kInHandler, std::memory_order_relaxed);
+  ExecState reached = ExecState::kNotStarted;
   try {
+    if (core_.options.authorize) {
+      if (absl::Status may = core_.options.authorize(peer(), name); !may.ok()) return Refuse(may, StateOfRefusal(may));
+    }
+    reached = ExecState::kExecuted;
+    core_.calls_started.fetch_add(1, std::memory_order_relaxed);
     method_->method->run(*method_->service, *this);
     if (deferred_) stage_.store(Stage::kDeferred, std::memory_order_relaxed);
   } catch (abi::__forced_unwind&) {
-    OnThreadExit();
+    OnThreadExit(reached);
     throw;
   } catch (...) {
-    LogFailure(LogSeverity::kError, absl::StrCat("the handler of ", name, " threw an exception"));
-    if (!deferred_ && !answered_) Answer(HandlerFailed(name), ExecState::kExecuted, nullptr);
+    LogFailure(LogSeverity::kError, absl::StrCat(WhatRan(reached), name, " threw an exception"));
+    if (!deferred_ && !answered_) Answer(Failed(reached, name), reached, nullptr);
   }
 }
 
-// The handler has called pthread_exit(3). The thread goes on unwinding; its caller must not wait for ever.
-void ServerCallImpl::OnThreadExit() {
-  const absl::Status status = base::OrNoMemory([this] {
+// The user's code has called pthread_exit(3). The thread goes on unwinding; its caller must not wait for ever.
+void ServerCallImpl::OnThreadExit(ExecState reached) {
+  const absl::Status status = base::OrNoMemory([&] {
     const std::string text =
-        absl::StrCat("the handler of ", method_->method->info.full_name, " has ended its thread (pthread_exit)");
+        absl::StrCat(WhatRan(reached), method_->method->info.full_name, " has ended its thread (pthread_exit)");
     LogFailure(LogSeverity::kError, text);
     return absl::InternalError(text);
   });
-  if (!deferred_ && !answered_) Answer(status, ExecState::kExecuted, nullptr);
+  if (!deferred_ && !answered_) Answer(status, reached, nullptr);
 }
 
 bool ServerCallImpl::ParseRequest(google::protobuf::MessageLite& request) {

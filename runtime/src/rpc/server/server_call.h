@@ -109,7 +109,7 @@ class ServerCallImpl final : public internal::ServerCall,
   void FinishStream(const absl::Status& status) override { FinishWith(status, nullptr); }
 
   // ServerContext
-  PeerIdentity peer() const override { return session_->peer(); }
+  const PeerIdentity& peer() const override { return session_->peer(); }
   absl::Time deadline() const override;
   bool IsCancelled() const override;
   std::stop_token stop_token() override;
@@ -134,7 +134,7 @@ class ServerCallImpl final : public internal::ServerCall,
   internal::MethodKind kind() const;
   bool Expired() const { return deadline_ != base::kNever && base::NowNs() >= deadline_; }
   void RunHandler();
-  void OnThreadExit();
+  void OnThreadExit(ExecState reached);
   void FinishWith(const absl::Status& status, const google::protobuf::MessageLite* reply);
   bool DecodeMetadata();
   void Answer(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply);

@@ -33,7 +33,7 @@ std::shared_ptr<base::Quota> ServerCore::MakeQuota(const ServerOptions& options)
                                                            .bytes = TotalBytes(options),
                                                            .places = options.max_handler_threads,
                                                            .descriptors = TotalDescriptors(options)},
-                                       options.allowed_uids, ::geteuid());
+                                       options.allowed_uids, ::geteuid(), !options.allowed_gids.empty());
 }
 
 }  // namespace nearcall::rpc

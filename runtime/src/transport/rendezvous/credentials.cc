@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/limits.h"
 #include "base/syscall.h"
 
 namespace nearcall::transport {
@@ -25,6 +26,8 @@ constexpr int kSoPassRights = 83;  // Linux 6.16
 // What the kernel shows for a user that has no number in this user namespace (/proc/sys/kernel/overflowuid).
 constexpr uid_t kOverflowUid = 65534;
 constexpr uid_t kInvalidUid = static_cast<uid_t>(-1);
+
+constexpr size_t kUsualGroups = 32;
 
 template <typename T>
 std::optional<T> SocketOption(const base::Fd& socket, int option) {
@@ -77,6 +80,33 @@ bool IsTrusted(uid_t uid, const std::vector<uid_t>& allowed) {
   if (uid == kInvalidUid) return false;
   const std::vector<uid_t> uids = Effective(allowed);
   return std::find(uids.begin(), uids.end(), uid) != uids.end();
+}
+
+bool IsServed(const PeerIdentity& client, const std::vector<uid_t>& uids, const std::vector<gid_t>& gids) {
+  if (IsTrusted(client.uid, uids)) return true;
+  const auto has_group = [&client](gid_t gid) {
+    return gid == client.gid || std::find(client.groups.begin(), client.groups.end(), gid) != client.groups.end();
+  };
+  return client.uid != kInvalidUid && std::any_of(gids.begin(), gids.end(), has_group);
+}
+
+std::vector<gid_t> GroupsOf(const PeerIdentity& peer, const base::Fd& socket) {
+  const std::optional<ucred> made_it = SocketOption<ucred>(socket, SO_PEERCRED);
+  if (!made_it || made_it->pid != peer.pid || made_it->uid != peer.uid || made_it->gid != peer.gid) return {};
+  std::vector<gid_t> groups(kUsualGroups);
+  for (;;) {
+    socklen_t size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    const int result = ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+    const size_t count = size / sizeof(gid_t);
+    if (result == 0) {
+      groups.resize(count);
+      groups.shrink_to_fit();
+      return groups;
+    }
+    // Too many for this room: it says how many there are.
+    if (errno != ERANGE || count <= groups.size() || count > base::kMaxPeerGroups) return {};
+    groups.resize(count);
+  }
 }
 
 std::string DescribeTrusted(const std::vector<uid_t>& allowed) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "base/fd.h"
+#include "nearcall/server_context.h"
 
 namespace nearcall::transport {
 
@@ -24,6 +25,13 @@ void StopIdentifying(const base::Fd& socket);
 // that it lists. The uid of a process that the kernel cannot name here (65534) has to be listed, (uid_t)-1 never is
 // trusted.
 bool IsTrusted(uid_t uid, const std::vector<uid_t>& allowed);
+
+// Whether a client is served: its user is trusted, or it is of one of `gids`. Who is not named is not.
+bool IsServed(const PeerIdentity& client, const std::vector<uid_t>& uids, const std::vector<gid_t>& gids);
+
+// The supplementary groups of `peer`, who has just sent a message over `socket`, as they were when it connected. The
+// kernel knows them of who made the socket at the other end: nobody else is given them.
+std::vector<gid_t> GroupsOf(const PeerIdentity& peer, const base::Fd& socket);
 
 // "2, 3": the uids that IsTrusted() says yes to, for messages.
 std::string DescribeTrusted(const std::vector<uid_t>& allowed);

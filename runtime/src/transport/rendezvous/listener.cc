@@ -25,8 +25,9 @@ namespace {
 
 class BoundListener final : public Listener {
  public:
-  BoundListener(const Address& address, NamedSocket socket, Place place)
+  BoundListener(const Address& address, const SocketAccess& access, NamedSocket socket, Place place)
       : address_(address),
+        access_(access),
         socket_(std::move(socket)),
         place_(std::move(place)),
         hold_(HoldAgainstCleaners(place_.directory)) {}
@@ -65,7 +66,7 @@ class BoundListener final : public Listener {
   }
 
   NameNews BindAgain() const {
-    auto successor = Bind(address_);
+    auto successor = Bind(address_, access_);
     const std::string what = absl::StrCat("the name of this server, ", name(),
                                           ", was removed by somebody else (a cleaner of temporary files?)");
     if (successor.ok()) return {.text = absl::StrCat(what, "; it is bound again"), .successor = *std::move(successor)};
@@ -75,6 +76,7 @@ class BoundListener final : public Listener {
   }
 
   const Address address_;
+  const SocketAccess access_;
   NamedSocket socket_;
   const Place place_;
   const base::Fd hold_;
@@ -112,16 +114,16 @@ absl::Status WithAddress(const Address& address, const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const Address& address) {
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const Address& address, const SocketAccess& access) {
   if (address.kind == Address::Kind::kFd) {
     if (!IsListener(address.fd)) return NoListener(address.fd);  // somebody else's: not ours to close
     return Adopt(base::Fd(address.fd));
   }
-  auto place = PlaceOf(address);
+  auto place = PlaceOf(address, access);
   if (!place.ok()) return WithAddress(address, place.status());
   auto socket = ListenAt(*place);
   if (!socket.ok()) return WithAddress(address, socket.status());
-  return std::make_unique<BoundListener>(address, *std::move(socket), *std::move(place));
+  return std::make_unique<BoundListener>(address, access, *std::move(socket), *std::move(place));
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(base::Fd fd) {

@@ -52,33 +52,44 @@ absl::Status BindError(int error, const std::string& path) {
   return base::ErrnoStatus(error, absl::StrCat("bind ", path));
 }
 
-// The umask may have taken rights from the file that was just bound, `file`. Whoever owns the directory could have put
+// bind(2) gives the file the mode of the socket, less the umask, and a group of its own choice: never more rights than
+// it is to have, so those of a group wait for that group.
+mode_t ModeToBind(const Place& place) {
+  return place.group.has_value() ? place.mode & ~mode_t{077} : place.mode;
+}
+
+// Gives the file that was just bound, `file`, what it has not got yet. Whoever owns the directory could have put
 // another one in its place: only a socket of this user's with no other name is changed, and no link is followed.
-absl::Status CorrectMode(const base::Fd& file, const struct stat& status, mode_t mode, const std::string& path) {
-  if ((status.st_mode & 0777) == (mode & 0777)) return absl::OkStatus();
+absl::Status SetAccess(const base::Fd& file, const struct stat& status, const Place& place, const std::string& path) {
+  const bool has_mode = (status.st_mode & 0777) == (place.mode & 0777);
+  if (has_mode && !place.group.has_value()) return absl::OkStatus();
   if (!S_ISSOCK(status.st_mode) || status.st_uid != ::geteuid() || status.st_nlink != 1) {
     return absl::PermissionDeniedError(
         absl::StrCat("somebody has replaced ", path, ", which this server has just made; look at who may write there"));
   }
-  if (!base::ChangeMode(file, mode)) return base::ErrnoStatus(absl::StrCat("chmod ", path));
+  constexpr auto kSameUser = static_cast<uid_t>(-1);
+  if (place.group && ::fchownat(file.get(), "", kSameUser, *place.group, AT_EMPTY_PATH) != 0) {
+    return base::ErrnoStatus(absl::StrCat("give the socket ", path, " to group ", *place.group,
+                                          " (ServerOptions::socket_group: only root, or a member of it, may)"));
+  }
+  if (!has_mode && !base::ChangeMode(file, place.mode)) return base::ErrnoStatus(absl::StrCat("chmod ", path));
   return absl::OkStatus();
 }
 
-// Has its mode before it listens, so before anybody can connect.
+// Has its mode and group before it listens, so before anybody can connect.
 absl::StatusOr<NamedSocket> ListenAs(const Place& place, const std::string& temporary) {
   const std::string path = place.directory.PathOf(temporary);
   NamedSocket socket{.fd = base::Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))};
   if (!socket.fd.valid()) return base::ErrnoStatus("create a socket");
   // What is accepted inherits it: a client may speak before anybody could say so for its own socket.
   if (absl::Status prepared = PrepareToIdentify(socket.fd, /*accept_fds=*/false); !prepared.ok()) return prepared;
-  // bind(2) gives the file the mode of the socket, less the umask: never more than it is to have.
-  if (::fchmod(socket.fd.get(), place.mode) != 0) return base::ErrnoStatus("set the mode of a socket");
+  if (::fchmod(socket.fd.get(), ModeToBind(place)) != 0) return base::ErrnoStatus("set the mode of a socket");
   ::unlinkat(place.directory.fd(), temporary.c_str(), 0);  // left by a process that was killed just here
   if (const int error = place.directory.Bind(socket.fd, temporary); error != 0) return BindError(error, path);
   const base::Fd file(::openat(place.directory.fd(), temporary.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat status;
   if (!file.valid() || ::fstat(file.get(), &status) != 0) return base::ErrnoStatus(absl::StrCat("open ", path));
-  if (absl::Status mode = CorrectMode(file, status, place.mode, path); !mode.ok()) return mode;
+  if (absl::Status access = SetAccess(file, status, place, path); !access.ok()) return access;
   if (::listen(socket.fd.get(), base::kListenBacklog) != 0) return base::ErrnoStatus(absl::StrCat("listen on ", path));
   socket.id = {.device = status.st_dev, .inode = status.st_ino};
   return socket;

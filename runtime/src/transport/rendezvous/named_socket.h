@@ -16,7 +16,7 @@ struct NamedSocket {
 };
 
 // Makes one, under the lock of its directory. ALREADY_EXISTS if a live server, or something else, has the name; a dead
-// server's is taken over. Its mode does not depend on the umask, and it has no name before it listens.
+// server's is taken over. Its mode and group do not depend on the umask, and it has no name before it listens.
 absl::StatusOr<NamedSocket> ListenAt(const Place& place);
 
 }  // namespace nearcall::transport

@@ -29,11 +29,9 @@ absl::Status CheckNamesAreSafe(const Directory& directory) {
 absl::StatusOr<Place> PlaceOfName(const Address& address) {
   auto directory = OpenServerDirectory();
   if (!directory.ok()) return directory.status();
-  // Other users have nothing to do in this directory; other uids and containers meet at a path.
   return Place{.directory = *std::move(directory),
                .name = address.name,
                .lock_name = ".lock",
-               .mode = kSocketMark | 0600,
                .sweep = DirectoryIsChosen() ? Place::Sweep::kMarked : Place::Sweep::kAll};
 }
 
@@ -44,18 +42,27 @@ absl::StatusOr<Place> PlaceOfPath(const Address& address) {
   if (absl::Status safe = CheckNamesAreSafe(*directory); !safe.ok()) return safe;
   std::string name = address.name.substr(slash + 1);
   std::string lock_name = absl::StrCat(".", name, ".lock");
-  // Anybody may connect; the kernel's credentials decide.
   return Place{.directory = *std::move(directory),
                .name = std::move(name),
                .lock_name = std::move(lock_name),
-               .mode = kSocketMark | 0666,
                .sweep = Place::Sweep::kNone};
+}
+
+// Who names a group means it, and nobody else. Else: other users have nothing to do in a directory of names; other uids
+// and containers meet at a path, where anybody may connect, and the kernel's credentials decide.
+mode_t DefaultMode(const Address& address, bool has_group) {
+  if (has_group) return 0660;
+  return address.kind == Address::Kind::kName ? 0600 : 0666;
 }
 
 }  // namespace
 
-absl::StatusOr<Place> PlaceOf(const Address& address) {
-  return address.kind == Address::Kind::kName ? PlaceOfName(address) : PlaceOfPath(address);
+absl::StatusOr<Place> PlaceOf(const Address& address, const SocketAccess& access) {
+  auto place = address.kind == Address::Kind::kName ? PlaceOfName(address) : PlaceOfPath(address);
+  if (!place.ok()) return place;
+  place->mode = kSocketMark | access.mode.value_or(DefaultMode(address, access.group.has_value()));
+  place->group = access.group;
+  return place;
 }
 
 }  // namespace nearcall::transport

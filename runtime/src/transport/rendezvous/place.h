@@ -3,10 +3,12 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "transport/address.h"
+#include "transport/rendezvous.h"
 #include "transport/rendezvous/directory.h"
 
 namespace nearcall::transport {
@@ -24,10 +26,11 @@ struct Place {
   std::string name;
   std::string lock_name;
   mode_t mode = 0;
+  std::optional<gid_t> group = {};
   Sweep sweep = Sweep::kNone;
 };
 
 // For a name, or a path: PERMISSION_DENIED if others could put something else in the socket's place.
-absl::StatusOr<Place> PlaceOf(const Address& address);
+absl::StatusOr<Place> PlaceOf(const Address& address, const SocketAccess& access);
 
 }  // namespace nearcall::transport

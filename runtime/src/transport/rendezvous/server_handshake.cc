@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -91,9 +92,19 @@ class Handshake final : public ServerHandshake {
 
   absl::Status Identify(const std::optional<ucred>& sender) {
     if (sender) connection_.peer = {.pid = sender->pid, .uid = sender->uid, .gid = sender->gid};
-    if (IsTrusted(connection_.peer.uid, params_.allowed_uids)) return absl::OkStatus();
-    return absl::PermissionDeniedError(absl::StrCat("the server does not serve uid ", connection_.peer.uid,
-                                                    "; add it to ServerOptions::allowed_uids"));
+    PeerIdentity& peer = connection_.peer;
+    if (sender) peer.groups = GroupsOf(peer, connection_.control);
+    if (IsServed(peer, params_.allowed_uids, params_.allowed_gids)) return absl::OkStatus();
+    return absl::PermissionDeniedError(absl::StrCat(
+        "the server does not serve uid ", peer.uid, " of gid ", peer.gid, peer.groups.empty() ? "" : " and groups ",
+        SomeOf(peer.groups), "; add it to ServerOptions::allowed_uids, or a group of it to allowed_gids"));
+  }
+
+  // For a text that has to be short.
+  static std::string SomeOf(const std::vector<gid_t>& groups) {
+    constexpr size_t kMost = 8;
+    return groups.size() <= kMost ? absl::StrJoin(groups, ", ")
+                                  : absl::StrCat(absl::StrJoin(groups.begin(), groups.begin() + kMost, ", "), ", ...");
   }
 
   // Asks whether there is a place for this client, and only then makes the data plane.
