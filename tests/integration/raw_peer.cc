@@ -139,12 +139,12 @@ base::Fd RawDoor::Accept() {
 
 transport::Connection RawDoor::Serve(const transport::TransportRow& row) {
   using Progress = transport::ServerHandshake::Progress;
-  const auto handshake =
-      transport::ServerHandshake::Start(Accept(), {.transports = {&row},
-                                                   .config = {.ring_size_bytes = base::kDefaultRingSize},
-                                                   .terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16},
-                                                   .server_id = 7,
-                                                   .connection_id = 8});
+  const auto handshake = transport::ServerHandshake::Start(
+      Accept(), {.transports = {&row},
+                 .config = {.ring_size_bytes = base::kDefaultRingSize},
+                 .terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16, .stream_window = 64 << 10},
+                 .server_id = 7,
+                 .connection_id = 8});
   while (handshake->Step() == Progress::kWaiting) {
     if (!Poll(handshake->fd(), POLLIN)) throw std::runtime_error("the client says nothing");
   }

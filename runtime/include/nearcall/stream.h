@@ -15,7 +15,8 @@
 // Streams: calls that carry any number of messages (elements), in one direction or in both.
 //
 // A client's stream object is what the stub returns. It is never null: a call that could not be made ends at once, and
-// Finish() says why. It keeps its channel alive. To destroy it before the call has ended cancels the call.
+// Finish() says why. It keeps its channel alive. To destroy it before the call has ended cancels the call. A server's
+// is what its handler gets, and ends with the handler.
 //
 //   auto lines = log.Tail(request);
 //   for (const demo::Line& line : *lines) Print(line);
@@ -24,8 +25,6 @@
 //   auto upload = store.Put(options);
 //   while (Next(chunk) && upload->Write(chunk)) continue;
 //   absl::StatusOr<demo::Receipt> receipt = upload->Finish();
-//
-// A server's stream object is what its handler gets, and ends with the handler.
 //
 // Elements arrive in order, whole, each once. A writer is ahead of its reader by a window of bytes at most (each side
 // says how large in its hello: ServerOptions::stream_window_bytes, ChannelOptions::stream_window_bytes) and one
@@ -38,7 +37,8 @@
 // How a call ends is what comes first: the server's status, the deadline, a cancel, the loss of the connection. What
 // had come before the status, or before the loss, can still be read; after a cancel or the deadline Read() is false at
 // once. As in gRPC (https://grpc.io/docs/what-is-grpc/core-concepts/#rpc-life-cycle), a server may end the call before
-// the client has sent all: Write() is false then.
+// the client has sent all: Write() is false then. A call that a server which goes away has not started is made again by
+// the channel, within its deadline, if no element and no half-close was sent, and its request is at most 256 KiB.
 namespace nearcall {
 
 namespace internal {

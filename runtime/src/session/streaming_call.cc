@@ -90,6 +90,11 @@ void StreamingCall::EndAtDeadline(absl::string_view waiting_for) {
 
 // --- who writes ---
 
+void StreamingCall::Look() {
+  bool has_looked = false;
+  session().Wait(writer_, 0, [&] { return std::exchange(has_looked, true); });
+}
+
 bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
   const auto try_begin = [&] { return session().callers().Locked([&] { return stream_.BeginElement(size); }); };
   while (!finished()) {

@@ -59,6 +59,9 @@ class StreamingCall final : public WaitingCall {
 
   // --- who writes ---
 
+  // Takes what has come, without waiting: the call may have ended.
+  void Look();
+
   // Waits for credit for an element of that size. False: the call has ended, or (fail_fast) there was none, which ends
   // it.
   bool BeginElement(size_t size, bool fail_fast);

@@ -41,6 +41,9 @@ class WaitingCall : public ClientCall {
   // Until it has ended, by its deadline if by nothing else.
   void Wait();
 
+  // Whether all of the request has been handed to the transport.
+  bool sent() const { return sent_; }
+
   // After the end: the caller is done with it.
   void Release();
 
@@ -57,7 +60,7 @@ class WaitingCall : public ClientCall {
 
   ClientSession& session_;
   Waiting caller_;
-  bool sent_ = false;      // all of the request has been handed to the transport
+  bool sent_ = false;
   bool sent_any_ = false;  // some of it has, so that the server answers
 };
 

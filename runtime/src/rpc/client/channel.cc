@@ -164,9 +164,10 @@ absl::Status ChannelImpl::BlockingCall(const internal::MethodInfo& method, const
 
 // `run` with the present session; with the next one, if that one ended before anybody saw the call.
 template <typename Run>
-absl::Status ChannelImpl::OverASession(const CallOptions& options, base::SteadyNs deadline, Run&& run) {
+absl::Status ChannelImpl::OverASession(const CallOptions& options, base::SteadyNs deadline, const std::stop_token& stop,
+                                       Run&& run) {
   const Connector::Patience patience = {
-      .for_server = options.wait_for_ready ? deadline : 0, .deadline = deadline, .stop = options.stop_token};
+      .for_server = options.wait_for_ready ? deadline : 0, .deadline = deadline, .stop = stop};
   for (;;) {
     absl::StatusOr<SessionPtr> session = connector_.Get(patience);
     if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
@@ -180,7 +181,7 @@ absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const goog
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   rpc::BlockingCall call(method, options, options_.max_message_size);
   if (absl::Status status = call.Prepare(request); !status.ok()) return status;
-  return OverASession(options, call.deadline(),
+  return OverASession(options, call.deadline(), options.stop_token,
                       [&](const SessionPtr& session) { return call.Run(*session, request, reply); });
 }
 
@@ -189,19 +190,25 @@ std::unique_ptr<internal::ClientStream> ChannelImpl::OpenStream(const internal::
                                                                 const CallOptions& options) {
   const base::CancelDisabled uncancelled;
   std::unique_ptr<ClientStreamImpl> stream;
+  const auto open_anywhere = [this](ClientStreamImpl& opened, const std::stop_token& stop) {
+    return OpenAnywhere(opened, stop);
+  };
   base::UntilThereIsMemory(
-      [&] { stream = std::make_unique<ClientStreamImpl>(method, options, options_.max_message_size); });
-  absl::Status opened = base::OrNoMemory([&] { return TryOpen(*stream, request, options); });
+      [&] { stream = std::make_unique<ClientStreamImpl>(method, options, options_.max_message_size, open_anywhere); });
+  absl::Status opened = base::OrNoMemory([&] { return TryOpen(*stream, request); });
   if (!opened.ok()) stream->EndUnsent(std::move(opened));
   return stream;
 }
 
-absl::Status ChannelImpl::TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request,
-                                  const CallOptions& options) {
+absl::Status ChannelImpl::TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   if (absl::Status status = stream.Prepare(request); !status.ok()) return status;
-  return OverASession(options, stream.deadline(),
-                      [&](const SessionPtr& session) { return stream.Open(session, request); });
+  return stream.OpenFirst(request);
+}
+
+absl::Status ChannelImpl::OpenAnywhere(ClientStreamImpl& stream, const std::stop_token& stop) {
+  return OverASession(stream.head().options(), stream.head().deadline(), stop,
+                      [&](const SessionPtr& session) { return stream.Open(session); });
 }
 
 void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,

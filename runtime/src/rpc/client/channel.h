@@ -48,10 +48,11 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
 
   absl::Status TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                        google::protobuf::MessageLite& reply, const CallOptions& options);
-  absl::Status TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request,
-                       const CallOptions& options);
+  absl::Status TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request);
+  absl::Status OpenAnywhere(ClientStreamImpl& stream, const std::stop_token& stop);
   template <typename Run>
-  absl::Status OverASession(const CallOptions& options, base::SteadyNs deadline, Run&& run);
+  absl::Status OverASession(const CallOptions& options, base::SteadyNs deadline, const std::stop_token& stop,
+                            Run&& run);
   absl::Status CheckNotForked() const;
 
   // AsyncCalls::Owner

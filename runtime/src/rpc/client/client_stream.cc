@@ -11,7 +11,6 @@
 #include "base/exec_state.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
-#include "rpc/client/send_request.h"
 #include "rpc/only_one.h"
 #include "rpc/piece_stream.h"
 #include "rpc/serialize.h"
@@ -22,8 +21,12 @@ namespace nearcall::rpc {
 using Took = session::StreamingCall::Took;
 
 ClientStreamImpl::ClientStreamImpl(const internal::MethodInfo& method, const CallOptions& options,
-                                   size_t max_message_size)
-    : options_(OptionsOf(options)), head_(method, options_, max_message_size) {}
+                                   size_t max_message_size, OpenAnywhere open_anywhere)
+    : options_(OptionsOf(options)),
+      head_(method, options_, max_message_size),
+      open_anywhere_(std::move(open_anywhere)),
+      attempts_(std::make_unique<StreamAttempts>(
+          head_, [this](const std::stop_token& stop) { return open_anywhere_(*this, stop); })) {}
 
 CallOptions ClientStreamImpl::OptionsOf(const CallOptions& options) {
   CallOptions ours = options;
@@ -35,41 +38,23 @@ ClientStreamImpl::~ClientStreamImpl() {
   const base::CancelDisabled uncancelled;
   if (fork_guard_.InChild()) {
     // The call, and whatever locks were held, are the parent's.
-    static_cast<void>(call_.release());
+    static_cast<void>(attempts_.release());
     return;
   }
-  if (call_ == nullptr || status_.has_value()) return;
-  session_->Cancel(*call_);
-  call_->Fail(absl::CancelledError("the stream was destroyed"));  // waits, if somebody is just ending it
-  Close();
+  if (!opened_ || status_.has_value()) return;
+  StreamAttempts::Ptr hold;
+  StreamAttempt& attempt = attempts_->Present(hold);
+  attempts_->Cancel();
+  attempt.call.Fail(absl::CancelledError("the stream was destroyed"));  // waits, if somebody is just ending it
+  Close(attempt);
 }
 
-absl::Status ClientStreamImpl::Open(std::shared_ptr<session::ClientSession> session,
-                                    const google::protobuf::MessageLite* request) {
-  if (absl::Status status = head_.CheckPeerLimit(*session); !status.ok()) return status;
-  session_ = std::move(session);
-  call_ = std::make_unique<session::StreamingCall>(*session_, internal::ServerStreams(head_.method().kind));
-  head_.Describe(*call_);
-  if (options_.stop_token.stop_possible()) {
-    on_stop_.emplace(options_.stop_token, [this] { session_->Cancel(*call_); });
-  }
-  if (absl::Status begun = call_->Begin(head_.fail_fast()); !begun.ok()) {
-    on_stop_.reset();
-    call_.reset();
-    return begun;
-  }
-  element_ = head_.ElementHeader(call_->id);
-  bool sent = false;
-  absl::Status failure = base::OrNoMemory([&] {
-    sent = SendRequest(head_, *session_, *call_, request);
-    return absl::OkStatus();
-  });
-  if (sent) return absl::OkStatus();
-  if (!failure.ok()) call_->Fail(std::move(failure));
-  failure = call_->failure;
-  Close();
-  call_.reset();
-  return failure;
+absl::Status ClientStreamImpl::OpenFirst(const google::protobuf::MessageLite* request) {
+  if (options_.stop_token.stop_possible()) on_stop_.emplace(options_.stop_token, [this] { attempts_->Cancel(); });
+  absl::Status opened = attempts_->OpenFirst(request);
+  opened_ = opened.ok();
+  if (!opened_) on_stop_.reset();
+  return opened;
 }
 
 // False: `step` said so, or there was no memory, with which the call ends.
@@ -78,21 +63,22 @@ bool ClientStreamImpl::Do(Step&& step) {
   try {
     return step();
   } catch (const std::bad_alloc&) {
-    call_->GiveUp(base::NoMemory());
+    StreamAttempts::Ptr hold;
+    attempts_->Present(hold).call.GiveUp(base::NoMemory());
     return false;
   }
 }
 
 // The call has ended.
-void ClientStreamImpl::Close() {
+void ClientStreamImpl::Close(StreamAttempt& attempt) {
   on_stop_.reset();
   mine_.Clear();
-  call_->Release();
+  attempt.Release();
 }
 
 void ClientStreamImpl::Cancel() {
   const base::CancelDisabled uncancelled;
-  if (streams()) session_->Cancel(*call_);
+  if (streams()) attempts_->Cancel();
 }
 
 // --- who reads ---
@@ -107,50 +93,55 @@ bool ClientStreamImpl::Read(google::protobuf::MessageLite& message) {
 }
 
 bool ClientStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
+  StreamAttempts::Ptr hold;
   for (;;) {
-    if (Expired()) return false;
-    if (!mine_.empty()) return Parse(message);
-    switch (call_->Take(mine_)) {
+    StreamAttempt& attempt = attempts_->Present(hold);
+    if (Expired(attempt)) return false;
+    if (!mine_.empty()) return Parse(attempt, message);
+    switch (attempt.call.Take(mine_)) {
       case Took::kSome:
-        if (!TakeInitial()) return false;
+        attempts_->Settle();
+        if (!TakeInitial(attempt)) return false;
         break;
       case Took::kNotYet:
-        call_->WaitReadable();
+        attempt.call.WaitReadable();
         break;
       case Took::kOver:
-        return false;
+        if (!attempts_->FoundAnother(attempt)) return false;
+        break;
     }
   }
 }
 
 // What has come before is not wanted then: given up, or past the deadline.
-bool ClientStreamImpl::Expired() {
-  if (head_.deadline() != base::kNever && base::NowNs() >= head_.deadline()) call_->EndAtDeadline();
-  return call_->given_up();
+bool ClientStreamImpl::Expired(StreamAttempt& attempt) {
+  if (head_.deadline() != base::kNever && base::NowNs() >= head_.deadline()) attempt.call.EndAtDeadline();
+  return attempt.call.given_up();
 }
 
-bool ClientStreamImpl::Parse(google::protobuf::MessageLite& message) {
+bool ClientStreamImpl::Parse(StreamAttempt& attempt, google::protobuf::MessageLite& message) {
   const size_t size = mine_.front().size();
   absl::Status parsed = head_.ParseElement(mine_.front(), message);
   mine_.Pop();
   if (!parsed.ok()) {
-    call_->GiveUp(std::move(parsed));
+    attempt.call.GiveUp(std::move(parsed));
     return false;
   }
-  call_->GiveCredit(element_, size);
+  attempt.call.GiveCredit(attempt.element, size);
   return true;
 }
 
 // Once something has come of the server. False: what it sent are no metadata, and the call has ended with that.
-bool ClientStreamImpl::TakeInitial() {
+bool ClientStreamImpl::TakeInitial(StreamAttempt& attempt) {
   if (has_initial_) return true;
-  const std::optional<std::string> envelope = call_->InitialEnvelope();
+  const std::optional<std::string> envelope = attempt.call.InitialEnvelope();
   if (!envelope.has_value()) return true;
+  attempts_->Settle();
   has_initial_ = true;
   if (envelope->empty()) return true;
   absl::StatusOr<Metadata> metadata = wire::DecodeMetadataEnvelope(std::as_bytes(std::span(*envelope)));
   if (!metadata.ok()) {
-    call_->GiveUp(base::WithExecState(metadata.status(), ExecState::kExecuted));
+    attempt.call.GiveUp(base::WithExecState(metadata.status(), ExecState::kExecuted));
     return false;
   }
   metadata_.initial = *std::move(metadata);
@@ -165,17 +156,21 @@ bool ClientStreamImpl::WaitForInitialMetadata() {
 }
 
 bool ClientStreamImpl::WaitForInitial() {
+  StreamAttempts::Ptr hold;
   for (;;) {
-    const Took took = mine_.empty() ? call_->Take(mine_) : Took::kSome;
-    if (!TakeInitial()) return false;
+    StreamAttempt& attempt = attempts_->Present(hold);
+    const Took took = mine_.empty() ? attempt.call.Take(mine_) : Took::kSome;
+    if (took == Took::kSome) attempts_->Settle();
+    if (!TakeInitial(attempt)) return false;
     if (has_initial_) return true;
-    // The reply alone may have brought them.
     if (took == Took::kOver) {
-      if (!call_->failure.ok()) return false;
-      head_.StatusOf(call_->failure, call_->reply).IgnoreError();
+      if (attempts_->FoundAnother(attempt)) continue;
+      if (!attempts_->why_no_other().ok() || !attempt.call.failure.ok()) return false;
+      // The reply alone may have brought them.
+      head_.StatusOf(attempt.call.failure, attempt.call.reply).IgnoreError();
       return has_initial_ = true;
     }
-    call_->WaitReadable();
+    attempt.call.WaitReadable();
   }
 }
 
@@ -189,24 +184,36 @@ absl::Status ClientStreamImpl::Finish(google::protobuf::MessageLite* reply) {
   return *status_;
 }
 
-absl::Status ClientStreamImpl::End(google::protobuf::MessageLite* reply) {
-  call_->Discard(element_, mine_);
-  // Another thread that is just writing half-closes by itself.
-  if (!somebody_writes_.exchange(true, std::memory_order_acquire)) {
-    HalfClose();
-    somebody_writes_.store(false, std::memory_order_release);
+// Of the last attempt.
+StreamAttempt& ClientStreamImpl::WaitForEnd(StreamAttempts::Ptr& hold) {
+  for (;;) {
+    StreamAttempt& attempt = attempts_->Present(hold);
+    attempt.call.Discard(attempt.element, mine_);
+    // Another thread that is just writing half-closes by itself.
+    if (!somebody_writes_.exchange(true, std::memory_order_acquire)) {
+      HalfClose();
+      somebody_writes_.store(false, std::memory_order_release);
+    }
+    attempt.call.Drain(attempt.element);
+    if (!attempts_->FoundAnother(attempt)) return attempt;
   }
-  call_->Drain(element_);
-  TakeInitial();
+}
+
+absl::Status ClientStreamImpl::End(google::protobuf::MessageLite* reply) {
+  StreamAttempts::Ptr hold;
+  StreamAttempt& attempt = WaitForEnd(hold);
+  attempts_->Settle();
+  TakeInitial(attempt);
   Metadata initial = std::move(metadata_.initial);
   absl::Status status = base::OrNoMemory([&] {
-    absl::Status ended = head_.StatusOf(call_->failure, call_->reply);
-    return ended.ok() && reply != nullptr ? head_.Parse(call_->reply, *reply) : ended;
+    if (!attempts_->why_no_other().ok()) return attempts_->why_no_other();
+    absl::Status ended = head_.StatusOf(attempt.call.failure, attempt.call.reply);
+    return ended.ok() && reply != nullptr ? head_.Parse(attempt.call.reply, *reply) : ended;
   });
   if (has_initial_) metadata_.initial = std::move(initial);
   has_initial_ = true;
-  Close();
-  GoesElsewhere(*session_, status);
+  Close(attempt);
+  GoesElsewhere(*attempt.session, status);
   return status;
 }
 
@@ -217,36 +224,38 @@ bool ClientStreamImpl::Write(const google::protobuf::MessageLite& message, bool 
   const OnlyOne writer(somebody_writes_);
   if (!streams() || writes_done_ || !internal::ClientStreams(head_.method().kind)) return false;
   const size_t size = message.ByteSizeLong();
+  StreamAttempts::Ptr hold;
+  StreamAttempt& attempt = attempts_->PresentToWrite(hold);
   const size_t own_limit = head_.max_message_size();
-  const size_t limit = std::min(own_limit, session_->peer_max_message_size());
+  const size_t limit = std::min(own_limit, attempt.session->peer_max_message_size());
   if (size > limit) {
     const char* const name = limit == own_limit ? "ChannelOptions" : "the server's ServerOptions";
-    call_->GiveUp(
+    attempt.call.GiveUp(
         absl::ResourceExhaustedError(absl::StrCat("an element of ", head_.method().full_name, " has ", size,
                                                   " B, more than ", name, "::max_message_size (", limit, " B)")));
     return false;
   }
   return Do([&] {
-    if (!call_->BeginElement(size, head_.fail_fast())) return false;
+    if (!attempt.call.BeginElement(size, head_.fail_fast())) return false;
     writes_done_ = last;
-    wire::FrameHeader header = element_;
+    wire::FrameHeader header = attempt.element;
     if (last) header.flags |= wire::kEnd;
-    return Send(header, message, size);
+    return Send(attempt, header, message, size);
   });
 }
 
-bool ClientStreamImpl::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message,
-                            size_t size) {
-  const size_t max_frame_size = session_->max_frame_size();
+bool ClientStreamImpl::Send(StreamAttempt& attempt, const wire::FrameHeader& header,
+                            const google::protobuf::MessageLite& message, size_t size) {
+  const size_t max_frame_size = attempt.session->max_frame_size();
   if (session::GoesInPlace(size, max_frame_size)) {
     const auto write = [&](std::span<std::byte> to) { SerializeCached(message, to); };
-    if (call_->TrySendElement(header, size, write)) return true;
+    if (attempt.call.TrySendElement(header, size, write)) return true;
   }
   session::Outgoing element(header, size, max_frame_size);
   bool ended = false;
   const auto send = [&](std::span<const std::byte> piece) {
     element.piece = piece;
-    ended = !call_->SendElement(element);
+    ended = !attempt.call.SendElement(element);
     return !ended;
   };
   if (size == 0) return send({});
@@ -257,7 +266,7 @@ bool ClientStreamImpl::Send(const wire::FrameHeader& header, const google::proto
         absl::StrCat("an element of ", head_.method().full_name, " changed while it was serialised"));
   });
   if (failure.ok()) return true;
-  if (!ended) call_->GiveUp(failure, element);
+  if (!ended) attempt.call.GiveUp(failure, element);
   return false;
 }
 
@@ -268,13 +277,16 @@ bool ClientStreamImpl::WritesDone() {
 }
 
 bool ClientStreamImpl::HalfClose() {
-  if (writes_done_ || !internal::ClientStreams(head_.method().kind) || call_->ended()) return false;
+  if (writes_done_ || !internal::ClientStreams(head_.method().kind)) return false;
+  StreamAttempts::Ptr hold;
+  StreamAttempt& attempt = attempts_->PresentToWrite(hold);
+  if (attempt.call.ended()) return false;
   writes_done_ = true;
-  wire::FrameHeader header = element_;
+  wire::FrameHeader header = attempt.element;
   header.kind = wire::FrameKind::kHalfClose;
-  if (call_->TrySendElement(header, 0, [](std::span<std::byte>) {})) return true;
-  session::Outgoing half_close(header, 0, session_->max_frame_size());
-  return call_->SendElement(half_close);
+  if (attempt.call.TrySendElement(header, 0, [](std::span<std::byte>) {})) return true;
+  session::Outgoing half_close(header, 0, attempt.session->max_frame_size());
+  return attempt.call.SendElement(half_close);
 }
 
 }  // namespace nearcall::rpc

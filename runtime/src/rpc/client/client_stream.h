@@ -15,9 +15,9 @@
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/stream.h"
 #include "rpc/client/call_head.h"
+#include "rpc/client/stream_attempts.h"
 #include "session/arrivals.h"
 #include "session/client_session.h"
-#include "session/streaming_call.h"
 #include "wire/header.h"
 
 namespace nearcall::rpc {
@@ -25,15 +25,21 @@ namespace nearcall::rpc {
 // The caller's end of a streaming call whose threads wait: from its options to its status.
 class ClientStreamImpl final : public internal::ClientStream {
  public:
-  ClientStreamImpl(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size);
+  // Gives sessions to Open() until one is good, or it is over; see StreamAttempts.
+  using OpenAnywhere = std::function<absl::Status(ClientStreamImpl& stream, const std::stop_token& stop)>;
+
+  ClientStreamImpl(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size,
+                   OpenAnywhere open_anywhere);
   ~ClientStreamImpl() override;
 
   // All that can be wrong before a connection is needed: see CallHead.
   absl::Status Prepare(const google::protobuf::MessageLite* request) { return head_.Prepare(request); }
-  base::SteadyNs deadline() const { return head_.deadline(); }
+  const CallHead& head() const { return head_; }
 
-  // Begins the call. Not OK: it has ended; may be tried again on another session if it was not sent.
-  absl::Status Open(std::shared_ptr<session::ClientSession> session, const google::protobuf::MessageLite* request);
+  // Begins the call, somewhere. Not OK: it has ended.
+  absl::Status OpenFirst(const google::protobuf::MessageLite* request);
+  // Begins it over `session`. Not OK: it has ended; may be tried again on another session if it was not sent.
+  absl::Status Open(const std::shared_ptr<session::ClientSession>& session) { return attempts_->Open(session); }
   // It has ended without having been begun.
   void EndUnsent(absl::Status status) { status_ = std::move(status); }
 
@@ -48,29 +54,31 @@ class ClientStreamImpl final : public internal::ClientStream {
 
  private:
   CallOptions OptionsOf(const CallOptions& options);
-  bool streams() const { return call_ != nullptr && !fork_guard_.InChild(); }
+  bool streams() const { return opened_ && !fork_guard_.InChild(); }
   template <typename Step>
   bool Do(Step&& step);
   // --- who reads ---
   bool ReadNext(google::protobuf::MessageLite& message);
-  bool Expired();
-  bool Parse(google::protobuf::MessageLite& message);
-  bool TakeInitial();
+  bool Expired(StreamAttempt& attempt);
+  bool Parse(StreamAttempt& attempt, google::protobuf::MessageLite& message);
+  bool TakeInitial(StreamAttempt& attempt);
   bool WaitForInitial();
+  StreamAttempt& WaitForEnd(StreamAttempts::Ptr& hold);
   absl::Status End(google::protobuf::MessageLite* reply);
-  void Close();
+  void Close(StreamAttempt& attempt);
   // --- who writes ---
-  bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message, size_t size);
+  bool Send(StreamAttempt& attempt, const wire::FrameHeader& header, const google::protobuf::MessageLite& message,
+            size_t size);
   bool HalfClose();
 
   const base::ForkGuard fork_guard_;
   ResponseMetadata metadata_;
   const CallOptions options_;
   CallHead head_;
-  std::shared_ptr<session::ClientSession> session_;
-  std::unique_ptr<session::StreamingCall> call_;  // once it has begun
+  const OpenAnywhere open_anywhere_;
+  std::unique_ptr<StreamAttempts> attempts_;
+  bool opened_ = false;
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
-  wire::FrameHeader element_;  // what the frames of the call have in common
 
   // Who reads.
   std::atomic<bool> somebody_reads_{false};

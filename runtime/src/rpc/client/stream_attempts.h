@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "base/mutex.h"
+#include "google/protobuf/message_lite.h"
+#include "rpc/client/call_head.h"
+#include "session/client_session.h"
+#include "session/streaming_call.h"
+#include "wire/header.h"
+
+namespace nearcall::rpc {
+
+// One try of a stream's call, over one session. Used as the StreamingCall in it is.
+class StreamAttempt {
+ public:
+  StreamAttempt(std::shared_ptr<session::ClientSession> over, const CallHead& head);
+  ~StreamAttempt();
+  StreamAttempt(const StreamAttempt&) = delete;
+  StreamAttempt& operator=(const StreamAttempt&) = delete;
+
+  // Begins it, and sends the opening. Not OK: it has ended, and no answer to it has come.
+  absl::Status Begin(const google::protobuf::MessageLite* request);
+
+  // After it has ended: whether it may be tried again over another session.
+  bool GoesElsewhere() const;
+
+  // After it has ended: gives the call up. Repeated it does nothing.
+  void Release();
+
+  const std::shared_ptr<session::ClientSession> session;
+  session::StreamingCall call;
+  wire::FrameHeader element;  // what the frames of the call have in common
+
+ private:
+  const CallHead& head_;
+  bool has_begun_ = false;
+};
+
+// The attempts of one stream's call: when one has ended before any handler saw it there is another. Only the opening is
+// kept for that, so once an element has been sent, or anything has come, the present attempt is the last one: the
+// stream is settled.
+//
+// Thread-safe.
+class StreamAttempts {
+ public:
+  using Ptr = std::shared_ptr<StreamAttempt>;
+  // Calls Open() with sessions until it succeeds, or it is over; waits as long as the call may, unless it is stopped.
+  using OpenAnywhere = std::function<absl::Status(const std::stop_token& stop)>;
+
+  // `head` outlives this.
+  StreamAttempts(const CallHead& head, OpenAnywhere open_anywhere)
+      : head_(head), open_anywhere_(std::move(open_anywhere)) {}
+  StreamAttempts(const StreamAttempts&) = delete;
+  StreamAttempts& operator=(const StreamAttempts&) = delete;
+
+  // The first of all. `request`: null if the client streams; else it is kept, if it is small.
+  absl::Status OpenFirst(const google::protobuf::MessageLite* request);
+  // One attempt over `session`.
+  absl::Status Open(const std::shared_ptr<session::ClientSession>& session);
+
+  // The present one; not null, if OpenFirst() has succeeded. `hold` keeps it alive, where another thread could give it
+  // up meanwhile.
+  StreamAttempt& Present(Ptr& hold);
+  // The same for who is about to send an element, or a half-close: it is the last one.
+  StreamAttempt& PresentToWrite(Ptr& hold);
+  // It is the last one: something has come, or it has ended.
+  void Settle();
+
+  // Waits, if somebody else is just looking for one. True: there is another one in place of `ended`.
+  bool FoundAnother(const StreamAttempt& ended);
+  // Not OK: there was to be another one, and it could not be.
+  const absl::Status& why_no_other() const { return why_no_other_; }
+
+  // Ends the present one, and begins none any more.
+  void Cancel();
+
+ private:
+  bool Keep(const google::protobuf::MessageLite& request);
+
+  const CallHead& head_;
+  const OpenAnywhere open_anywhere_;
+  // Of who opens.
+  const google::protobuf::MessageLite* request_ = nullptr;
+  std::unique_ptr<google::protobuf::MessageLite> kept_request_;
+
+  std::atomic<bool> settled_{false};  // set under the lock; from then on the two below are constant
+  Ptr present_;
+  absl::Status why_no_other_;
+
+  base::Mutex mutex_;
+  base::CondVar opened_;
+  bool opening_ ABSL_GUARDED_BY(mutex_) = false;  // anew
+  Ptr begun_ ABSL_GUARDED_BY(mutex_);             // what a cancel is for
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  std::stop_source stop_opening_ ABSL_GUARDED_BY(mutex_){std::nostopstate};
+};
+
+}  // namespace nearcall::rpc
