@@ -115,9 +115,14 @@ class ControlWatch final : public Monitor::Target {
     const std::optional<ControlMessage> message = DecodeControl(bytes);
     if (!message) return ReportViolation("a control message is of an unknown kind, not 1 to 5");
     const auto sink = Listening();
-    if (sink == nullptr) return;
-    if (message->kind != ControlMessage::Kind::kPing) return sink->OnControl(*message);
-    Send({.kind = ControlMessage::Kind::kPong, .call_id = message->call_id, .progress = sink->OnPing()});
+    if (message->kind == ControlMessage::Kind::kPing) {
+      // Whoever asks whether somebody is there has his answer while the socket is.
+      std::optional<Progress> progress;
+      if (sink != nullptr) progress = sink->OnPing();
+      Send({.kind = ControlMessage::Kind::kPong, .call_id = message->call_id, .progress = progress});
+    } else if (sink != nullptr) {
+      sink->OnControl(*message);
+    }
   }
 
   void ReportViolation(const char* what) {
