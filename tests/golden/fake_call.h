@@ -18,6 +18,7 @@ class FakeContext final : public ServerContext {
   std::stop_token stop_token() override { return {}; }
   const Metadata& client_metadata() const override { return metadata_; }
   Metadata& initial_metadata() override { return metadata_; }
+  void WillBlock() override {}
   void SendInitialMetadata() override { initial_metadata_sent = true; }
   Metadata& trailing_metadata() override { return metadata_; }
   Priority priority() const override { return Priority::kNormal; }

@@ -93,7 +93,20 @@ void RawPeer::Send(std::span<const std::byte> frame) {
   if (!Eventually([&] { return TrySend(frame); })) throw std::runtime_error("the peer does not read");
 }
 
+void RawPeer::SendInSilence(const wire::FrameHeader& header) {
+  if (!Eventually([&] { return TryWrite(FrameOf(header)); })) throw std::runtime_error("the peer does not read");
+}
+
 bool RawPeer::TrySend(std::span<const std::byte> frame) {
+  if (!TryWrite(frame)) return false;
+  // As an honest client does that has waited for a while: the server may be in a handler.
+  if (!connection_.transport->Ring()) {
+    integration::Send(control(), transport::EncodeControl({.kind = transport::ControlMessage::Kind::kRing}));
+  }
+  return true;
+}
+
+bool RawPeer::TryWrite(std::span<const std::byte> frame) {
   transport::Transport& transport = *connection_.transport;
   if (!transport.Flush()) return false;
   const std::span<std::byte> room = transport.Reserve(frame.size(), 0);
@@ -102,10 +115,6 @@ bool RawPeer::TrySend(std::span<const std::byte> frame) {
   transport.Commit();
   if (!Eventually([&] { return transport.Flush(); })) throw std::runtime_error("the peer does not read");
   transport.Notify();
-  // As an honest client does that has waited for a while: the server may be in a handler.
-  if (!transport.Ring()) {
-    integration::Send(control(), transport::EncodeControl({.kind = transport::ControlMessage::Kind::kRing}));
-  }
   return true;
 }
 

@@ -40,6 +40,9 @@ class RawPeer {
   bool TrySend(const wire::FrameHeader& header);
   bool TrySend(std::span<const std::byte> frame);
 
+  // Tells of it only if the peer has asked to be told: one that is in a handler is not rung.
+  void SendInSilence(const wire::FrameHeader& header);
+
   // The header of the next frame that comes, within a long time.
   wire::FrameHeader Receive();
 
@@ -50,6 +53,8 @@ class RawPeer {
   explicit RawPeer(transport::Connection connection) : connection_(std::move(connection)) {}
 
  private:
+  bool TryWrite(std::span<const std::byte> frame);
+
   transport::Connection connection_;
 };
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who reads on the server: a leader, one that stands by, and the client as the watchdog of both.
 
-   The code: Poller::Serve, WaitForEvents, TakeEvents, DecideWhoLeads, OnSlotGiven, Stop (poller_threads.cc); Work,
-   ReadMail, Harvest, RunNext, RunInline, RunOnWorker, GoToSleep (poller_work.cc); HandlerSlots; LateRing.
+   The code: Lead; Poller::Serve, Work, ReadMail, RunNext, RunInline, GiveLeadAway, LeadFor, RunOnWorker, OnSlotGiven,
+   Stop; Intake::Harvest, ArmAll; HandlerSlots; LateRing.
 
    The processes: `serve` is a thread of the poller, `worker` one that runs a handler that may block; `client` has CALLS
    calls in flight on the one connection. STUCK of the handlers wait until all the others have answered, and until the
-   mail has been read that `other` brings (LookAt). What the code does under the poller's mutex is one step here. That
+   mail has been read that `other` brings (LookAt). With WAITS_IN_OURS they wait in the runtime, which gives the lead away
+   (Poller::InlineRun), so that nobody needs the watchdog; with LEADS_ON their thread leads on before it does, and takes
+   the lead from a leader that sleeps. What the code does under the lead's mutex is one step here. That
    an armed poller is rung for a request, and memory orders, are the business of ring.pml and the Relacy tests. epoll
    gives an event to any one thread that waits. The watchdog rings when a handler is stuck and all else stands still,
    once for each call; no other wait has an end.
@@ -14,14 +16,18 @@
    It must hold: all calls are answered and all threads end (no invalid end state); never two threads use what belongs to
    the leader (at_work).
 
-   Mutants: see #ifdef. In turn: handlers compete for places; one is stuck; one standby is not enough.
+   Mutants: see #ifdef. In turn: handlers compete for places; one is stuck; one standby is not enough; two wait in the
+   runtime.
    Run: -DCALLS=2 -DSTUCK=0 -DSLOTS=1 -DWORKERS
    Run: -DCALLS=2 -DSTUCK=1 -DSLOTS=2 -DWORKERS -DLOOK_AT
-   Run: -DCALLS=3 -DSTUCK=2 -DSLOTS=3 */
+   Run: -DCALLS=3 -DSTUCK=2 -DSLOTS=3
+   Run: -DCALLS=3 -DSTUCK=2 -DSLOTS=3 -DWAITS_IN_OURS
+   Run: -DCALLS=2 -DSTUCK=1 -DSLOTS=2 -DWAITS_IN_OURS -DLOOK_AT
+   Run: -DCALLS=2 -DSTUCK=1 -DSLOTS=2 -DWAITS_IN_OURS -DLOOK_AT -DLEADS_ON */
 mtype = { WORKING, IN_HANDLER, ASLEEP };
 
-/* Poller, guarded by its mutex. */
-byte leader, turn, waiting, last_thread;
+/* Lead, guarded by its mutex. */
+byte leader, turn, waiting, last_thread, serving, in_handlers;
 mtype state = WORKING;
 bool mail_waits, mail_rung, mail_looks;
 /* Atomics. */
@@ -52,9 +58,90 @@ active proctype other() {
 bool looked = true;
 #endif
 
+/* By the leader: ArmAll, FallAsleepInHandler or GiveAway. (That another one stands by afterwards is for the next stuck
+   handler: not here.) */
+inline GiveLeadAway() {
+  d_step { if :: queued == 0 && hot && requests == 0 -> armed = true; hot = false :: else fi };
+  d_step {
+    at_work--; leader = 0;
+    if
+#ifndef MUTANT_GIVES_AWAY_ASLEEP_IN_SILENCE
+    :: hot || stopping || mail_waits || queued > 0 -> state = WORKING; wakes = true
+#endif
+    :: else -> state = ASLEEP
+    fi
+  };
+#ifndef MUTANT_GIVES_AWAY_IN_SILENCE
+  d_step { wake = wake || wakes };
+#endif
+  wakes = false
+}
+
+inline MakeSureOfAnother() {
+  atomic {
+    if
+#ifndef MUTANT_GIVES_AWAY_TO_NOBODY
+    :: gives && serving == in_handlers -> last_thread++; serving++; run serve(last_thread)
+#endif
+    :: else
+    fi
+  }
+}
+
+/* Poller::InlineRun: its thread is about to wait until the others have answered. */
+inline AboutToWait() {
+#ifdef WAITS_IN_OURS
+  gives = false;
+#ifdef LEADS_ON
+  d_step { /* LeadOn */
+    if
+    :: serving > in_handlers && leader == me -> state = WORKING; at_work++; assert(at_work == 1); gives = true
+    :: serving > in_handlers && leader != me && state == ASLEEP ->
+       leader = me; state = WORKING; at_work++; assert(at_work == 1); gives = true; armed = false; hot = true
+    :: else -> /* StopHandler */
+       if
+       :: leader == me && state == IN_HANDLER -> state = WORKING; at_work++; assert(at_work == 1); gives = true
+       :: else
+       fi
+    fi
+  };
+  MakeSureOfAnother();
+  if
+  :: gives -> /* LeadFor: a round */
+     d_step {
+       if :: mail_rung && !hot -> armed = false; hot = true :: else fi;
+       mail_waits = false; mail_rung = false;
+       if :: mail_looks -> mail_looks = false; looked = true :: else fi;
+       if :: hot && requests > 0 -> queued = queued + requests; requests = 0 :: else fi
+     };
+     if
+     :: answered == CALLS - STUCK && looked && queued == 0 -> /* it has come: GoOn */
+        d_step { state = IN_HANDLER; turn++; at_work--; wakes = mail_waits };
+        d_step { wake = wake || wakes; wakes = false }
+     :: else -> GiveLeadAway()
+     fi
+  :: else
+  fi;
+#else
+  d_step { /* StopHandler */
+    if
+    :: leader == me && state == IN_HANDLER -> state = WORKING; at_work++; assert(at_work == 1); gives = true
+    :: else
+    fi
+  };
+  MakeSureOfAnother();
+  if :: gives -> GiveLeadAway() :: else fi;
+#endif
+  gives = false
+#else
+  skip
+#endif
+}
+
 inline Handler() {
   if
   :: atomic { stuck + answered_late < STUCK -> stuck++ };
+     AboutToWait();
      d_step { answered == CALLS - STUCK && looked -> stuck--; answered_late++ }
   :: d_step { answered < CALLS - STUCK -> answered++ }
   fi
@@ -75,7 +162,8 @@ inline GiveSlot() {
 }
 
 proctype worker() {
-  bool wakes;
+  byte me = 255;
+  bool wakes, gives;
   Handler();
   GiveSlot()
 }
@@ -89,12 +177,13 @@ inline BeginWork() {
 }
 
 inline RunInline() {
-  d_step { state = IN_HANDLER; turn++; at_work--; wakes = mail_waits };
+  d_step { state = IN_HANDLER; turn++; at_work--; in_handlers++; wakes = mail_waits };
 #ifndef MUTANT_UNREAD_MAIL_WAITS
   d_step { wake = wake || wakes; wakes = false };
 #endif
   Handler();
   d_step {
+    in_handlers--;
 #ifndef MUTANT_LEADER_FOR_EVER
     leads = (leader == me);
 #else
@@ -166,8 +255,8 @@ inline Work() {
 
 proctype serve(byte me) {
   byte seen_turn;
-  bool leads, ran, progress, wakes, got_wake, got_bell;
-begin: /* Serve, with the mutex */
+  bool leads, ran, progress, wakes, gives, got_wake, got_bell;
+begin: /* Lead::Next */
   atomic {
     if
     :: stopping -> goto leave
@@ -175,22 +264,18 @@ begin: /* Serve, with the mutex */
        if :: leader == 0 -> TakeTheLead() :: else fi;
        if
        :: leader == me && state == WORKING -> leads = true; BeginWork()
+#ifndef MUTANT_LEADER_STANDS_BY
+       :: leader != me && waiting > (state == ASLEEP -> 1 : 0) -> goto leave
+#else /* of two threads the one that sleeps may be the leader itself */
+       :: leader != me && waiting != 0 -> goto leave
+#endif
        :: else -> waiting++; goto sleep
        fi
     fi
   };
   Work();
-  atomic {
-    if
-#ifndef MUTANT_LEADER_STANDS_BY
-    :: leader != me && waiting > (state == ASLEEP -> 1 : 0) -> goto leave
-#else /* as it was: of two threads the one that sleeps may be the leader itself */
-    :: leader != me && waiting != 0 -> goto leave
-#endif
-    :: else -> goto begin
-    fi
-  };
-sleep: /* WaitForEvents */
+  goto begin;
+sleep: /* Bells::Wait, Lead::Awake */
   atomic {
     wake || bell;
     got_wake = wake; got_bell = bell;
@@ -219,7 +304,7 @@ decide:
     :: turn == seen_turn && state == IN_HANDLER && leader != 0 && !stopping ->
        TakeTheLead();
 #ifndef MUTANT_ONE_STANDBY_IS_ENOUGH
-       if :: waiting == 0 -> last_thread++; run serve(last_thread) :: else fi;
+       if :: waiting == 0 -> last_thread++; serving++; run serve(last_thread) :: else fi;
 #endif
        seen_turn = 0;
        goto begin
@@ -229,6 +314,7 @@ decide:
 leave:
   atomic {
     if :: leader == me -> leader = 0 :: else fi;
+    serving--;
 #ifndef MUTANT_STOP_WAKES_ONE
     if :: stopping -> wake = true :: else fi
 #endif
@@ -240,11 +326,11 @@ active proctype client() {
   do
   :: sent < CALLS -> d_step { requests++; sent++; if :: armed -> bell = true :: else fi }
   :: answered + answered_late == CALLS && looked -> break
-#ifndef MUTANT_NO_WATCHDOG
+#if !defined(MUTANT_NO_WATCHDOG) && !defined(WAITS_IN_OURS)
   :: timeout && rings < CALLS && stuck > 0 && requests + queued > 0 -> rings++; bell = true
 #endif
   od;
   atomic { stopping = true; wake = true } /* Stop */
 }
 
-init { atomic { last_thread = 2; run serve(1); run serve(2) } }
+init { atomic { last_thread = 2; serving = 2; run serve(1); run serve(2) } }

@@ -57,6 +57,13 @@ class NEARCALL_EXPORT ServerContext {
   virtual void SendInitialMetadata() = 0;
   virtual Metadata& trailing_metadata() = 0;
 
+  // The handler is about to wait for something slow that is not of this library: a disk, a lock, another program. Whom
+  // its thread serves beside is served by another one from now on. Costs some microseconds; does nothing on threads
+  // that serve nobody else, and on others than the handler's. Waiting in a stream or for a call of one's own needs no
+  // such word; a method that always waits says so in its .proto (may_block); and one that has taken a millisecond
+  // lately has a thread of its own without it.
+  virtual void WillBlock() = 0;
+
   virtual Priority priority() const = 0;
 
   // "package.Service/Method".

@@ -39,4 +39,9 @@ inline timespec ToTimespec(int64_t ns) {
   return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
 }
 
+inline void SleepUntil(SteadyNs when) {
+  const timespec end = ToTimespec(when);
+  ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, nullptr);
+}
+
 }  // namespace nearcall::base

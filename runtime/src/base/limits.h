@@ -175,6 +175,11 @@ inline constexpr int64_t kWatchdogMaxNs = 10'000'000;
 // A leader that has been in one handler for so long gives its role to a standby thread that was rung.
 inline constexpr int64_t kStuckHandlerNs = 50'000;
 
+// A method whose handler has taken so long has it run on a thread of its own next time (BlockingHabit): a thread that
+// hands over costs some 10 us. Longer than most handlers that compute, shorter than a disk or a peer that is waited
+// for.
+inline constexpr int64_t kBlockingHandlerNs = 1'000'000;
+
 // Waiting for a server to appear: first and longest pause (each is drawn anew from about that, see Backoff). A look
 // costs some 10 us of CPU, so a thousand clients that wait for hours cost a twentieth of one.
 inline constexpr int64_t kReconnectMinNs = 1'000'000;

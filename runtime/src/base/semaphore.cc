@@ -16,8 +16,7 @@ namespace {
 constexpr int64_t kRestNs = 1'000'000;
 
 void Rest(SteadyNs until) {
-  const timespec end = ToTimespec(std::min(until, NowNs() + kRestNs));
-  ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, nullptr);
+  SleepUntil(std::min(until, NowNs() + kRestNs));
 }
 
 }  // namespace

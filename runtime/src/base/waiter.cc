@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/waiter.h"
 
+#include "base/blocking.h"
 #include "base/futex.h"
 
 namespace nearcall::base {
@@ -15,6 +16,10 @@ void Waiter::Tell(uint32_t news) {
 
 void Waiter::Wait(SteadyNs until) {
   uint32_t state = state_.load(std::memory_order_acquire);
+  if ((state & (kFinished | kPoked)) == 0) {
+    BlockingObserver::AboutToBlock();
+    state = state_.load(std::memory_order_acquire);
+  }
   while ((state & (kFinished | kPoked)) == 0) {
     if (NowNs() >= until) return;
     if ((state & kAsleep) == 0 &&

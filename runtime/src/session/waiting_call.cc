@@ -84,7 +84,10 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
 
 // SUBTLE: the message is its sender's, and may be gone as soon as he sees the exception.
 void WaitingCall::WaitForRoom(Waiting& me, Outgoing& message) try {
+  // There is none before the server's leader reads, who may be stuck.
+  me.Await(base::NowNs());
   session_.Wait(me, deadline, [&] { return !session_.outbox().Waits(message); });
+  me.AwaitNothing();
   session_.callers().TellNext();  // fewer bytes wait now
 } catch (const std::bad_alloc&) {
   session_.outbox().Withdraw(message);

@@ -296,7 +296,8 @@ TEST_F(HostileClientTest, RepliesThatNobodyTakesAreBounded) {
     reply.set_data(std::string(500'000, 'r'));
     return absl::OkStatus();
   };
-  const auto server = StartServer({}, Address("other"));
+  constexpr size_t kPlaces = 8;
+  const auto server = StartServer({.max_handler_threads = kPlaces}, Address("other"));
   RawClient greedy(Address("other"));
   FrameHeader header = greedy.Header(FrameKind::kRequest, 0);
   bool read = true;  // by the server; when it reads no more the transport is full
@@ -308,8 +309,28 @@ TEST_F(HostileClientTest, RepliesThatNobodyTakesAreBounded) {
   runs.WaitFor(3);
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(other.Say(MakeBlob("other"), {.timeout = kLong}).ok());
   // What makes up the limit, and the handlers that were running beside each other when it was reached; not all 200.
-  constexpr size_t kBeside = 8;
-  EXPECT_LE(runs.value(), base::kHeldBackPause / 500'000 + kBeside);
+  EXPECT_LE(runs.value(), base::kHeldBackPause / 500'000 + kPlaces);
+}
+
+// Nobody but who waits for room sees that the server does not read: the one whose handler it is says nothing.
+TEST_F(HostileClientTest, AStuckHandlerOfASilentClientHoldsUpNoLargeMessage) {
+  Event stuck;
+  Event may_end;
+  echo.say = [&](ServerContext&, const Blob& request, Blob&) {
+    if (request.data().empty()) {
+      stuck.Set();
+      may_end.Wait();
+    }
+    return absl::OkStatus();
+  };
+  const auto server = StartServer({}, Address("other"));
+  const Echo::Stub other(Connect({}, Address("other")));
+  EXPECT_TRUE(other.Say(MakeBlob("other"), {.timeout = kLong}).ok());
+  RawClient silent(Address("other"));
+  silent.SendInSilence(silent.Header(FrameKind::kRequest, 0));
+  stuck.Wait();
+  EXPECT_TRUE(other.Say(MakeBlob(std::string(8 << 20, 'x')), {.timeout = kLong}).ok());
+  may_end.Set();
 }
 
 }  // namespace

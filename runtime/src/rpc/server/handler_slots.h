@@ -27,7 +27,7 @@ class HandlerSlots {
     return false;
   }
 
-  // seq_cst: a poller that found no place says so before it looks a last time (Poller::PrepareSleep); this store comes
+  // seq_cst: a poller that found no place says so before it looks a last time (Poller::Work); this store comes
   // before the giver's look at what it said.
   void Give(base::Account* account = nullptr) {
     if (base::Allowance* const places = Places(account)) places->Give(base::Amount::Of(1));

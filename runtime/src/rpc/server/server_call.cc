@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/blocking.h"
 #include "base/no_memory.h"
 #include "rpc/parse_message.h"
 #include "rpc/protobuf_log.h"
@@ -321,15 +322,30 @@ void ServerCallImpl::SendInitialMetadata() {
   static_cast<void>(stream_->SendInitialMetadata());
 }
 
+void ServerCallImpl::WillBlock() {
+  base::BlockingObserver::AboutToBlock();
+}
+
+void ServerCallImpl::WaitFor(session::Waiting& waiting) {
+  const bool of_handler = runs_on_ == std::this_thread::get_id();
+  if (of_handler && stream_wait_ != nullptr) stream_wait_->LeadOnUntil(waiting);
+  const bool sleeps = of_handler && !waiting.has_news();
+  if (sleeps) LeavePlace();
+  waiting.waiter.Wait(deadline_);
+  // The news is what has just woken it; or else the next wait is none.
+  waiting.ForgetNews();
+  if (sleeps) TakePlaceAgain();
+}
+
 void ServerCallImpl::LeavePlace() {
-  if (runs_on_ != std::this_thread::get_id() || !has_place_) return;
+  if (!has_place_) return;
   has_place_ = false;
   core_.slots.Give(session_->account());
   core_.on_slot_given();
 }
 
 void ServerCallImpl::TakePlaceAgain() {
-  if (runs_on_ != std::this_thread::get_id() || has_place_) return;
+  if (has_place_) return;
   queued_at_ = base::NowNs();
   has_place_ = places_.TakeAgain(*this);
 }

@@ -21,6 +21,7 @@
 #include "rpc/server/server_stream.h"
 #include "rpc/server/stop_request.h"
 #include "session/server_session.h"
+#include "session/waiting.h"
 #include "transport/control.h"
 #include "wire/reassembler.h"
 
@@ -28,6 +29,16 @@ namespace nearcall::rpc {
 
 class ServerCallImpl;
 struct InLane;  // a call's place in the dispatch queue
+
+// What a handler's thread does for others while it waits for its stream.
+class StreamWait {
+ public:
+  // Until there is news, or something else is to be done, or nothing comes.
+  virtual void LeadOnUntil(const session::Waiting& waiting) = 0;
+
+ protected:
+  ~StreamWait() = default;
+};
 
 // Whoever gives handlers their places.
 class Places {
@@ -72,12 +83,19 @@ class ServerCallImpl final : public internal::ServerCall,
   // After it has been answered or dropped: gives up all that it holds but the memory of its request.
   void Reset();
 
-  session::ServerSession& session() { return *session_; }
+  session::ServerSession& session() const { return *session_; }
   size_t lane() const { return static_cast<size_t>(priority_); }
   size_t request_size() const { return message_.header.message_size; }
-  bool may_block() const { return method_ != nullptr && method_->method->info.may_block; }
+  // It says so, or has done so lately.
+  bool may_block() const {
+    return method_ != nullptr && (method_->method->info.may_block || (!streams() && method_->habit.blocks()));
+  }
+  // Of its method; nullptr if it is of no interest.
+  BlockingHabit* habit() const { return method_ == nullptr || streams() ? nullptr : &method_->habit; }
   // Its handler may wait for its client, and so needs a thread of its own.
   bool streams() const { return stream_ != nullptr; }
+  // In both directions.
+  bool is_dialogue() const { return kind() == internal::MethodKind::kBidiStreaming; }
   ServerCore& core() { return core_; }
   base::SteadyNs deadline_ns() const { return deadline_; }
   // Of a frame to the client.
@@ -87,9 +105,9 @@ class ServerCallImpl final : public internal::ServerCall,
 
   // --- its place among the handlers that run ---
   void GivePlace() { has_place_ = true; }
-  // Gives it back. Does nothing on other threads than the handler's: they have none.
-  void LeavePlace();
-  void TakePlaceAgain();
+  // Until it is poked. Gives its place back meanwhile, if it has to sleep. (Other threads than the handler's have
+  // none.)
+  void WaitFor(session::Waiting& waiting);
   // After Run(): whether it has one still.
   bool has_place() const { return has_place_; }
 
@@ -99,6 +117,8 @@ class ServerCallImpl final : public internal::ServerCall,
   // By its thread: until somebody calls EndWaitForPlace().
   void BeginWaitForPlace(base::Waiter& place);
   void EndWaitForPlace(bool has_place);
+  // While its handler runs on a thread that leads.
+  void set_stream_wait(StreamWait* wait) { stream_wait_ = wait; }
 
   // internal::ServerCall
   ServerContext& context() override { return *this; }
@@ -116,6 +136,7 @@ class ServerCallImpl final : public internal::ServerCall,
   const Metadata& client_metadata() const override { return client_metadata_; }
   Metadata& initial_metadata() override { return initial_metadata_; }
   void SendInitialMetadata() override;
+  void WillBlock() override;
   Metadata& trailing_metadata() override { return trailing_metadata_; }
   Priority priority() const override { return priority_; }
   absl::string_view method() const override { return method_name(); }
@@ -133,6 +154,8 @@ class ServerCallImpl final : public internal::ServerCall,
 
   internal::MethodKind kind() const;
   bool Expired() const { return deadline_ != base::kNever && base::NowNs() >= deadline_; }
+  void LeavePlace();
+  void TakePlaceAgain();
   void RunHandler();
   void OnThreadExit(ExecState reached);
   void FinishWith(const absl::Status& status, const google::protobuf::MessageLite* reply);
@@ -163,6 +186,7 @@ class ServerCallImpl final : public internal::ServerCall,
   std::unique_ptr<ServerStreamImpl> stream_;
   bool has_place_ = false;   // of the thread that runs the handler
   std::thread::id runs_on_;  // likewise
+  StreamWait* stream_wait_ = nullptr;
   base::SteadyNs queued_at_ = 0;
   base::Waiter* place_ = nullptr;  // of the thread that waits for a place
 

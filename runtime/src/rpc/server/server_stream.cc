@@ -65,12 +65,6 @@ bool ServerStreamImpl::Fail(absl::Status why) {
   return false;
 }
 
-void ServerStreamImpl::WaitFor(session::Waiting& waiting) {
-  call_.LeavePlace();
-  waiting.waiter.Wait(call_.deadline_ns());
-  call_.TakePlaceAgain();
-}
-
 // --- who reads ---
 
 bool ServerStreamImpl::Read(google::protobuf::MessageLite& message) {
@@ -97,7 +91,7 @@ bool ServerStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
     });
     if (some) continue;
     if (over) return false;
-    WaitFor(reading_);
+    call_.WaitFor(reading_);
   }
 }
 
@@ -162,7 +156,7 @@ bool ServerStreamImpl::WaitForCredit(size_t size) {
       return !failed && state_.BeginElement(size);
     });
     if (begun || failed) return begun;
-    WaitFor(writing_);
+    call_.WaitFor(writing_);
   }
 }
 

@@ -54,7 +54,6 @@ class ServerStreamImpl final : public internal::ServerStream {
   bool WaitForCredit(size_t size);
   bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message, size_t size);
   bool Fail(absl::Status why);
-  void WaitFor(session::Waiting& waiting);
 
   ServerCallImpl& call_;
   session::Waiting reading_;

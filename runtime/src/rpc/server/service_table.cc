@@ -15,7 +15,7 @@ absl::Status ServiceTable::Add(Service* service) {
     return absl::InvalidArgumentError(absl::StrCat("the service ", info.full_name, " is registered twice"));
   }
   for (const internal::ServerMethod& method : info.methods) {
-    const auto [there, added] = methods_.try_emplace(method.info.id, Method{service, &method});
+    const auto [there, added] = methods_.try_emplace(method.info.id, service, &method);
     if (!added) {
       return absl::InvalidArgumentError(absl::StrCat("the methods ", method.info.full_name, " and ",
                                                      there->second.method->info.full_name,

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "nearcall/service.h"
+#include "rpc/server/blocking_habit.h"
 
 namespace nearcall::rpc {
 
@@ -15,8 +16,11 @@ namespace nearcall::rpc {
 class ServiceTable {
  public:
   struct Method {
-    Service* service;
-    const internal::ServerMethod* method;
+    Method(Service* its_service, const internal::ServerMethod* its_method) : service(its_service), method(its_method) {}
+
+    Service* const service;
+    const internal::ServerMethod* const method;
+    mutable BlockingHabit habit;
   };
 
   // INVALID_ARGUMENT: the service, or a method of the same number, is there already.

@@ -29,11 +29,6 @@ absl::Status NoAnswer() {
       "the server took the connection but did not answer the hello in time; is it stopped?");
 }
 
-void SleepUntil(base::SteadyNs when) {
-  const timespec until = base::ToTimespec(when);
-  ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
-}
-
 absl::Status NoHeirAnswers() {
   return absl::UnavailableError(
       "no server listens: the process that did is dead, and nobody answers on the socket that it left, which another "
@@ -217,7 +212,7 @@ absl::StatusOr<Connection> ConnectUntilDeadline(const Address& address, const Co
     auto connection = TryToConnect(address, params, again);
     const base::SteadyNs next = base::AddNs(base::NowNs(), backoff.NextNs());
     if (!again || next >= params.deadline) return connection;
-    SleepUntil(next);
+    base::SleepUntil(next);
   }
 }
 

@@ -113,8 +113,7 @@ void ShmTransport::Wait(base::SteadyNs until) {
 }
 
 void ShmTransport::Nap(base::SteadyNs until) {
-  const timespec end = base::ToTimespec(std::min(until, base::NowNs() + kNapNs));
-  ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, nullptr);
+  base::SleepUntil(std::min(until, base::NowNs() + kNapNs));
   if (!end_.own_bell->Wait(/*until=*/0)) vain_wakes_ = kVainWakesAfterNap;
 }
 

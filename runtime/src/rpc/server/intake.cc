@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/server/intake.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "base/no_memory.h"
+#include "base/yield.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+using session::Inbox;
+using transport::Transport;
+
+// Frames taken from one connection before the others have their turn: a bulk transfer does not hold up the small calls
+// of other clients.
+constexpr int kFramesPerTurn = 16;
+
+// Looking at a connection costs some nanoseconds. With few connections all are looked at before each call, so that an
+// urgent request overtakes at once; with many only now and then.
+constexpr size_t kFewConnections = 16;
+constexpr int kCallsPerHarvest = 16;
+
+// A connection without traffic for so many looks is asked to ring.
+constexpr uint32_t kQuietTurns = 2000;
+
+}  // namespace
+
+Intake::Intake(ServerCore& core, Bells& bells, Places& places)
+    : core_(core),
+      bells_(bells),
+      places_(places),
+      spin_(absl::ToInt64Nanoseconds(std::max(core.options.max_spin, absl::ZeroDuration()))) {
+  free_calls_.reserve(kMaxFreeCalls);
+}
+
+void Intake::Add(std::shared_ptr<session::ServerSession> session) {
+  std::unique_ptr<Connection>* place = nullptr;
+  base::UntilThereIsMemory([&] { place = &connections_[session->id()]; });
+  base::UntilThereIsMemory([&] { *place = std::make_unique<Connection>(); });
+  (*place)->session = std::move(session);
+  Warm(**place);
+}
+
+void Intake::Warm(uint32_t connection_id) {
+  if (const auto found = connections_.find(connection_id); found != connections_.end()) Warm(*found->second);
+}
+
+void Intake::Warm(Connection& connection) {
+  connection.session->transport().ClearBell();
+  if (connection.hot) return;
+  connection.session->transport().Disarm();
+  connection.hot = true;
+  connection.quiet_turns = 0;
+  base::UntilThereIsMemory([&] { hot_.push_back(&connection); });
+}
+
+std::shared_ptr<session::ServerSession> Intake::Remove(uint32_t connection_id) {
+  const auto found = connections_.find(connection_id);
+  if (found == connections_.end()) return nullptr;
+  Connection& connection = *found->second;
+  bells_.Remove(*connection.session);
+  queue_.Remove(connection.queue, [this](ServerCallImpl& call) {
+    if (call.waits_for_place()) {
+      call.EndWaitForPlace(false);
+    } else {
+      Recycle(std::unique_ptr<ServerCallImpl>(&call));
+    }
+  });
+  std::erase(hot_, &connection);
+  std::shared_ptr<session::ServerSession> session = std::move(connection.session);
+  connections_.erase(found);
+  return session;
+}
+
+void Intake::Clear() {
+  hot_.clear();
+  for (auto& [id, connection] : connections_) {
+    queue_.Remove(connection->queue, [](ServerCallImpl& call) {
+      // (None waits for its place: the server has ended, so all handlers have.)
+      call.Reset();
+      delete &call;
+    });
+  }
+  connections_.clear();
+  free_calls_.clear();
+}
+
+// One that waits for its place.
+void Intake::QueueAgain(ServerCallImpl& call) {
+  const auto found = connections_.find(call.session().id());
+  if (found != connections_.end() && found->second->session.get() == &call.session()) {
+    queue_.Push(found->second->queue, call);
+  } else {
+    call.EndWaitForPlace(false);
+  }
+}
+
+bool Intake::IsDue() const {
+  return queue_.empty() || hot_.size() <= kFewConnections || calls_since_harvest_ >= kCallsPerHarvest;
+}
+
+void Intake::BeDue() {
+  calls_since_harvest_ = kCallsPerHarvest;
+}
+
+bool Intake::Harvest() {
+  calls_since_harvest_ = 0;
+  bool progress = false;
+  size_t kept = 0;
+  for (Connection* connection : hot_) {
+    if (PumpHeldBack(*connection)) progress = true;
+    HoldIfItDoesNotRead(*connection);
+    if (MayRead(*connection) && ReadFrom(*connection)) {
+      connection->quiet_turns = 0;
+      progress = true;
+    } else if (++connection->quiet_turns > kQuietTurns && GoesCold(*connection)) {
+      continue;
+    }
+    hot_[kept++] = connection;
+  }
+  hot_.resize(kept);
+  return progress;
+}
+
+ServerCallImpl* Intake::Next(base::SteadyNs now) {
+  ServerCallImpl* const call = queue_.Pop(now, core_.slots);
+  if (call != nullptr) ++calls_since_harvest_;
+  return call;
+}
+
+bool Intake::IsAlone(const session::ServerSession& session) const {
+  return queue_.empty() && std::all_of(hot_.begin(), hot_.end(), [&](const Connection* connection) {
+           return connection->session.get() == &session;
+         });
+}
+
+bool Intake::PumpHeldBack(Connection& connection) {
+  session::Outbox& outbox = connection.session->outbox();
+  return outbox.has_waiting() && outbox.PumpSome();
+}
+
+bool Intake::MayRead(const Connection& connection) const {
+  return connection.queue.bytes() <= core_.options.max_queued_bytes && !LeavesRepliesLying(connection);
+}
+
+// Of a user who has used up what may be held for it already, any reply is too much.
+bool Intake::LeavesRepliesLying(const Connection& connection) {
+  const size_t kept = connection.session->outbox().cost_kept();
+  const base::Account* account = connection.session->account();
+  return kept > base::kHeldBackPause || (kept != 0 && account != nullptr && account->memory.exhausted());
+}
+
+// Who leaves replies lying gets no others made: what has been read of his requests already could be a thousand.
+void Intake::HoldIfItDoesNotRead(Connection& connection) {
+  queue_.Hold(connection.queue, LeavesRepliesLying(connection));
+}
+
+bool Intake::ReadFrom(Connection& connection) {
+  session::ServerSession& session = *connection.session;
+  size_t size;
+  if (session.transport().Peek(size) == Transport::ReadState::kEmpty || session.gone()) return false;
+  try {
+    int frames = 0;
+    do {
+      ++frames;
+    } while (ReadFrame(connection) && frames < kFramesPerTurn);
+  } catch (const std::bad_alloc&) {
+    // What has been taken of it is lost.
+    session.HangUp();
+  }
+  session.Release();
+  return true;
+}
+
+// False: there is none.
+bool Intake::ReadFrame(Connection& connection) {
+  std::unique_ptr<ServerCallImpl> call = NewCall();
+  const Inbox::Event event = connection.session->Next(call->message());
+  if (event == Inbox::Event::kBroken) core_.violations.fetch_add(1, std::memory_order_relaxed);
+  if (event != Inbox::Event::kEmpty && event != Inbox::Event::kBroken && event != Inbox::Event::kProgress) {
+    Accept(connection, std::move(call), event);
+    return true;
+  }
+  call->message().charge.Release();  // it may have been none that a client sends
+  free_calls_.push_back(std::move(call));
+  return event == Inbox::Event::kProgress;
+}
+
+void Intake::Accept(Connection& connection, std::unique_ptr<ServerCallImpl> call, Inbox::Event event) {
+  if (!call->Accept(connection.session, base::NowNs())) {
+    core_.violations.fetch_add(1, std::memory_order_relaxed);
+    return Recycle(std::move(call));
+  }
+  const absl::Status refusal = base::OrNoMemory([&] { return WhyRefused(connection, *call, event); });
+  if (refusal.ok()) {
+    queue_.Push(connection.queue, *call.release());
+  } else {
+    call->Refuse(refusal, ExecState::kNotStarted);
+    Recycle(std::move(call));
+  }
+}
+
+absl::Status Intake::WhyRefused(const Connection& connection, ServerCallImpl& call, Inbox::Event event) const {
+  const size_t size = call.message().header.message_size;
+  if (event == Inbox::Event::kAborted) return absl::CancelledError("its caller has given the request up");
+  if (event == Inbox::Event::kTooLarge) {
+    return absl::ResourceExhaustedError(absl::StrCat("the request has ", size,
+                                                     " B, more than ServerOptions::max_message_size (",
+                                                     core_.options.max_message_size, " B)"));
+  }
+  if (event == Inbox::Event::kNoMemory) {
+    return absl::ResourceExhaustedError(absl::StrCat("the server has no memory for a request of ", size, " B"));
+  }
+  if (core_.draining.load(std::memory_order_acquire)) {
+    return absl::UnavailableError("the server is shutting down");
+  }
+  if (event == Inbox::Event::kOverQuota) return connection.session->account()->MemoryRefusal(size);
+  return call.AdmitStream();
+}
+
+std::unique_ptr<ServerCallImpl> Intake::NewCall() {
+  if (free_calls_.empty()) return std::make_unique<ServerCallImpl>(core_, places_);
+  std::unique_ptr<ServerCallImpl> call = std::move(free_calls_.back());
+  free_calls_.pop_back();
+  return call;
+}
+
+void Intake::Recycle(std::unique_ptr<ServerCallImpl> call) {
+  call->Reset();
+  call->message().bytes.Trim(base::kDefaultRingSize);
+  if (free_calls_.size() < kMaxFreeCalls) free_calls_.push_back(std::move(call));
+}
+
+bool Intake::SomethingToDo() {
+  for (Connection* connection : hot_) {
+    size_t size;
+    if (MayRead(*connection) && connection->session->transport().Peek(size) != Transport::ReadState::kEmpty)
+      return true;
+    if (PumpHeldBack(*connection)) return true;
+  }
+  return false;
+}
+
+// Spins for the next request. Only while some client is awake on another CPU; one that is just being woken may have
+// been put on this one, and gets it.
+bool Intake::LookForAWhile(absl::FunctionRef<bool()> also) {
+  const auto look = [&] { return also() || SomethingToDo(); };
+  if (hot_.empty() || core_.options.max_spin <= absl::ZeroDuration()) return look();
+  const int here = ::sched_getcpu();
+  bool elsewhere = false;
+  bool waking = false;
+  const auto look_at_peers = [&] {
+    elsewhere = waking = false;
+    for (Connection* connection : hot_) {
+      const Transport& transport = connection->session->transport();
+      if (!transport.can_spin()) continue;
+      const int cpu = transport.peer_cpu();
+      if (cpu < 0) waking = true;
+      if (cpu >= 0 && cpu != here) elsewhere = true;
+    }
+  };
+  look_at_peers();
+  if (!elsewhere && waking) {
+    base::YieldUntil(
+        [&] {
+          look_at_peers();
+          return elsewhere || !waking || look();
+        },
+        spin_.max_spin_ns());
+  }
+  return elsewhere ? spin_.Spin(look) : look();
+}
+
+// Asks a quiet connection to ring. False: there is something after all.
+bool Intake::GoesCold(Connection& connection) {
+  const size_t room = connection.session->outbox().RoomWanted();
+  const uint32_t interest = (MayRead(connection) ? Transport::kFrames : 0u) | (room != 0 ? Transport::kRoom : 0u);
+  // What it waits for is a handler of its own requests, or a thread that is just writing the reply which those held
+  // back must follow: it stays here until then. (It may have come about just now: see GoToSleep.)
+  if (interest == 0) {
+    connection.session->WantALook();
+    return false;
+  }
+  connection.quiet_turns = 0;
+  connection.hot = connection.session->transport().Arm(interest, room);
+  if (!connection.hot) bells_.ListenOnce(*connection.session, interest);
+  return !connection.hot;
+}
+
+bool Intake::ArmAll() {
+  bool something = false;
+  std::erase_if(hot_, [&](Connection* connection) {
+    if (GoesCold(*connection)) return true;
+    if (connection->session->outbox().RoomWanted() != 0 || MayRead(*connection)) something = true;
+    return false;
+  });
+  return !something;
+}
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "base/spin_policy.h"
+#include "rpc/server/bells.h"
+#include "rpc/server/dispatch_queue.h"
+#include "rpc/server/server_core.h"
+#include "session/server_session.h"
+
+namespace nearcall::rpc {
+
+// Reads the requests of many connections into a queue: looks at the hot ones (those with traffic a moment ago), and
+// asks the others to ring. Used by one thread at a time, the leader; the queue's calls(lane) by any.
+class Intake {
+ public:
+  Intake(ServerCore& core, Bells& bells, Places& places);
+
+  void Add(std::shared_ptr<session::ServerSession> session);
+  // It has rung, or is expected to have something.
+  void Warm(uint32_t connection_id);
+  // Gives up all that is read of it and has not begun. nullptr: it was not there.
+  std::shared_ptr<session::ServerSession> Remove(uint32_t connection_id);
+  void Clear();
+
+  // A handler that waits for its place, in its turn.
+  void QueueAgain(ServerCallImpl& call);
+
+  // Whether it is time to look at the connections before the next call is run.
+  bool IsDue() const;
+  void BeDue();
+  // Looks at all hot connections, and reads. Whether there was anything.
+  bool Harvest();
+  // The next call that may begin, with a place taken for it, or nullptr.
+  ServerCallImpl* Next(base::SteadyNs now);
+
+  // Whether nobody but the client of `session` has had traffic a moment ago, nor anything queued.
+  bool IsAlone(const session::ServerSession& session) const;
+
+  // Spins for the next request, while that can help. Whether there is anything, or `also`.
+  bool LookForAWhile(absl::FunctionRef<bool()> also);
+  // Asks all connections to ring. False: there is something after all.
+  bool ArmAll();
+
+  // A call that has ended.
+  void Recycle(std::unique_ptr<ServerCallImpl> call);
+
+  const DispatchQueue& queue() const { return queue_; }
+
+ private:
+  struct Connection {
+    std::shared_ptr<session::ServerSession> session;
+    ClientQueue queue;
+    bool hot = false;
+    uint32_t quiet_turns = 0;
+  };
+
+  void Warm(Connection& connection);
+  static bool PumpHeldBack(Connection& connection);
+  static bool LeavesRepliesLying(const Connection& connection);
+  bool MayRead(const Connection& connection) const;
+  void HoldIfItDoesNotRead(Connection& connection);
+  bool ReadFrom(Connection& connection);
+  bool ReadFrame(Connection& connection);
+  void Accept(Connection& connection, std::unique_ptr<ServerCallImpl> call, session::Inbox::Event event);
+  absl::Status WhyRefused(const Connection& connection, ServerCallImpl& call, session::Inbox::Event event) const;
+  bool GoesCold(Connection& connection);
+  bool SomethingToDo();
+  std::unique_ptr<ServerCallImpl> NewCall();
+
+  ServerCore& core_;
+  Bells& bells_;
+  Places& places_;
+  std::unordered_map<uint32_t, std::unique_ptr<Connection>> connections_;
+  std::vector<Connection*> hot_;
+  DispatchQueue queue_;
+  static constexpr size_t kMaxFreeCalls = 64;
+  std::vector<std::unique_ptr<ServerCallImpl>> free_calls_;  // with room for so many
+  base::SpinPolicy spin_;
+  int calls_since_harvest_ = 0;
+};
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/server/poller.h"
+
+#include <cxxabi.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/blocking.h"
+#include "base/no_memory.h"
+
+namespace nearcall::rpc {
+
+// Once the handler is about to wait, the thread leads on, or gives the lead away.
+class Poller::InlineRun final : public base::BlockingObserver, public StreamWait {
+ public:
+  InlineRun(Poller& poller, Lead::ThreadId me, ServerCallImpl& call, base::SteadyNs now)
+      : poller_(poller), me_(me), call_(call) {
+    call_.set_stream_wait(this);
+    if (poller_.lead_.EnterHandler(now, call.habit())) poller_.bells_.Wake();
+  }
+  ~InlineRun() { call_.set_stream_wait(nullptr); }
+
+  void LeadOnUntil(const session::Waiting& waiting) override {
+    const Lead::LedOn led = poller_.lead_.LeadOn(me_);
+    if (led == Lead::LedOn::kNo) return;
+    // It may have been asked to ring by the other leader.
+    if (led == Lead::LedOn::kTakes) poller_.intake_.Warm(call_.session().id());
+    if (poller_.LeadFor(call_.session(), waiting)) return GoOn();
+    poller_.GiveLeadAway();
+  }
+
+ private:
+  void OnAboutToBlock() override {
+    const Lead::Stopped stopped = poller_.lead_.StopHandler(me_);
+    if (stopped == Lead::Stopped::kNo) return;
+    if (stopped == Lead::Stopped::kAlone && !poller_.StartThread()) return GoOn();
+    poller_.GiveLeadAway();
+  }
+
+  void GoOn() {
+    if (poller_.lead_.GoOn(base::NowNs())) poller_.bells_.Wake();
+  }
+
+  Poller& poller_;
+  const Lead::ThreadId me_;
+  ServerCallImpl& call_;
+};
+
+Poller::~Poller() = default;
+
+absl::Status Poller::Start() {
+  if (absl::Status opened = bells_.Open(); !opened.ok()) return opened;
+  for (size_t i = 0; i < ServerCore::kThreadsPerPoller; ++i) {
+    if (absl::Status started = core_.threads.TryRun([this] { Serve(); }); !started.ok()) {
+      Stop();
+      return started;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Poller::Stop() {
+  lead_.Stop();
+  bells_.Wake();
+}
+
+void Poller::Clear() {
+  intake_.Clear();
+  for (const auto& session : mailbox_.Clear()) session->Detach();
+}
+
+void Poller::Add(const std::shared_ptr<session::ServerSession>& session) {
+  // Before the leader can know it, and go to sleep: what is not watched yet cannot be asked to ring.
+  if (absl::Status status = bells_.Add(*session); !status.ok()) {
+    core_.logger->Log({base::LogKind::kConnection, session->peer().uid}, LogSeverity::kError, status.message());
+    session->HangUp();
+  }
+  const uint32_t id = session->id();
+  mailbox_.Add(session);
+  WakeForNews();
+  // It may have ended before it was known here, and then Remove() has found nothing. (If that is still to be told,
+  // Remove() will be called.)
+  if (session->gone_was_told()) Remove(id);
+}
+
+void Poller::Remove(uint32_t connection_id) {
+  if (mailbox_.Remove(connection_id)) WakeForNews();
+}
+
+void Poller::LookAt(uint32_t connection_id) {
+  mailbox_.Ring(connection_id);
+  WakeForNews();
+}
+
+void Poller::OnSlotGiven() {
+  // News, and not a mere wake-up: a standby would take that while the leader is just about to sleep.
+  if (wants_slot_.exchange(false, std::memory_order_seq_cst)) WakeForNews();
+}
+
+void Poller::WakeForNews() {
+  if (lead_.NoteNews()) bells_.Wake();
+}
+
+std::string Poller::DebugString() {
+  const Lead::Snapshot lead = lead_.Look();
+  const DispatchQueue& queue = intake_.queue();
+  std::string text = absl::StrCat("poller: ", connection_count(), " connections, ", lead.threads, " threads, leader ",
+                                  lead.state, ", lead changed hands ", lead.changes, " times\n");
+  absl::StrAppend(&text, "  requests waiting for a handler: low ", queue.calls(0), ", normal ", queue.calls(1),
+                  ", high ", queue.calls(2), ", urgent ", queue.calls(3), "\n");
+  for (const auto& session : Sessions()) absl::StrAppend(&text, "  ", session->DebugString(), "\n");
+  return text;
+}
+
+// --- any serving thread ---
+
+void Poller::Serve() {
+  const Lead::ThreadId me = lead_.Join();
+  try {
+    ServeAs(me);
+  } catch (abi::__forced_unwind&) {
+    // A handler has called pthread_exit(3).
+    if (lead_.Leave(me)) bells_.Wake();
+    ReplaceThisThread();
+    throw;
+  }
+  if (lead_.Leave(me)) bells_.Wake();  // the next one
+}
+
+void Poller::ServeAs(Lead::ThreadId me) {
+  for (;;) {
+    switch (lead_.Next(me)) {
+      case Lead::Duty::kLead:
+        Work(me);
+        break;
+      case Lead::Duty::kStandBy: {
+        bool rung = false;
+        const bool woken = bells_.Wait([&](uint32_t connection_id) {
+          mailbox_.Ring(connection_id);
+          rung = true;
+        });
+        if (lead_.Awake(me, woken, rung)) StartThread();
+        break;
+      }
+      case Lead::Duty::kLeave:
+        return;
+    }
+  }
+}
+
+// Without the last one nothing would ever be read again: it is tried until it succeeds.
+void Poller::ReplaceThisThread() {
+  while (!lead_.stopped() && !core_.threads.TryRunInstead([this] { Serve(); }).ok()) {
+    if (!lead_.nobody_serves()) return;
+    base::SleepUntil(base::AfterNow(absl::Milliseconds(1)));
+  }
+}
+
+// If none can be had, the next leader that gets stuck is not replaced; all else works.
+bool Poller::StartThread() {
+  return core_.threads.TryRun([this] { Serve(); }).ok();
+}
+
+bool Poller::TakeAgain(ServerCallImpl& call) {
+  const bool urgent = call.priority() == Priority::kUrgent;
+  // While others wait for places it is not served before them.
+  if (!wants_slot_.load(std::memory_order_relaxed) && core_.slots.TryTake(urgent, call.session().account()))
+    return true;
+  base::Waiter place;
+  call.BeginWaitForPlace(place);
+  mailbox_.Return(call);
+  WakeForNews();
+  while (!place.finished()) place.Wait(base::kNever);
+  return call.has_place();
+}
+
+// --- the leader ---
+
+void Poller::Work(Lead::ThreadId me) {
+  while (!lead_.stopped()) {
+    if (lead_.has_news()) ReadMail();
+    const bool progress = intake_.IsDue() && intake_.Harvest();
+    Ran ran = RunNext(me);
+    if (ran == Ran::kNothing && !progress && !intake_.queue().empty()) {
+      // No place for a handler. Whoever gives one up from now on wakes this poller; one may have been given just now.
+      wants_slot_.store(true, std::memory_order_seq_cst);
+      ran = RunNext(me);
+    }
+    if (ran == Ran::kLostTheLead) return;
+    if (ran == Ran::kCall || progress) continue;
+    intake_.BeDue();  // nothing that is here can run: look for more
+    if (intake_.LookForAWhile([this] { return lead_.has_news(); })) continue;
+    // Every connection will ring, and this thread goes to wait in epoll.
+    if (intake_.ArmAll() && lead_.FallAsleep()) return;
+  }
+}
+
+void Poller::ReadMail() {
+  lead_.ForgetNews();
+  Mailbox::Mail mail = mailbox_.Take();
+  for (auto& session : mail.added) intake_.Add(std::move(session));
+  // Who rings may have waited long: its request is read before the next handler starts.
+  if (!mail.rung.empty()) intake_.BeDue();
+  for (const uint32_t id : mail.rung) intake_.Warm(id);
+  for (ServerCallImpl* call : mail.returning) intake_.QueueAgain(*call);
+  for (const uint32_t id : mail.removed) Drop(id);
+}
+
+void Poller::Drop(uint32_t connection_id) {
+  const std::shared_ptr<session::ServerSession> session = intake_.Remove(connection_id);
+  if (session == nullptr) return;
+  mailbox_.Forget(connection_id);
+  // Last: its number may be given to another one now.
+  session->Detach();
+  if (core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
+}
+
+Poller::Ran Poller::RunNext(Lead::ThreadId me) {
+  if (intake_.queue().empty()) return Ran::kNothing;
+  const base::SteadyNs now = base::NowNs();
+  std::unique_ptr<ServerCallImpl> call(intake_.Next(now));
+  if (call == nullptr) return Ran::kNothing;
+  wants_slot_.store(false, std::memory_order_relaxed);
+  if (call->waits_for_place()) {
+    call.release()->EndWaitForPlace(true);  // its thread owns it
+    return Ran::kCall;
+  }
+  call->GivePlace();
+  if (RunsInline(*call)) return RunInline(me, std::move(call), now);
+  ServerCallImpl* raw = call.get();
+  const absl::Status started = core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); });
+  if (started.ok()) {
+    static_cast<void>(call.release());  // the worker owns it
+  } else if (call->streams()) {
+    // Not on this thread: the handler may wait for what only the leader can read.
+    RefuseStream(std::move(call), started);
+  } else {
+    return RunInline(me, std::move(call), now);
+  }
+  return Ran::kCall;
+}
+
+// A dialogue with the only client that is served goes without a change of threads for each word. Else a handler that
+// streams has a thread of its own: it may be long at it, and the others go on.
+bool Poller::RunsInline(const ServerCallImpl& call) const {
+  if (call.may_block()) return false;
+  if (!call.streams()) return true;
+  return call.is_dialogue() && intake_.IsAlone(call.session()) && lead_.free_threads() > 1;
+}
+
+void Poller::RefuseStream(std::unique_ptr<ServerCallImpl> call, const absl::Status& status) {
+  core_.slots.Give(call->session().account());
+  core_.on_slot_given();
+  call->Refuse(status, ExecState::kNotStarted);
+  intake_.Recycle(std::move(call));
+}
+
+Poller::Ran Poller::RunInline(Lead::ThreadId me, std::unique_ptr<ServerCallImpl> call, base::SteadyNs now) {
+  const auto run = [&] {
+    const InlineRun here(*this, me, *call, now);
+    call->Run();
+  };
+  try {
+    run();
+  } catch (abi::__forced_unwind&) {
+    HandlerEnded(std::move(call), lead_.LeaveHandler(me));
+    throw;
+  }
+  const bool leads = lead_.LeaveHandler(me);
+  // One that was quick costs no look at the clock.
+  if (BlockingHabit* const habit = call->habit(); habit != nullptr && !leads) habit->Ran(base::NowNs() - now);
+  HandlerEnded(std::move(call), leads);
+  return leads ? Ran::kCall : Ran::kLostTheLead;
+}
+
+// Reads on, for a handler of `session` that waits. False: it goes on waiting, but there is more to do than to read for
+// it, or nothing comes.
+bool Poller::LeadFor(const session::ServerSession& session, const session::Waiting& waiting) {
+  const auto news = [&] { return waiting.has_news() || lead_.has_news(); };
+  while (!waiting.has_news()) {
+    if (lead_.stopped()) return false;
+    if (lead_.has_news()) ReadMail();
+    const bool progress = intake_.Harvest();
+    if (!intake_.IsAlone(session)) return waiting.has_news();
+    if (!progress && !intake_.LookForAWhile(news)) return waiting.has_news();
+  }
+  return true;
+}
+
+// By the leader, whose handler waits: to nobody, if there is nothing to do, and every connection will ring; else to
+// whoever is woken.
+void Poller::GiveLeadAway() {
+  const bool idle = intake_.queue().empty() && !lead_.has_news() && intake_.ArmAll() && lead_.FallAsleepInHandler();
+  if (!idle) {
+    lead_.GiveAway();
+    bells_.Wake();
+  }
+  if (lead_.NeedsAnother()) StartThread();
+}
+
+// --- whoever runs a handler ---
+
+void Poller::RunOnWorker(std::unique_ptr<ServerCallImpl> call) {
+  const base::SteadyNs since = base::NowNs();
+  try {
+    call->Run();
+  } catch (abi::__forced_unwind&) {
+    HandlerEnded(std::move(call), /*leads=*/false);
+    throw;
+  }
+  if (BlockingHabit* const habit = call->habit()) habit->Ran(base::NowNs() - since);
+  HandlerEnded(std::move(call), /*leads=*/false);
+}
+
+void Poller::HandlerEnded(std::unique_ptr<ServerCallImpl> call, bool leads) {
+  // Lives as long as the server.
+  base::Account* const account = call->session().account();
+  const bool has_place = call->has_place();
+  if (call->session().NeedsALook()) LookAt(call->session().id());
+  if (!call->Drop()) {
+    static_cast<void>(call.release());  // whoever answers it owns it
+  } else if (leads) {
+    intake_.Recycle(std::move(call));
+  } else {
+    call->Reset();
+  }
+  if (!has_place) return;
+  core_.slots.Give(account);
+  core_.on_slot_given();
+}
+
+}  // namespace nearcall::rpc
