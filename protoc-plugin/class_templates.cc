@@ -92,6 +92,24 @@ constexpr char kStubBidiStreamingDefinition[] = R"(
 }
 )";
 
+constexpr char kStubOneWayDoc[] = R"(
+//
+// A one-way method has no reply: options.capacity says when it returns, the handler's status is not told.
+)";
+
+constexpr char kStubOneWay[] = R"(
+$comment$
+::absl::Status $Method$(
+    const $Request$& request, const ::nearcall::CallOptions& options = {}) const;
+)";
+
+constexpr char kStubOneWayDefinition[] = R"(
+::absl::Status $Service$::Stub::$Method$(
+    const $Request$& request, const ::nearcall::CallOptions& options) const {
+  return channel_->SendOneWay(Methods::$Method$, request, options);
+}
+)";
+
 // ---- AsyncStub ----
 
 constexpr char kAsyncStubDoc[] = R"(
@@ -116,6 +134,26 @@ constexpr char kAsyncStubUnaryDefinition[] = R"(
 void $Service$::AsyncStub::$Method$(
     const $Request$& request, ::nearcall::Callback<$Reply$> callback, const ::nearcall::CallOptions& options) const {
   ::nearcall::internal::AsyncUnary<$Request$, $Reply$>(
+      *channel_, Methods::$Method$, request, ::std::move(callback), options);
+}
+)";
+
+constexpr char kAsyncStubOneWayDoc[] = R"(
+//
+// The callback of a one-way method hears that its handler has started, or why it has not.
+)";
+
+constexpr char kAsyncStubOneWay[] = R"(
+$comment$
+void $Method$(
+    const $Request$& request, ::nearcall::StatusCallback callback,
+    const ::nearcall::CallOptions& options = {}) const;
+)";
+
+constexpr char kAsyncStubOneWayDefinition[] = R"(
+void $Service$::AsyncStub::$Method$(
+    const $Request$& request, ::nearcall::StatusCallback callback, const ::nearcall::CallOptions& options) const {
+  ::nearcall::internal::AsyncOneWay<$Reply$>(
       *channel_, Methods::$Method$, request, ::std::move(callback), options);
 }
 )";
@@ -195,6 +233,24 @@ constexpr char kServiceBidiStreamingDefinition[] = R"(
 }
 )";
 
+constexpr char kServiceOneWayDoc[] = R"(
+//
+// The status of a one-way method is logged if it is an error; its caller has gone on.
+)";
+
+constexpr char kServiceOneWay[] = R"(
+$comment$
+virtual ::absl::Status $Method$(
+    ::nearcall::ServerContext& context, const $Request$& request);
+)";
+
+constexpr char kServiceOneWayDefinition[] = R"(
+::absl::Status $Service$::Service::$Method$(
+    ::nearcall::ServerContext& /*context*/, const $Request$& /*request*/) {
+  return ::nearcall::internal::Unimplemented(Methods::$Method$);
+}
+)";
+
 // ---- AsyncService ----
 
 constexpr char kAsyncServiceDoc[] = R"(
@@ -221,37 +277,65 @@ void $Service$::AsyncService::$Method$(
 }
 )";
 
+constexpr char kAsyncServiceOneWayDoc[] = R"(
+//
+// A one-way method has no reply, and calls `done` all the same: the request lives until then.
+)";
+
+constexpr char kAsyncServiceOneWay[] = R"(
+$comment$
+virtual void $Method$(
+    ::nearcall::ServerContext& context, const $Request$& request, ::nearcall::Done done);
+)";
+
+constexpr char kAsyncServiceOneWayDefinition[] = R"(
+void $Service$::AsyncService::$Method$(
+    ::nearcall::ServerContext& /*context*/, const $Request$& /*request*/, ::nearcall::Done done) {
+  ::std::move(done)(::nearcall::internal::Unimplemented(Methods::$Method$));
+}
+)";
+
 constexpr ClassTemplate kClasses[] = {
     {kStubClass,
      "Stub",
      kStubDoc,
      kStubStreamsDoc,
+     kStubOneWayDoc,
      /*serves=*/false,
      {{kStubUnary, kStubUnaryDefinition},
       {kStubClientStreaming, kStubClientStreamingDefinition},
       {kStubServerStreaming, kStubServerStreamingDefinition},
-      {kStubBidiStreaming, kStubBidiStreamingDefinition}}},
+      {kStubBidiStreaming, kStubBidiStreamingDefinition},
+      {kStubOneWay, kStubOneWayDefinition}}},
     {kStubClass,
      "AsyncStub",
      kAsyncStubDoc,
      kAsyncStubStreamsDoc,
+     kAsyncStubOneWayDoc,
      /*serves=*/false,
-     {{kAsyncStubUnary, kAsyncStubUnaryDefinition}}},
+     {{kAsyncStubUnary, kAsyncStubUnaryDefinition}, {}, {}, {}, {kAsyncStubOneWay, kAsyncStubOneWayDefinition}}},
     {kServiceClass,
      "Service",
      kServiceDoc,
      kServiceStreamsDoc,
+     kServiceOneWayDoc,
      /*serves=*/true,
      {{kServiceUnary, kServiceUnaryDefinition, "RunUnary"},
       {kServiceClientStreaming, kServiceClientStreamingDefinition, "RunClientStreaming"},
       {kServiceServerStreaming, kServiceServerStreamingDefinition, "RunServerStreaming"},
-      {kServiceBidiStreaming, kServiceBidiStreamingDefinition, "RunBidiStreaming"}}},
+      {kServiceBidiStreaming, kServiceBidiStreamingDefinition, "RunBidiStreaming"},
+      {kServiceOneWay, kServiceOneWayDefinition, "RunOneWay"}}},
     {kServiceClass,
      "AsyncService",
      kAsyncServiceDoc,
      kAsyncServiceStreamsDoc,
+     kAsyncServiceOneWayDoc,
      /*serves=*/true,
-     {{kAsyncServiceUnary, kAsyncServiceUnaryDefinition, "RunAsyncUnary"}}}};
+     {{kAsyncServiceUnary, kAsyncServiceUnaryDefinition, "RunAsyncUnary"},
+      {},
+      {},
+      {},
+      {kAsyncServiceOneWay, kAsyncServiceOneWayDefinition, "RunAsyncOneWay"}}}};
 
 }  // namespace
 

@@ -5,8 +5,8 @@
 
 namespace nearcall::plugin {
 
-// What streams of a method, named as in nearcall::internal::MethodKind.
-enum Kind { kUnary, kClientStreaming, kServerStreaming, kBidiStreaming, kKinds };
+// What streams of a method, and whether anything comes back; named as in nearcall::internal::MethodKind.
+enum Kind { kUnary, kClientStreaming, kServerStreaming, kBidiStreaming, kOneWay, kKinds };
 
 // How a class has the methods of one kind; null where it has none.
 struct MethodTemplate {
@@ -22,6 +22,7 @@ struct ClassTemplate {
   const char* name;
   const char* doc;
   const char* streams_doc;  // more, where the service has methods that stream
+  const char* one_way_doc;  // more, where it has one-way methods
   bool serves;
   MethodTemplate methods[kKinds];
 };

@@ -37,7 +37,8 @@ MethodOptions OptionsOf(const pb::MethodDescriptor& method) {
   const pb::MethodOptions& options = method.options();
   return {.priority = PriorityName(options.GetExtension(priority)),
           .timeout_ns = int64_t{options.GetExtension(timeout_ms)} * 1'000'000,
-          .may_block = options.GetExtension(may_block)};
+          .may_block = options.GetExtension(may_block),
+          .one_way = options.GetExtension(one_way)};
 }
 
 }  // namespace nearcall::plugin

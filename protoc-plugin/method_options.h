@@ -12,6 +12,7 @@ struct MethodOptions {
   const char* priority = "kNormal";  // of nearcall::Priority
   int64_t timeout_ns = 0;
   bool may_block = false;
+  bool one_way = false;
 };
 
 MethodOptions OptionsOf(const google::protobuf::MethodDescriptor& method);

@@ -8,6 +8,7 @@
 #include "google/protobuf/descriptor.pb.h"
 #include "header_problems.h"
 #include "imports.h"
+#include "method_options.h"
 #include "names.h"
 #include "place.h"
 #include "words.h"
@@ -32,7 +33,21 @@ void CheckMessage(const pb::MethodDescriptor& method, const pb::Descriptor& mess
   }
 }
 
+void CheckOneWay(const pb::MethodDescriptor& method, std::vector<std::string>& problems) {
+  constexpr char kNothing[] = "google.protobuf.Empty";
+  if (!OptionsOf(method).one_way) return;
+  const std::string says =
+      absl::StrCat(At(method), "method ", method.full_name(), " is one-way (option nearcall.one_way), but it ");
+  if (method.client_streaming() || method.server_streaming()) {
+    problems.push_back(absl::StrCat(says, "streams; remove the option, or what streams"));
+  } else if (method.output_type()->full_name() != kNothing) {
+    problems.push_back(absl::StrCat(says, "returns ", method.output_type()->full_name(),
+                                    ", which nobody would get; let it return ", kNothing, ", or remove the option"));
+  }
+}
+
 void CheckMethod(const pb::MethodDescriptor& method, std::vector<std::string>& problems) {
+  CheckOneWay(method, problems);
   CheckMessage(method, *method.input_type(), problems);
   if (method.output_type() != method.input_type()) CheckMessage(method, *method.output_type(), problems);
 }

@@ -109,18 +109,27 @@ constexpr char kMethodTableRow[] = R"(
  &::nearcall::internal::$run$<$Class$, $Request$, $Reply$, &$Class$::$Method$>},
 )";
 
-constexpr const char* kKindNames[kKinds] = {"kUnary", "kClientStreaming", "kServerStreaming", "kBidiStreaming"};
+constexpr const char* kKindNames[kKinds] = {"kUnary", "kClientStreaming", "kServerStreaming", "kBidiStreaming",
+                                            "kOneWay"};
 
 Kind KindOf(const pb::MethodDescriptor& method) {
   if (method.client_streaming()) return method.server_streaming() ? kBidiStreaming : kClientStreaming;
-  return method.server_streaming() ? kServerStreaming : kUnary;
+  if (method.server_streaming()) return kServerStreaming;
+  return OptionsOf(method).one_way ? kOneWay : kUnary;
 }
 
-bool Streams(const pb::ServiceDescriptor& service) {
+bool AnyMethod(const pb::ServiceDescriptor& service, bool (*is_so)(Kind)) {
   for (int i = 0; i < service.method_count(); ++i) {
-    if (KindOf(*service.method(i)) != kUnary) return true;
+    if (is_so(KindOf(*service.method(i)))) return true;
   }
   return false;
+}
+
+std::string DocOf(const pb::ServiceDescriptor& service, const ClassTemplate& one) {
+  std::string doc = Fill(one.doc, {});
+  if (AnyMethod(service, [](Kind kind) { return kind != kUnary && kind != kOneWay; })) doc += Fill(one.streams_doc, {});
+  if (AnyMethod(service, [](Kind kind) { return kind == kOneWay; })) doc += Fill(one.one_way_doc, {});
+  return doc;
 }
 
 Values MethodValues(const pb::MethodDescriptor& method, const Names& names) {
@@ -155,11 +164,10 @@ std::string ForEachMethod(const pb::ServiceDescriptor& service, absl::string_vie
 }
 
 std::string ClassInHeader(const pb::ServiceDescriptor& service, const Names& names, const ClassTemplate& one) {
-  const std::string doc = Fill(one.doc, {}) + (Streams(service) ? Fill(one.streams_doc, {}) : "");
   const std::string methods = ForEachMethod(service, "\n", [&](const pb::MethodDescriptor& method) {
     return FillIfAny(one.methods[KindOf(method)].declaration, MethodValues(method, names));
   });
-  return Fill(one.text, {{"doc", doc}, {"Class", one.name}, {"methods", methods}});
+  return Fill(one.text, {{"doc", DocOf(service, one)}, {"Class", one.name}, {"methods", methods}});
 }
 
 std::string ServiceInHeader(const pb::ServiceDescriptor& service, const Names& names) {

@@ -65,6 +65,15 @@ class FakeChannel : public Channel {
     return std::make_unique<FakeClientStream>(stream);
   }
 
+  absl::Status SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                          const CallOptions& options) override {
+    info = &method;
+    sent = request.SerializeAsString();
+    timeout = options.timeout;
+    capacity = options.capacity;
+    return status;
+  }
+
   absl::Status status;
   std::string text;
   const std::shared_ptr<StreamLog> stream = std::make_shared<StreamLog>();  // of each stream
@@ -73,6 +82,7 @@ class FakeChannel : public Channel {
   std::string sent;
   const google::protobuf::MessageLite* answered = nullptr;
   std::optional<absl::Duration> timeout;
+  std::optional<Capacity> capacity;
 };
 
 }  // namespace nearcall::testing

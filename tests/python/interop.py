@@ -298,6 +298,21 @@ def given_up_in_parts(stub):
 
 
 @case
+def one_way(stub):
+    """The reply is a header alone, whatever the handler answers; it frees the slot."""
+    failing = stub.make('SimpleRequest', response_size=LARGE_REPLY, response_status=stub.asking_for('nobody hears'))
+    call = stub.client.one_way(SERVICE + 'UnaryCall', failing.SerializeToString(), started=True)
+    same((call.code, call.reply, call.initial, call.trailing), (nearcall.OK, b'', [], []))
+    for _ in range(2 * stub.client.slots):
+        stub.client.one_way(SERVICE + 'EmptyCall', b'')
+    expect_error(nearcall.UNIMPLEMENTED,
+                 lambda: stub.client.one_way(SERVICE + 'NoSuchMethod', b'', started=True))
+    expect_error(nearcall.UNIMPLEMENTED,
+                 lambda: stub.client.one_way(SERVICE + 'StreamingInputCall', b'', started=True))
+    stub.large()
+
+
+@case
 def slots_come_back(stub):
     """Each call that was given up is answered, and only that frees its slot."""
     for _ in range(2 * stub.client.slots):

@@ -250,6 +250,16 @@ class Client:
         call.finish()
         return call
 
+    def one_way(self, method, request, metadata=(), timeout=None, lane=1, started=False):
+        """A call without a reply. Returns when its request has left, or when its handler has started."""
+        call = Call(self, method, END | ONE_WAY, metadata, timeout, lane)
+        call.send(REQUEST, call.flags, request, call.envelope)
+        if started:
+            call.finish()
+        else:
+            self.wait(lambda: not self.out)
+        return call
+
     # ---- what calls use ----
 
     def begin(self, call):

@@ -157,7 +157,8 @@ TEST_P(Recorded, IsServed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Version_1_0, Recorded,
-                         ::testing::Values("unary", "client_stream", "server_stream", "bidirectional_stream"));
+                         ::testing::Values("unary", "one_way", "client_stream", "server_stream",
+                                           "bidirectional_stream"));
 
 }  // namespace
 }  // namespace nearcall

@@ -21,6 +21,15 @@ enum class WhenFull : uint8_t {
   kFailFast,  // RESOURCE_EXHAUSTED at once
 };
 
+// What it means that a one-way call (`option (nearcall.one_way) = true`) has returned: how many calls the link to the
+// server holds that nobody works on yet.
+enum class Capacity : uint8_t {
+  kStarted,  // none: its handler has started
+  kQueued,  // so many as may be in flight: the server has it, or finds it where it looks next, whatever becomes of this
+            // process
+  kLocal,   // besides those, ChannelOptions::max_queued_bytes of them in this process: it has not left, perhaps
+};
+
 // What the server sent beside the reply.
 struct ResponseMetadata {
   Metadata initial = {};
@@ -60,6 +69,16 @@ struct CallOptions {
 
   // Out. The only thing beside the reply that must outlive the call. Filled when the call has ended.
   ResponseMetadata* response_metadata = nullptr;
+
+  // When a one-way call of a Stub returns. What an error means then: kStarted: as for any call. kQueued, kLocal: it was
+  // not sent; what goes wrong later is counted and logged, by whoever sees it, and not told to the caller (see
+  // Server::DebugString, Channel::DebugString). An AsyncStub does not wait in any case, and its callback hears of the
+  // start.
+  //
+  // In each case the deadline is that of the call: a handler that has not started by then does not start, and one that
+  // runs sees it. After the call has returned `stop_token` changes nothing. kLocal does not wait: where there is no
+  // room it is RESOURCE_EXHAUSTED.
+  Capacity capacity = Capacity::kQueued;
 };
 
 }  // namespace nearcall

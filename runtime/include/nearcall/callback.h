@@ -14,6 +14,9 @@ namespace nearcall {
 template <typename Reply>
 using Callback = absl::AnyInvocable<void(absl::StatusOr<Reply>) &&>;
 
+// The same for a one-way call, which has no reply: OK says that its handler has started.
+using StatusCallback = absl::AnyInvocable<void(absl::Status) &&>;
+
 // How an asynchronous handler answers: `std::move(done)(status)`, once, on any thread. What is dropped without that
 // answers INTERNAL. Context, request and reply are gone afterwards.
 using Done = absl::AnyInvocable<void(absl::Status) &&>;

@@ -126,6 +126,10 @@ enum class ChannelState : uint8_t {
 // executor, a callback runs inside its call after all, with RESOURCE_EXHAUSTED.) The end of the channel ends its
 // asynchronous calls with CANCELLED: their callbacks have run when the destructor returns, unless the destructor runs
 // in a callback itself or there is an executor.
+//
+// One-way calls that were sent are the server's; the end of the channel, or of the process, changes nothing for them.
+// Those of Capacity::kLocal that have not been sent have a second more to leave, if there is a connection; the rest is
+// lost, and counted.
 class NEARCALL_EXPORT Channel {
  public:
   // INVALID_ARGUMENT: the address is malformed. UNAVAILABLE: nobody listens (the text names each place looked at).
@@ -143,7 +147,7 @@ class NEARCALL_EXPORT Channel {
   // The transport of the present connection ("shm"), or of the last one if there is none now.
   virtual std::string transport() const = 0;
 
-  // Connection, lanes, calls, bytes held back: for people. The format may change.
+  // Connection, lanes, calls, bytes held back, one-way calls lost: for people. The format may change.
   virtual std::string DebugString() const = 0;
 
   virtual ChannelState state() const = 0;
@@ -165,6 +169,10 @@ class NEARCALL_EXPORT Channel {
   virtual std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
                                                              const google::protobuf::MessageLite* request,
                                                              const CallOptions& options) = 0;
+
+  // The same for a one-way method: returns when `options.capacity` says.
+  virtual absl::Status SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                                  const CallOptions& options) = 0;
 };
 
 }  // namespace nearcall

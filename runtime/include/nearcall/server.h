@@ -168,7 +168,8 @@ class NEARCALL_EXPORT Server {
   // ends earlier shortens the first; else it changes nothing.
   virtual void Shutdown(absl::Duration grace = absl::ZeroDuration()) = 0;
 
-  // Connections, lanes, calls, bytes held back, violations: for people. The format may change.
+  // Connections, lanes, calls, bytes held back, violations, one-way calls whose handlers ended with an error: for
+  // people. The format may change.
   virtual std::string DebugString() const = 0;
 };
 

@@ -41,14 +41,15 @@ class NEARCALL_EXPORT ServerCall {
 
   virtual ServerContext& context() = 0;
 
-  // False if the request does not parse; the call has then been answered (INTERNAL) and the thunk returns.
+  // False if the request does not parse; the call has then been answered (INTERNAL) and the thunk returns. True: the
+  // thunk calls the handler, which the caller of a one-way call is told.
   virtual bool ParseRequest(google::protobuf::MessageLite& request) = 0;
 
   // Answers the call. Exactly once, or Defer().
   virtual void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) = 0;
   virtual std::unique_ptr<PendingAnswer> Defer() = 0;
 
-  // Of a method that streams. FinishStream: the answer without a reply.
+  // Of a method that streams. FinishStream: the answer without a reply, of one-way methods too.
   virtual ServerStream& stream() = 0;
   virtual void FinishStream(const absl::Status& status) = 0;
 

@@ -101,6 +101,12 @@ inline constexpr size_t kDescriptorsPerConnection = 4;
 inline constexpr size_t kProgramsPartOfDescriptors = 8;
 inline constexpr size_t kMinProgramsDescriptors = 32;
 
+// Frames that are read of a client which has gone, for its one-way calls: what the largest ring holds of the smallest.
+inline constexpr size_t kMaxFramesLeft = size_t{1} << 18;
+
+// How long the end of a channel waits for one-way calls that are still here.
+inline constexpr int64_t kLeaveNs = 1'000'000'000;
+
 // --- rendezvous ---
 
 // sun_path holds 108 bytes with its NUL (unix(7)); a name must fit behind every directory of the search path.

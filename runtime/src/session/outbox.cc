@@ -38,6 +38,7 @@ void Outbox::CommitFrame() {
 void Outbox::HandOverAll() {
   unannounced_ = false;
   flushed_ = transport_.Flush();
+  if (flushed_) frames_handed_over_ = frames_sent_;
   transport_.Notify();
   UpdateHasWaiting();
 }
@@ -183,7 +184,9 @@ bool Outbox::PumpSome() {
 
 // Whether anything was sent.
 bool Outbox::PumpLocked() {
-  bool sent = unannounced_ || (!flushed_ && transport_.Flush());
+  const bool rest_has_gone = !flushed_ && transport_.Flush();
+  if (rest_has_gone) frames_handed_over_ = frames_sent_;
+  bool sent = unannounced_ || rest_has_gone;
   while (waiting_ != 0 && SendNext()) sent = true;
   if (sent) HandOverAll();
   return sent;
@@ -286,6 +289,11 @@ bool Outbox::closed() {
 uint64_t Outbox::frames_sent() {
   base::MutexLock lock(mutex_);
   return frames_sent_;
+}
+
+bool Outbox::HasHandedOver(uint64_t frames) {
+  base::MutexLock lock(mutex_);
+  return frames_handed_over_ >= frames;
 }
 
 }  // namespace nearcall::session

@@ -143,6 +143,8 @@ class Outbox {
   bool closed();
 
   uint64_t frames_sent();
+  // Whether the peer can read so many of them, though this process ends: the transport keeps none of them here.
+  bool HasHandedOver(uint64_t frames);
 
  private:
   // A flow stands here with the first of its messages. What is partial stands in no list.
@@ -187,6 +189,7 @@ class Outbox {
   bool unannounced_ ABSL_GUARDED_BY(mutex_) = false;  // committed, and not handed over yet
   bool flushed_ ABSL_GUARDED_BY(mutex_) = true;       // the transport has handed over all that was committed
   uint64_t frames_sent_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t frames_handed_over_ ABSL_GUARDED_BY(mutex_) = 0;  // of these
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

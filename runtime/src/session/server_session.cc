@@ -109,7 +109,7 @@ bool ServerSession::AddCall(ActiveCall& call) {
       calls_.PushBack(call);
       ++call_count_;
       if (call.stream() != nullptr) ++stream_count_;
-      if (gone()) call.MarkCancelled();
+      if (gone() && (hung_up() || !call.one_way())) call.MarkCancelled();
     }
   }
   if (!violation.ok()) Break(violation);
@@ -202,17 +202,23 @@ void ServerSession::SendGoAway() {
 }
 
 void ServerSession::HangUp() {
+  hung_up_.store(true, std::memory_order_release);
   if (transport::ControlChannel* control = this->control()) control->HangUp();
-  End();
+  if (End()) return;
+  // The client had gone before: what it had sent one way ends, too.
+  CancelAll();
+  AskToBeLookedAt();
 }
 
-void ServerSession::End() {
-  if (gone_.exchange(true, std::memory_order_acq_rel)) return;
+// False: it had ended before.
+bool ServerSession::End() {
+  if (gone_.exchange(true, std::memory_order_acq_rel)) return false;
   outbox_.Close();
   CancelAll();
   base::MutexLock lock(listener_mutex_);
   if (listener_.on_gone) listener_.on_gone();
   gone_was_told_ = true;
+  return true;
 }
 
 bool ServerSession::gone_was_told() {
@@ -232,8 +238,8 @@ void ServerSession::Detach() {
 
 void ServerSession::CancelAll() {
   base::MutexLock lock(mutex_);
-  calls_.ForEachUntil([](ActiveCall& call) {
-    call.MarkCancelled();
+  calls_.ForEachUntil([this](ActiveCall& call) {
+    if (hung_up() || !call.one_way()) call.MarkCancelled();
     return false;
   });
 }

@@ -33,6 +33,8 @@ class ActiveCall : public base::ListNode<ActiveCall> {
   explicit ActiveCall(uint64_t call_id = 0) : call_id_(call_id) {}
   uint64_t call_id() const { return call_id_; }
   uint64_t method_id() const { return method_id_; }
+  // It goes on though its client has gone.
+  bool one_way() const { return one_way_; }
 
   // If it streams. Guarded by the session's lock.
   Stream* stream() const { return stream_; }
@@ -53,10 +55,11 @@ class ActiveCall : public base::ListNode<ActiveCall> {
 
  protected:
   ~ActiveCall() = default;
-  void Begin(uint64_t call_id, uint64_t method_id, Stream* stream) {
+  void Begin(uint64_t call_id, uint64_t method_id, Stream* stream, bool one_way = false) {
     call_id_ = call_id;
     method_id_ = method_id;
     stream_ = stream;
+    one_way_ = one_way;
     slot_is_free_.store(false, std::memory_order_relaxed);
   }
 
@@ -64,6 +67,7 @@ class ActiveCall : public base::ListNode<ActiveCall> {
   uint64_t call_id_;
   uint64_t method_id_ = 0;
   Stream* stream_ = nullptr;
+  bool one_way_ = false;
   std::atomic<bool> slot_is_free_{false};
 };
 
@@ -108,8 +112,8 @@ class ServerSession final : public transport::ControlSink {
   void Release() { inbox_.Release(); }
 
   // From its being read to its being done with. A cancel that came before the call itself counts. Calls of a dead
-  // connection are cancelled from the start. False: its slot is not the client's to use, which is a violation and has
-  // been dealt with; the call has not been added.
+  // connection are cancelled from the start (one-way ones if this side has hung up). False: its slot is not the
+  // client's to use, which is a violation and has been dealt with; the call has not been added.
   [[nodiscard]] bool AddCall(ActiveCall& call);
   void RemoveCall(ActiveCall& call);
 
@@ -131,6 +135,8 @@ class ServerSession final : public transport::ControlSink {
   }
 
   bool gone() const { return gone_.load(std::memory_order_acquire); }
+  // Gone because of this side. Else what the client has sent one way is still to be done.
+  bool hung_up() const { return hung_up_.load(std::memory_order_acquire); }
   // Gone, and the listener has been told. What is to be told must not be detached before.
   bool gone_was_told();
 
@@ -184,7 +190,7 @@ class ServerSession final : public transport::ControlSink {
   void Cancel(uint64_t call_id);
   void CancelAll();
   transport::ControlChannel* control();
-  void End();
+  bool End();
 
   // Constant after construction.
   const uint32_t id_;
@@ -201,6 +207,7 @@ class ServerSession final : public transport::ControlSink {
   Outbox outbox_;
   std::atomic<bool> wants_a_look_{false};
   std::atomic<bool> gone_{false};
+  std::atomic<bool> hung_up_{false};
 
   // The reader's.
   Inbox inbox_;

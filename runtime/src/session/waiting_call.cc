@@ -25,8 +25,10 @@ absl::Status WaitingCall::Begin(bool fail_fast) try {
   // Reading, if nobody else does: what waits for room may belong to calls that have ended, and the replies to those
   // that were given up may have come. The latter is worth a look in any case.
   if (begun == Begun::kFull && (!fail_fast || callers.has_given_up())) {
+    caller_.Await(base::NowNs());  // where nobody waits for a reply, nobody else rings
     session_.Wait(caller_, fail_fast ? 0 : deadline,
                   [&] { return begun != Begun::kFull || (begun = callers.TryBegin(*this)) != Begun::kFull; });
+    caller_.AwaitNothing();
   }
   if (begun == Begun::kYes) return absl::OkStatus();
   callers.LeaveLine(caller_);
@@ -122,6 +124,23 @@ void WaitingCall::Wait() {
     Fail(session_.Late("no reply", *this));
   }
   if (sent_ && caller_.slept) session_.late_ring().Learn(caller_, base::NowNs());
+}
+
+// What has not been sent will not be, for the connection is just ending: Wait() sees that.
+bool WaitingCall::LetGo() {
+  Outbox& outbox = session_.outbox();
+  bool handed_over = sent_;
+  if (sent_ && outbox.has_waiting()) {
+    const uint64_t frames = outbox.frames_sent();
+    session_.Wait(caller_, deadline, [&] { return outbox.HasHandedOver(frames); });
+    handed_over = outbox.HasHandedOver(frames);
+  }
+  if (!handed_over) {
+    Wait();
+    return false;
+  }
+  Fail(absl::OkStatus());
+  return true;
 }
 
 // Who ends a call from outside cannot know how much of its request has gone: "maybe executed" is what they say. The

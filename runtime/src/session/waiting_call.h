@@ -44,6 +44,10 @@ class WaitingCall : public ClientCall {
   // Whether all of the request has been handed to the transport.
   bool sent() const { return sent_; }
 
+  // Ends it without its reply, once the server can read all of it whatever becomes of this process. False: it has ended
+  // before.
+  bool LetGo();
+
   // After the end: the caller is done with it.
   void Release();
 

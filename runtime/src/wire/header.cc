@@ -65,6 +65,9 @@ absl::Status CheckFields(const FrameHeader& header) {
 absl::Status CheckRequestFields(const FrameHeader& header) {
   if (header.kind == FrameKind::kRequest) {
     if (header.time_left_ns > kMaxTimeLeftNs) return Unexpected("time_left_ns", header.time_left_ns, "less than 2^63");
+    if (header.has(kOneWay) && (header.has(kElements) || !header.has(kEnd))) {
+      return Unexpected("flags", header.flags, "bit 6 and not bit 4 (it is one-way)");
+    }
     return absl::OkStatus();
   }
   if (header.time_left_ns != 0) return Unexpected("time_left_ns", header.time_left_ns, 0, " (it is no request)");

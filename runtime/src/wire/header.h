@@ -25,7 +25,7 @@ enum FrameFlag : uint8_t {
   kFirst = 1 << 0,     // the first frame of its message
   kLast = 1 << 1,      // the last one; a message of one frame has both
   kEnvelope = 1 << 2,  // the message begins with envelope_size bytes of metadata and status details (envelope.proto)
-  kOneWay = 1 << 3,    // no reply is wanted
+  kOneWay = 1 << 3,    // the reply says that the handler has started, and nothing else
   kElements = 1 << 4,  // the caller takes elements before the reply
   kAborted = 1 << 5,   // with kLast, without kFirst, no payload: the sender gave this message up; forget it
   kEnd = 1 << 6,       // half-close with this message: whoever began the call sends no elements after it

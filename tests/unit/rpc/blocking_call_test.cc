@@ -174,7 +174,7 @@ class BlockingCallTest : public ::testing::Test {
   absl::Status CallAlone(const Bytes& request, const CallOptions& options) {
     BlockingCall call(kMethod, options, kClientLimit);
     if (absl::Status prepared = call.Prepare(request); !prepared.ok()) return prepared;
-    return call.Run(*session_, request, reply_);
+    return call.Run(*session_, request, &reply_);
   }
 
   void Reply(const Received& request, const wire::ReplyEnvelope& reply, const std::string& payload) {

@@ -14,8 +14,8 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "unit/rpc/server_call_fixture.h"
 #include "unit/rpc/server_end.h"
-#include "unit/session/client.h"
 
 namespace nearcall::rpc {
 namespace {
@@ -31,48 +31,6 @@ using ::testing::Not;
 using testing::Request;
 using ::testing::SizeIs;
 using Kind = transport::ControlMessage::Kind;
-
-constexpr uint64_t kMsNs = 1'000'000;
-constexpr size_t kServerLimit = 1000;
-constexpr uint32_t kClientLimit = 500;
-
-class ServerCallTest : public ::testing::Test {
- protected:
-  ServerCallTest() { EXPECT_TRUE(core_.services.Add(&service_).ok()); }
-  ~ServerCallTest() override { EXPECT_EQ(core_.active_calls, 0u); }
-
-  Request MakeRequest(const std::string& value = "hi") {
-    return {.method_id = service_.method().id, .payload = MakeBytes(value).SerializeAsString()};
-  }
-
-  // Reads, runs and answers `request`, as if it had been read at `read_at`.
-  std::optional<Answer> Run(const Request& request, base::SteadyNs read_at = base::NowNs()) {
-    const auto call = end_.SendAndRead(request, read_at);
-    if (call == nullptr) return std::nullopt;
-    call->Run();
-    auto answer = end_.TakeAnswer();
-    call->Reset();
-    return answer;
-  }
-
-  // `handler` notes something about its context; the call succeeds.
-  template <typename Note>
-  void OnCall(Note&& note) {
-    service_.handler = [note](ServerContext& context, const Bytes&, Bytes&) {
-      note(context);
-      return absl::OkStatus();
-    };
-  }
-
-  void ExpectThatTheHandlerDoesNotRun() {
-    OnCall([](ServerContext&) { ADD_FAILURE() << "the handler ran"; });
-  }
-
-  session::testing::LogLines log_;
-  FakeService service_{"test.Service", {"test.Service/Do"}};
-  ServerCore core_{{.max_message_size = kServerLimit, .max_priority = Priority::kHigh, .log_sink = log_.Sink()}, 1};
-  testing::ServerEnd end_{core_, {.max_frame_size = 256, .capacity_frames = 8, .max_message_size = kClientLimit}};
-};
 
 // --- answers ---
 

@@ -28,6 +28,7 @@ struct Request {
   uint64_t time_left_ns = 0;
   Metadata metadata = {};
   std::optional<std::string> raw_envelope = {};  // in place of `metadata`
+  bool one_way = false;
 };
 
 // A reply as a client sees it.
@@ -77,6 +78,7 @@ class ServerEnd {
     wire::FrameHeader header =
         session::testing::Header(wire::FrameKind::kRequest, request.call_id, static_cast<size_t>(request.priority));
     header.flags |= wire::kEnd;
+    if (request.one_way) header.flags |= wire::kOneWay;
     header.method_id = request.method_id;
     header.time_left_ns = request.time_left_ns;
     header.envelope_size = static_cast<uint32_t>(envelope.size());

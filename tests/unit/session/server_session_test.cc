@@ -35,7 +35,9 @@ constexpr transport::Progress kProgress = {.handlers_started = 5, .handlers_runn
 // A call that only notes what it is told.
 class FakeCall final : public ActiveCall {
  public:
-  explicit FakeCall(uint64_t call_id, Stream* stream = nullptr) { Begin(call_id, testing::kMethod, stream); }
+  explicit FakeCall(uint64_t call_id, Stream* stream = nullptr, bool one_way = false) {
+    Begin(call_id, testing::kMethod, stream, one_way);
+  }
   void MarkCancelled() override { cancelled_ = true; }
   Stage stage() const override { return Stage::kWaiting; }
   const char* method_name() const override { return nullptr; }
@@ -323,6 +325,28 @@ TEST_F(ServerSessionViolationTest, AnUnknownControlMessage) {
   client_->SendControl({.kind = static_cast<Kind>(99)});
   EXPECT_TRUE(Becomes([&] { return session_->gone(); }));
   ExpectClosed("control message");
+}
+
+// --- one-way ---
+
+TEST_F(ServerSessionTest, AOneWayCallOutlivesItsClientAndNotThisSidesEnd) {
+  FakeCall unary(1);
+  FakeCall one_way(2, nullptr, /*one_way=*/true);
+  ASSERT_TRUE(session_->AddCall(unary) && session_->AddCall(one_way));
+  session_->OnPeerGone();
+  FakeCall late_unary(3);
+  FakeCall late_one_way(4, nullptr, /*one_way=*/true);
+  ASSERT_TRUE(session_->AddCall(late_unary) && session_->AddCall(late_one_way));
+  EXPECT_TRUE(unary.cancelled() && late_unary.cancelled());
+  EXPECT_FALSE(one_way.cancelled() || late_one_way.cancelled());
+  EXPECT_FALSE(session_->hung_up());
+  EXPECT_EQ(rings_, 0);
+  session_->HangUp();
+  EXPECT_TRUE(one_way.cancelled() && late_one_way.cancelled());
+  EXPECT_TRUE(session_->hung_up());
+  EXPECT_EQ(gone_, 1);
+  EXPECT_EQ(rings_, 1) << "the poller is to look";
+  for (FakeCall* call : {&unary, &one_way, &late_unary, &late_one_way}) session_->RemoveCall(*call);
 }
 
 // --- streams ---

@@ -100,7 +100,7 @@ FrameHeader With(FrameHeader header, const std::function<void(FrameHeader&)>& ch
 
 std::vector<FrameHeader> AllShapes() {
   return {Request(),
-          With(Request(), [](FrameHeader& h) { h.flags |= kOneWay; }),
+          With(Request(), [](FrameHeader& h) { h.flags |= kOneWay | kEnd; }),
           Request(0),
           With(Request(), [](FrameHeader& h) { h.flags |= kEnd; }),
           With(Request(), [](FrameHeader& h) { h.call_id |= kBegunByAcceptor; }),
@@ -195,6 +195,9 @@ INSTANTIATE_TEST_SUITE_P(
         Bad("TimeLeftNegative", "time_left_ns 9223372036854775808", Request(),
             [](FrameHeader& h) { h.time_left_ns = uint64_t{1} << 63; }),
         Bad("OneWayReply", "not bit 3", Reply(), [](FrameHeader& h) { h.flags |= kOneWay; }),
+        Bad("OneWayWithoutEnd", "bit 6 and not bit 4", Request(), [](FrameHeader& h) { h.flags |= kOneWay; }),
+        Bad("OneWayWithElements", "bit 6 and not bit 4", Request(),
+            [](FrameHeader& h) { h.flags |= kOneWay | kEnd | kElements; }),
         Bad("ElementsForAReply", "not bit 4", Reply(), [](FrameHeader& h) { h.flags |= kElements; })),
     [](const auto& param) { return param.param.name; });
 
@@ -270,7 +273,9 @@ bool IsPossible(const FrameHeader& h) {
                                      : h.payload_size > 0 && h.payload_size < h.message_size;
   const bool envelope =
       h.has(kEnvelope) ? !bare && h.envelope_size > 0 && h.envelope_size <= h.message_size : h.envelope_size == 0;
-  const bool request = h.kind == FrameKind::kRequest || (h.time_left_ns == 0 && !h.has(kOneWay) && !h.has(kElements));
+  const bool one_way = !h.has(kOneWay) || (h.has(kEnd) && !h.has(kElements));
+  const bool request =
+      h.kind == FrameKind::kRequest ? one_way : (h.time_left_ns == 0 && !h.has(kOneWay) && !h.has(kElements));
   const bool element = h.kind == FrameKind::kMessage;
   const bool stream =
       (!h.has(kEnd) || element || h.kind == FrameKind::kRequest) && (!h.has(kPacked) || (element && first && last));

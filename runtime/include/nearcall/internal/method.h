@@ -9,7 +9,7 @@
 // Used by generated code; not for programs to use by hand.
 namespace nearcall::internal {
 
-enum class MethodKind : uint8_t { kUnary, kClientStreaming, kServerStreaming, kBidiStreaming };
+enum class MethodKind : uint8_t { kUnary, kClientStreaming, kServerStreaming, kBidiStreaming, kOneWay };
 
 constexpr bool ClientStreams(MethodKind kind) {
   return kind == MethodKind::kClientStreaming || kind == MethodKind::kBidiStreaming;

@@ -15,7 +15,7 @@
 #include "nearcall/internal/outcome.h"
 #include "nearcall/service.h"
 
-// The typed edges of a unary method. Used by generated code; not for programs to use by hand.
+// The typed edges of methods that do not stream. Used by generated code; not for programs to use by hand.
 namespace nearcall::internal {
 
 template <typename Request, typename Reply>
@@ -65,6 +65,40 @@ void RunAsyncUnary(Service& service, ServerCall& call) {
   (static_cast<S&>(service).*kMethod)(
       call.context(), parts.request, parts.reply,
       [pending = std::move(pending)](const absl::Status& status) { pending->answer->Finish(status, pending->reply); });
+}
+
+// --- one-way ---
+
+template <typename Reply, typename Request>
+void AsyncOneWay(Channel& channel, const MethodInfo& method, const Request& request, StatusCallback callback,
+                 const CallOptions& options) {
+  channel.StartCall(method, request, options, [callback = std::move(callback)](Outcome& outcome) mutable {
+    Reply nothing;
+    std::move(callback)(outcome.Take(nothing));
+  });
+}
+
+template <typename S, typename Request, typename Reply, absl::Status (S::*kMethod)(ServerContext&, const Request&)>
+void RunOneWay(Service& service, ServerCall& call) {
+  Request request;
+  if (!call.ParseRequest(request)) return;
+  call.FinishStream((static_cast<S&>(service).*kMethod)(call.context(), request));
+}
+
+// The request lives as long as `done`.
+template <typename S, typename Request, typename Reply, void (S::*kMethod)(ServerContext&, const Request&, Done)>
+void RunAsyncOneWay(Service& service, ServerCall& call) {
+  struct Pending {
+    Request request;
+    std::unique_ptr<PendingAnswer> answer;
+  };
+  auto pending = std::make_unique<Pending>();
+  if (!call.ParseRequest(pending->request)) return;
+  pending->answer = call.Defer();
+  Pending& parts = *pending;
+  (static_cast<S&>(service).*kMethod)(
+      call.context(), parts.request,
+      [pending = std::move(pending)](const absl::Status& status) { pending->answer->Finish(status, Reply()); });
 }
 
 // What a method answers that nobody has overridden.

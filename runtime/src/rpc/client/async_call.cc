@@ -15,7 +15,8 @@ absl::Status AsyncCall::Prepare(const google::protobuf::MessageLite& message) {
 }
 
 void AsyncCall::ListenForStop(std::function<void()> cancel) {
-  if (options_.stop_token.stop_possible()) on_stop_.emplace(options_.stop_token, std::move(cancel));
+  // (One that is local is not its caller's any more.)
+  if (options_.stop_token.stop_possible() && !is_local()) on_stop_.emplace(options_.stop_token, std::move(cancel));
 }
 
 void AsyncCall::EndUnsent(absl::Status status) {
@@ -35,13 +36,18 @@ void AsyncCall::StartOver() {
 }
 
 void AsyncCall::RunCallback(base::Buffer& spare) {
-  internal::OnOutcome done = std::exchange(done_, nullptr);
-  std::move(done)(*this);
+  if (is_local()) {
+    if (!status_.ok()) losses_->Note(request_.method().full_name, status_);
+  } else {
+    internal::OnOutcome done = std::exchange(done_, nullptr);
+    std::move(done)(*this);
+  }
   spare = std::move(answer_.bytes);
 }
 
 absl::Status AsyncCall::Take(google::protobuf::MessageLite& message) {
-  return status_.ok() ? base::OrNoMemory([&] { return request_.Parse(answer_, message); }) : status_;
+  return status_.ok() && !request_.one_way() ? base::OrNoMemory([&] { return request_.Parse(answer_, message); })
+                                             : status_;
 }
 
 }  // namespace nearcall::rpc

@@ -15,6 +15,7 @@
 #include "nearcall/call_options.h"
 #include "nearcall/internal/outcome.h"
 #include "rpc/client/call_head.h"
+#include "rpc/client/local_losses.h"
 #include "session/client_call.h"
 #include "wire/reassembler.h"
 
@@ -27,10 +28,16 @@ class AsyncCall final : public session::ClientCall, public base::ListNode<AsyncC
             internal::OnOutcome done)
       : options_(options), request_(method, options_, max_message_size), done_(std::move(done)) {}
 
+  // One-way, of Capacity::kLocal: nobody hears of its end, and only its failure is noted.
+  AsyncCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size,
+            std::shared_ptr<LocalLosses> losses)
+      : options_(options), request_(method, options_, max_message_size), losses_(std::move(losses)) {}
+
   // Checks and serialises.
   absl::Status Prepare(const google::protobuf::MessageLite& message);
 
   const CallHead& request() const { return request_; }
+  bool is_local() const { return losses_ != nullptr; }
   bool wait_for_ready() const { return options_.wait_for_ready; }
   base::Buffer& bytes() { return bytes_; }
 
@@ -51,7 +58,7 @@ class AsyncCall final : public session::ClientCall, public base::ListNode<AsyncC
   // As if it had never been started.
   void StartOver();
 
-  // Runs the callback, and gives it up. Last.
+  // Runs the callback, and gives it up; notes the failure of one that nobody hears of. Last.
   void RunCallback(base::Buffer& spare);
 
   // Guarded by the lock of the AsyncCalls that has the call.
@@ -65,6 +72,7 @@ class AsyncCall final : public session::ClientCall, public base::ListNode<AsyncC
   const CallOptions options_;
   CallHead request_;
   internal::OnOutcome done_;
+  const std::shared_ptr<LocalLosses> losses_;
   base::Buffer bytes_;  // the request: envelope and payload
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 

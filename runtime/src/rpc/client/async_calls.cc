@@ -76,21 +76,22 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
   const bool at_once = session_ != nullptr && FirstWaiting() == nullptr && !OnItsThread();
   const Begun begun = at_once ? TryBegin(*call) : Begun::kFull;
   if (begun == Begun::kGone) return Started::kElsewhere;
+  // Where calls that were given up keep slots, the thread looks whether their replies have come.
+  const bool hasty = at_once && call->request().fail_fast() && !session_->callers().has_given_up();
+  if (begun == Begun::kFull && (hasty || !MayWait(*call))) call->EndUnsent(NoRoom());
+  if (begun != Begun::kYes && call->is_local() && !call->failure.ok()) {
+    call->EndUnsent(call->failure);
+    return Started::kRefused;
+  }
   Adopt(call);
-  switch (begun) {
-    case Begun::kYes:
-      if (idle_ || call->deadline < wakes_at_) Wake();
-      return Started::kInFlight;
-    case Begun::kFull:
-      // Where calls that were given up keep slots, the thread looks whether their replies have come.
-      if (at_once && call->request().fail_fast() && !session_->callers().has_given_up()) {
-        End(*call, NoRoom());
-      } else {
-        Enqueue(*call);
-      }
-      break;
-    default:
-      End(*call, call->failure);
+  if (begun == Begun::kYes) {
+    if (idle_ || call->deadline < wakes_at_) Wake();
+    return Started::kInFlight;
+  }
+  if (call->failure.ok()) {
+    Enqueue(*call);
+  } else {
+    End(*call, call->failure);
   }
   return Started::kQueued;
 }
@@ -135,11 +136,11 @@ Begun AsyncCalls::TryBegin(AsyncCall& call) {
   return begun;
 }
 
+bool AsyncCalls::MayWait(const AsyncCall& call) {
+  return FirstWaiting() == nullptr || BytesWaiting() + CostOf(call) <= options_.max_queued_bytes;
+}
+
 void AsyncCalls::Enqueue(AsyncCall& call) {
-  if (FirstWaiting() != nullptr && BytesWaiting() + CostOf(call) > options_.max_queued_bytes) {
-    End(call, NoRoom());
-    return;
-  }
   call.queued = true;
   waiting_[call.lane].PushBack(call);
   waiting_bytes_ += CostOf(call);
@@ -242,11 +243,14 @@ void AsyncCalls::Stop() {
   {
     base::MutexLock lock(mutex_);
     owner_ = nullptr;
-    while (AsyncCall* call = FirstWaiting()) CancelLocked(*call);
-    in_flight_.ForEachUntil([session = session_](AsyncCall& call) {
-      session->Cancel(call);
+    leave_until_ = base::AddNs(base::NowNs(), base::kLeaveNs);
+    // (That the lists call it with the lock held the analysis cannot see.)
+    const auto cancel = [this](AsyncCall& call) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      if (!call.is_local()) CancelLocked(call);
       return false;
-    });
+    };
+    for (Lane& lane : waiting_) lane.ForEachUntil(cancel);
+    in_flight_.ForEachUntil(cancel);
     Wake();
   }
   // A callback may end the thread; then there is another.

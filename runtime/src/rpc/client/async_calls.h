@@ -59,6 +59,7 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
     kInFlight,   // sent
     kQueued,     // sent later, or ended
     kElsewhere,  // no: this connection takes no more calls
+    kRefused,    // no: it is local, and there is no room for it; its failure says so
     kNoThread,   // no: the system has none
   };
   // One that has ended already (its `failure` is set) only has its callback run.
@@ -69,8 +70,8 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   // Whether nothing is left to do, and no thread.
   bool finished();
 
-  // Cancels everything. When this returns the callbacks have run, and the thread has ended; but if it is called by that
-  // thread (by a callback), both happen afterwards.
+  // Cancels everything but local calls, which have kLeaveNs to be sent. When this returns the callbacks have run, and
+  // the thread has ended; but if it is called by that thread (by a callback), both happen afterwards.
   void Stop();
 
  private:
@@ -82,6 +83,7 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   session::Callers::Begun TryBeginOrNoMemory(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Post(session::ClientSession& session, AsyncCall& call, const wire::FrameHeader& header,
                    session::Outbox::HandOver when);
+  bool MayWait(const AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(AsyncCall& call, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeOut(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -109,6 +111,7 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   void ExpireOverdue();
   void ReadForSlots();
   void BeginWaiting();
+  void EndLocal();
   void MoveElsewhere();
   bool WaitForNews();
 
@@ -126,8 +129,9 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   std::set<std::pair<base::SteadyNs, AsyncCall*>> deadlines_ ABSL_GUARDED_BY(mutex_);  // of both
   base::SteadyNs retry_at_ ABSL_GUARDED_BY(mutex_) = 0;                                // the next attempt to connect
   base::Backoff retry_pauses_ ABSL_GUARDED_BY(mutex_){base::kReconnectMinNs, base::kReconnectMaxNs};
-  bool idle_ ABSL_GUARDED_BY(mutex_) = false;            // the thread waits, and does not read
-  base::SteadyNs wakes_at_ ABSL_GUARDED_BY(mutex_) = 0;  // the thread waits until then
+  base::SteadyNs leave_until_ ABSL_GUARDED_BY(mutex_) = 0;  // after Stop(): local calls may be sent
+  bool idle_ ABSL_GUARDED_BY(mutex_) = false;               // the thread waits, and does not read
+  base::SteadyNs wakes_at_ ABSL_GUARDED_BY(mutex_) = 0;     // the thread waits until then
   bool running_ ABSL_GUARDED_BY(mutex_) = false;
   base::Thread thread_ ABSL_GUARDED_BY(mutex_);
 };

@@ -58,6 +58,7 @@ void AsyncCalls::Run() {
     MoveElsewhere();
     ReadForSlots();
     BeginWaiting();
+    EndLocal();
   } while (WaitForNews());
 }
 
@@ -114,7 +115,7 @@ void AsyncCalls::RunCallback(const std::shared_ptr<AsyncCall>& call) {
                   absl::StrCat("the callback of ", call->request().method().full_name, " threw an exception"));
     }
   };
-  if (options_.executor) {
+  if (options_.executor && !call->is_local()) {
     options_.executor([run] {
       base::Buffer spare;
       run(spare);
@@ -250,6 +251,22 @@ void AsyncCalls::BeginWaiting() {
   if (all) session->callers().LeaveLine(queue_.waiting());
 }
 
+// After Stop(): when all local calls have left this process, or have had their time.
+void AsyncCalls::EndLocal() {
+  base::MutexLock lock(mutex_);
+  if (owner_ != nullptr) return;
+  const bool in_time = base::NowNs() < leave_until_;
+  if (in_time && FirstWaiting() != nullptr && session_ != nullptr && session_->usable()) return;
+  while (AsyncCall* call = FirstWaiting()) End(*call, Destroyed());
+  if (session_ == nullptr) return;
+  const bool unsent = session_->outbox().has_waiting();
+  if (in_time && unsent) return;
+  in_flight_.ForEachUntil([session = session_, unsent](AsyncCall& call) {
+    session->callers().Fail(call, unsent ? Destroyed() : absl::OkStatus());
+    return false;
+  });
+}
+
 Begun AsyncCalls::TryBeginOrNoMemory(AsyncCall& call) try { return TryBegin(call); } catch (const std::bad_alloc&) {
   call.failure = base::NoMemory();
   return Begun::kEnded;
@@ -261,6 +278,7 @@ bool AsyncCalls::WaitForNews() {
   base::SteadyNs until = base::kNever;
   bool idle;
   bool nothing_left;
+  bool leaving;
   {
     base::MutexLock lock(mutex_);
     const bool waiting = FirstWaiting() != nullptr;
@@ -268,14 +286,17 @@ bool AsyncCalls::WaitForNews() {
     nothing_left = in_flight_.empty() && !waiting;
     // It reads for calls that wait for a place too: what they wait for may belong to calls that have ended.
     idle = idle_ = in_flight_.empty() && (session == nullptr || !waiting);
+    leaving = owner_ == nullptr && !waiting;
     if (!deadlines_.empty()) until = deadlines_.begin()->first;
+    if (owner_ == nullptr) until = std::min(until, leave_until_);
     if (session == nullptr && waiting) until = std::min(until, retry_at_);
     if (nothing_left) until = owner_ == nullptr || RetiredLocked() ? 0 : base::AfterNow(kLinger);
     wakes_at_ = until;
   }
   if (!idle) {
     queue_.waiting().Await(base::NowNs());
-    session->Wait(queue_.waiting(), until, [this] { return queue_.has_news(); });
+    session->Wait(queue_.waiting(), until,
+                  [&] { return queue_.has_news() || (leaving && !session->outbox().has_waiting()); });
   } else if (!queue_.has_news()) {
     queue_.waiting().waiter.Wait(until);
   }

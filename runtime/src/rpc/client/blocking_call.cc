@@ -10,7 +10,7 @@
 namespace nearcall::rpc {
 
 absl::Status BlockingCall::Run(session::ClientSession& session, const google::protobuf::MessageLite& request,
-                               google::protobuf::MessageLite& reply) {
+                               google::protobuf::MessageLite* reply) {
   if (absl::Status status = request_.CheckPeerLimit(session); !status.ok()) return status;
   session::WaitingCall call(session);
   request_.Describe(call);
@@ -21,18 +21,26 @@ absl::Status BlockingCall::Run(session::ClientSession& session, const google::pr
 
   absl::Status begun = call.Begin(request_.fail_fast());
   if (!begun.ok()) return begun;
+  const bool waits = !request_.one_way() || request_.options().capacity == Capacity::kStarted;
+  bool let_go = false;
   absl::Status status = base::OrNoMemory([&] {
-    if (SendRequest(request_, session, call, &request)) call.Wait();
+    if (!SendRequest(request_, session, call, &request)) return absl::OkStatus();
+    if (waits) {
+      call.Wait();
+    } else {
+      let_go = call.LetGo();
+    }
     return absl::OkStatus();
   });
   if (!status.ok()) call.Fail(status);
   on_stop.reset();
   status = base::OrNoMemory([&] {
     const absl::Status ended = request_.StatusOf(call.failure, call.reply);
-    return ended.ok() ? request_.Parse(call.reply, reply) : ended;
+    return ended.ok() && reply != nullptr ? request_.Parse(call.reply, *reply) : ended;
   });
   call.Release();
-  return status;
+  // What has been sent is the server's, whatever has come of it meanwhile.
+  return let_go ? absl::OkStatus() : status;
 }
 
 }  // namespace nearcall::rpc

@@ -11,7 +11,7 @@
 
 namespace nearcall::rpc {
 
-// One blocking unary call. Lives on the caller's stack.
+// One blocking call, unary or one-way. Lives on the caller's stack.
 class BlockingCall {
  public:
   BlockingCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size)
@@ -20,9 +20,9 @@ class BlockingCall {
   // All that can be wrong before a connection is needed: see CallHead.
   absl::Status Prepare(const google::protobuf::MessageLite& request) { return request_.Prepare(&request); }
 
-  // The call itself. May be tried again on another session if it was not sent.
+  // The call itself; `reply` is null if it is one-way. May be tried again on another session if it was not sent.
   absl::Status Run(session::ClientSession& session, const google::protobuf::MessageLite& request,
-                   google::protobuf::MessageLite& reply);
+                   google::protobuf::MessageLite* reply);
 
   base::SteadyNs deadline() const { return request_.deadline(); }
 

@@ -100,7 +100,7 @@ wire::FrameHeader CallHead::Header(uint64_t call_id) const {
   header.kind = wire::FrameKind::kRequest;
   header.flags = static_cast<uint8_t>((internal::ClientStreams(method_.kind) ? 0 : wire::kEnd) |
                                       (internal::ServerStreams(method_.kind) ? wire::kElements : 0) |
-                                      (envelope_.empty() ? 0 : wire::kEnvelope));
+                                      (one_way() ? wire::kOneWay : 0) | (envelope_.empty() ? 0 : wire::kEnvelope));
   header.priority = static_cast<uint8_t>(priority_);
   header.call_id = call_id;
   header.method_id = method_.id;

@@ -34,6 +34,7 @@ class CallHead {
 
   const internal::MethodInfo& method() const { return method_; }
   const CallOptions& options() const { return options_; }
+  bool one_way() const { return method_.kind == internal::MethodKind::kOneWay; }
   bool fail_fast() const { return options_.when_full == WhenFull::kFailFast; }
   base::SteadyNs deadline() const { return deadline_; }
   size_t max_message_size() const { return max_message_size_; }

@@ -100,7 +100,8 @@ class Unmade final : public internal::Outcome {
 ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
     : options_(std::move(options)),
       logger_(std::make_shared<base::Logger>(options_.log_sink)),
-      connector_(std::move(address), options_, logger_) {
+      connector_(std::move(address), options_, logger_),
+      losses_(std::make_shared<LocalLosses>(logger_)) {
   ProtobufLog::Install();
 }
 
@@ -133,7 +134,9 @@ std::string ChannelImpl::transport() const {
 }
 
 std::string ChannelImpl::DebugString() const {
-  return connector_.DebugString();
+  const uint64_t lost = losses_->count();
+  return lost == 0 ? connector_.DebugString()
+                   : absl::StrCat(connector_.DebugString(), ", ", lost, " one-way calls lost");
 }
 
 ChannelState ChannelImpl::state() const {
@@ -157,7 +160,7 @@ absl::Status ChannelImpl::CheckNotForked() const {
 absl::Status ChannelImpl::BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                        google::protobuf::MessageLite& reply, const CallOptions& options) {
   const base::CancelDisabled uncancelled;
-  absl::Status status = base::OrNoMemory([&] { return TryCall(method, request, reply, options); });
+  absl::Status status = base::OrNoMemory([&] { return TryCall(method, request, &reply, options); });
   if (!status.ok()) reply.Clear();
   return status;
 }
@@ -177,12 +180,32 @@ absl::Status ChannelImpl::OverASession(const CallOptions& options, base::SteadyN
 }
 
 absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
-                                  google::protobuf::MessageLite& reply, const CallOptions& options) {
+                                  google::protobuf::MessageLite* reply, const CallOptions& options) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
   rpc::BlockingCall call(method, options, options_.max_message_size);
   if (absl::Status status = call.Prepare(request); !status.ok()) return status;
   return OverASession(options, call.deadline(), options.stop_token,
                       [&](const SessionPtr& session) { return call.Run(*session, request, reply); });
+}
+
+absl::Status ChannelImpl::SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                                     const CallOptions& options) {
+  const base::CancelDisabled uncancelled;
+  return base::OrNoMemory([&] {
+    return options.capacity == Capacity::kLocal ? TryKeep(method, request, options)
+                                                : TryCall(method, request, nullptr, options);
+  });
+}
+
+// An asynchronous call that nobody hears of, unless it cannot be kept.
+absl::Status ChannelImpl::TryKeep(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                                  const CallOptions& options) {
+  if (absl::Status status = CheckNotForked(); !status.ok()) return status;
+  const auto call = std::make_shared<AsyncCall>(method, options, options_.max_message_size, losses_);
+  if (absl::Status status = call->Prepare(request); !status.ok()) return status;
+  if (StartElsewhere(call)) return absl::OkStatus();
+  if (call->failure.ok()) call->EndUnsent(absl::CancelledError("the channel is being destroyed"));
+  return call->failure;
 }
 
 std::unique_ptr<internal::ClientStream> ChannelImpl::OpenStream(const internal::MethodInfo& method,
@@ -247,7 +270,7 @@ void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::pr
 bool ChannelImpl::StartElsewhere(const std::shared_ptr<AsyncCall>& call) {
   while (const std::shared_ptr<AsyncCalls> calls = PresentAsyncCalls()) {
     const AsyncCalls::Started started = calls->Start(call);
-    if (started == AsyncCalls::Started::kNoThread) return false;
+    if (started == AsyncCalls::Started::kNoThread || started == AsyncCalls::Started::kRefused) return false;
     if (started != AsyncCalls::Started::kElsewhere) return true;
   }
   return false;

@@ -42,12 +42,16 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
                                                      const google::protobuf::MessageLite* request,
                                                      const CallOptions& options) override;
+  absl::Status SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                          const CallOptions& options) override;
 
  private:
   using SessionPtr = Connector::SessionPtr;
 
   absl::Status TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
-                       google::protobuf::MessageLite& reply, const CallOptions& options);
+                       google::protobuf::MessageLite* reply, const CallOptions& options);
+  absl::Status TryKeep(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
+                       const CallOptions& options);
   absl::Status TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request);
   absl::Status OpenAnywhere(ClientStreamImpl& stream, const std::stop_token& stop);
   template <typename Run>
@@ -66,6 +70,7 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   const std::shared_ptr<base::Logger> logger_;
   const base::ForkGuard fork_guard_;
   Connector connector_;
+  const std::shared_ptr<LocalLosses> losses_;
 
   base::Mutex mutex_;
   std::vector<std::shared_ptr<AsyncCalls>> async_ ABSL_GUARDED_BY(mutex_);  // the last one: of the present connection

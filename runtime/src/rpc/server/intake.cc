@@ -67,17 +67,40 @@ std::shared_ptr<session::ServerSession> Intake::Remove(uint32_t connection_id) {
   if (found == connections_.end()) return nullptr;
   Connection& connection = *found->second;
   bells_.Remove(*connection.session);
-  queue_.Remove(connection.queue, [this](ServerCallImpl& call) {
+  const bool hung_up = connection.session->hung_up();
+  base::List<ServerCallImpl, InLane> one_way;
+  queue_.Remove(connection.queue, [&](ServerCallImpl& call) {
     if (call.waits_for_place()) {
       call.EndWaitForPlace(false);
+    } else if (call.one_way() && !hung_up) {
+      one_way.PushBack(call);
     } else {
       Recycle(std::unique_ptr<ServerCallImpl>(&call));
     }
   });
+  while (ServerCallImpl* call = one_way.PopFront()) queue_.Push(connection.queue, *call);
+  connection.leaving = true;
+  if (!connection.has_left()) {
+    Warm(connection);
+    return nullptr;
+  }
   std::erase(hot_, &connection);
   std::shared_ptr<session::ServerSession> session = std::move(connection.session);
   connections_.erase(found);
   return session;
+}
+
+bool Intake::Connection::has_left() const {
+  if (!leaving || session->hung_up()) return leaving;
+  size_t size;
+  return queue.calls() == 0 && (frames_left == 0 || session->transport().Peek(size) == Transport::ReadState::kEmpty);
+}
+
+std::optional<uint32_t> Intake::NextThatHasLeft() {
+  if (left_.empty()) return std::nullopt;
+  const uint32_t id = left_.back();
+  left_.pop_back();
+  return id;
 }
 
 void Intake::Clear() {
@@ -96,7 +119,7 @@ void Intake::Clear() {
 // One that waits for its place.
 void Intake::QueueAgain(ServerCallImpl& call) {
   const auto found = connections_.find(call.session().id());
-  if (found != connections_.end() && found->second->session.get() == &call.session()) {
+  if (found != connections_.end() && found->second->session.get() == &call.session() && !found->second->leaving) {
     queue_.Push(found->second->queue, call);
   } else {
     call.EndWaitForPlace(false);
@@ -121,6 +144,8 @@ bool Intake::Harvest() {
     if (MayRead(*connection) && ReadFrom(*connection)) {
       connection->quiet_turns = 0;
       progress = true;
+    } else if (connection->leaving) {
+      if (connection->has_left()) base::UntilThereIsMemory([&] { left_.push_back(connection->session->id()); });
     } else if (++connection->quiet_turns > kQuietTurns && GoesCold(*connection)) {
       continue;
     }
@@ -148,7 +173,8 @@ bool Intake::PumpHeldBack(Connection& connection) {
 }
 
 bool Intake::MayRead(const Connection& connection) const {
-  return connection.queue.bytes() <= core_.options.max_queued_bytes && !LeavesRepliesLying(connection);
+  return connection.frames_left != 0 && connection.queue.bytes() <= core_.options.max_queued_bytes &&
+         !LeavesRepliesLying(connection);
 }
 
 // Of a user who has used up what may be held for it already, any reply is too much.
@@ -166,12 +192,13 @@ void Intake::HoldIfItDoesNotRead(Connection& connection) {
 bool Intake::ReadFrom(Connection& connection) {
   session::ServerSession& session = *connection.session;
   size_t size;
-  if (session.transport().Peek(size) == Transport::ReadState::kEmpty || session.gone()) return false;
+  if (session.transport().Peek(size) == Transport::ReadState::kEmpty || session.hung_up()) return false;
   try {
     int frames = 0;
     do {
       ++frames;
-    } while (ReadFrame(connection) && frames < kFramesPerTurn);
+      if (connection.leaving) --connection.frames_left;
+    } while (ReadFrame(connection) && frames < kFramesPerTurn && connection.frames_left != 0);
   } catch (const std::bad_alloc&) {
     // What has been taken of it is lost.
     session.HangUp();
@@ -219,8 +246,9 @@ absl::Status Intake::WhyRefused(const Connection& connection, ServerCallImpl& ca
   if (event == Inbox::Event::kNoMemory) {
     return absl::ResourceExhaustedError(absl::StrCat("the server has no memory for a request of ", size, " B"));
   }
-  if (core_.draining.load(std::memory_order_acquire)) {
-    return absl::UnavailableError("the server is shutting down");
+  if (!call.one_way()) {
+    if (connection.session->gone()) return absl::CancelledError("its caller has gone");
+    if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server is shutting down");
   }
   if (event == Inbox::Event::kOverQuota) return connection.session->account()->MemoryRefusal(size);
   return call.AdmitStream();
@@ -282,6 +310,7 @@ bool Intake::LookForAWhile(absl::FunctionRef<bool()> also) {
 // Asks a quiet connection to ring. False: there is something after all.
 bool Intake::GoesCold(Connection& connection) {
   const size_t room = connection.session->outbox().RoomWanted();
+  if (connection.leaving) return false;  // nobody rings for it
   const uint32_t interest = (MayRead(connection) ? Transport::kFrames : 0u) | (room != 0 ? Transport::kRoom : 0u);
   // What it waits for is a handler of its own requests, or a thread that is just writing the reply which those held
   // back must follow: it stays here until then. (It may have come about just now: see GoToSleep.)
@@ -299,6 +328,7 @@ bool Intake::ArmAll() {
   bool something = false;
   std::erase_if(hot_, [&](Connection* connection) {
     if (GoesCold(*connection)) return true;
+    if (connection->leaving) return false;
     if (connection->session->outbox().RoomWanted() != 0 || MayRead(*connection)) something = true;
     return false;
   });

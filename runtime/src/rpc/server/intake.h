@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "base/limits.h"
 #include "base/spin_policy.h"
 #include "rpc/server/bells.h"
 #include "rpc/server/dispatch_queue.h"
@@ -26,8 +28,11 @@ class Intake {
   void Add(std::shared_ptr<session::ServerSession> session);
   // It has rung, or is expected to have something.
   void Warm(uint32_t connection_id);
-  // Gives up all that is read of it and has not begun. nullptr: it was not there.
+  // Its client has gone: gives up all that is read of it and has not begun, but what was sent one way. nullptr: it was
+  // not there, or that is to be read and run first; it is then NextThatHasLeft().
   std::shared_ptr<session::ServerSession> Remove(uint32_t connection_id);
+  // One that Harvest() has found to have left, once.
+  std::optional<uint32_t> NextThatHasLeft();
   void Clear();
 
   // A handler that waits for its place, in its turn.
@@ -60,6 +65,11 @@ class Intake {
     ClientQueue queue;
     bool hot = false;
     uint32_t quiet_turns = 0;
+    // Its client has gone, and what that has sent one way is still read and run; at most so many frames.
+    bool leaving = false;
+    size_t frames_left = base::kMaxFramesLeft;
+
+    bool has_left() const;  // and that is done
   };
 
   void Warm(Connection& connection);
@@ -80,6 +90,7 @@ class Intake {
   Places& places_;
   std::unordered_map<uint32_t, std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> hot_;
+  std::vector<uint32_t> left_;
   DispatchQueue queue_;
   static constexpr size_t kMaxFreeCalls = 64;
   std::vector<std::unique_ptr<ServerCallImpl>> free_calls_;  // with room for so many

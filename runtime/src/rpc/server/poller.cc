@@ -180,7 +180,7 @@ bool Poller::TakeAgain(ServerCallImpl& call) {
 void Poller::Work(Lead::ThreadId me) {
   while (!lead_.stopped()) {
     if (lead_.has_news()) ReadMail();
-    const bool progress = intake_.IsDue() && intake_.Harvest();
+    const bool progress = intake_.IsDue() && Harvest();
     Ran ran = RunNext(me);
     if (ran == Ran::kNothing && !progress && !intake_.queue().empty()) {
       // No place for a handler. Whoever gives one up from now on wakes this poller; one may have been given just now.
@@ -205,6 +205,12 @@ void Poller::ReadMail() {
   for (const uint32_t id : mail.rung) intake_.Warm(id);
   for (ServerCallImpl* call : mail.returning) intake_.QueueAgain(*call);
   for (const uint32_t id : mail.removed) Drop(id);
+}
+
+bool Poller::Harvest() {
+  const bool progress = intake_.Harvest();
+  while (const std::optional<uint32_t> left = intake_.NextThatHasLeft()) Drop(*left);
+  return progress;
 }
 
 void Poller::Drop(uint32_t connection_id) {
@@ -281,7 +287,7 @@ bool Poller::LeadFor(const session::ServerSession& session, const session::Waiti
   while (!waiting.has_news()) {
     if (lead_.stopped()) return false;
     if (lead_.has_news()) ReadMail();
-    const bool progress = intake_.Harvest();
+    const bool progress = Harvest();
     if (!intake_.IsAlone(session)) return waiting.has_news();
     if (!progress && !intake_.LookForAWhile(news)) return waiting.has_news();
   }

@@ -76,6 +76,7 @@ class Poller final : public Places {
   // --- the leader ---
   void Work(Lead::ThreadId me);
   void ReadMail();
+  bool Harvest();
   void Drop(uint32_t connection_id);
   Ran RunNext(Lead::ThreadId me);
   void RefuseStream(std::unique_ptr<ServerCallImpl> call, const absl::Status& status);

@@ -74,12 +74,12 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
                    })->get();
   const uint32_t id = connection.peer_id;
   const uid_t uid = connection.peer.uid;
-  // The number is taken until the session is detached from its poller.
-  const auto on_gone = [this, poller, uid, lease = std::move(lease)] {
-    admission_.Leave(uid);
-    poller->Remove(lease->id());
-  };
   absl::StatusOr<std::shared_ptr<session::ServerSession>> session = base::OrNoMemory([&] {
+    // It counts, and its number is taken, until it is detached from its poller.
+    const std::shared_ptr<void> admitted(&admission_, [this, uid](void*) {
+      if (!fork_guard_.InChild()) admission_.Leave(uid);
+    });
+    const auto on_gone = [poller, lease, admitted] { poller->Remove(lease->id()); };
     return session::ServerSession::Start(
         std::move(connection),
         {.max_message_size = core_.options.max_message_size, .max_calls = core_.options.max_queued_calls}, core_.logger,
@@ -89,7 +89,6 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
         core_.quota->AccountOf(uid));
   });
   if (!session.ok()) {
-    admission_.Leave(uid);
     core_.logger->Log({base::LogKind::kConnection, uid}, LogSeverity::kError, session.status().message());
     return;
   }
@@ -241,8 +240,8 @@ std::string ServerImpl::DebugString() const {
       absl::StrCat("services: ", core_.services.DebugString(), "\nhandlers running: ", core_.slots.taken(), " of ",
                    core_.options.max_handler_threads, ", calls active: ", core_.active_calls.load(),
                    ", started: ", core_.calls_started.load(), ", refused: ", core_.calls_refused.load(),
-                   ", violations: ", core_.violations.load(), ", threads: ", core_.threads.threads(),
-                   core_.draining.load() ? ", draining\n" : "\n");
+                   ", one-way and failed: ", core_.one_way_failed.load(), ", violations: ", core_.violations.load(),
+                   ", threads: ", core_.threads.threads(), core_.draining.load() ? ", draining\n" : "\n");
   absl::StrAppend(&text, core_.quota->DebugString(), door_->DebugString());
   for (const auto& poller : pollers_) absl::StrAppend(&text, poller->DebugString());
   return text;

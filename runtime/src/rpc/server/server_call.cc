@@ -32,6 +32,21 @@ ExecState StateOfRefusal(const absl::Status& why) {
   return absl::IsUnavailable(why) ? ExecState::kMaybeExecuted : ExecState::kNotStarted;
 }
 
+// Both sides' files may differ in which methods are one-way.
+bool StreamsAlike(internal::MethodKind a, internal::MethodKind b) {
+  return internal::ClientStreams(a) == internal::ClientStreams(b) &&
+         internal::ServerStreams(a) == internal::ServerStreams(b);
+}
+
+// Of which its caller has heard that the handler started.
+void NoteOneWayEnd(ServerCore& core, uid_t user, const char* method, const absl::Status& status) {
+  if (status.ok()) return;
+  core.one_way_failed.fetch_add(1, std::memory_order_relaxed);
+  core.logger->Log(
+      {base::LogKind::kUserCode, user}, LogSeverity::kWarning,
+      absl::StrCat("a one-way call of ", method, " has ended with ", status.ToString(), "; its caller is not told"));
+}
+
 // What the exception said may be what the caller must not see.
 absl::Status Failed(ExecState reached, const char* method) {
   return absl::UnknownError(absl::StrCat(WhatRan(reached), method, " failed"));
@@ -93,7 +108,7 @@ bool ServerCallImpl::Accept(std::shared_ptr<session::ServerSession> session, bas
   if (kind() != internal::MethodKind::kUnary) {
     stream_ = std::make_unique<ServerStreamImpl>(*this, internal::ClientStreams(kind()));
   }
-  Begin(header.call_id, header.method_id, stream_ == nullptr ? nullptr : &stream_->state());
+  Begin(header.call_id, header.method_id, stream_ == nullptr ? nullptr : &stream_->state(), header.has(wire::kOneWay));
   priority_ = std::min(static_cast<Priority>(header.priority), core_.options.max_priority);
   arrived_ = queued_at_ = now;
   const uint64_t longest = static_cast<uint64_t>(base::kNever);
@@ -126,7 +141,7 @@ void ServerCallImpl::Reset() {
   client_metadata_.Clear();
   initial_metadata_.Clear();
   trailing_metadata_.Clear();
-  answered_ = deferred_ = false;
+  answered_ = deferred_ = told_start_ = false;
   stage_.store(Stage::kWaiting, std::memory_order_relaxed);
   holders_.store(1, std::memory_order_relaxed);
   if (session->LookWasWanted()) session->AskToBeLookedAt();
@@ -145,7 +160,7 @@ void ServerCallImpl::Run() {
     Refuse(expired ? absl::DeadlineExceededError("the deadline passed before the handler could start")
                    : absl::CancelledError("cancelled before the handler started"),
            ExecState::kNotStarted);
-  } else if (method_ == nullptr || method_->method->info.kind != kind()) {
+  } else if (method_ == nullptr || !StreamsAlike(method_->method->info.kind, kind())) {
     // No such method, or one that streams in the client's file and not in ours, or the other way round. The client
     // knows the name that belongs to the number, and makes the text.
     Refuse(absl::UnimplementedError(""), ExecState::kNotStarted);
@@ -214,7 +229,14 @@ bool ServerCallImpl::ParseRequest(google::protobuf::MessageLite& request) {
   const std::span<const std::byte> payload =
       std::as_const(message_.bytes).bytes().subspan(message_.header.envelope_size);
   const absl::Status parsed = ParseMessage("the request of", method_->method->info.full_name, payload, request);
-  if (!parsed.ok()) Refuse(parsed, ExecState::kNotStarted);
+  if (!parsed.ok()) {
+    Refuse(parsed, ExecState::kNotStarted);
+  } else if (one_way()) {
+    Answer(absl::OkStatus(), ExecState::kExecuted, nullptr);
+    answered_ = false;  // by the handler
+    told_start_ = true;
+    NoteWritten();  // the handler may take its time
+  }
   return parsed.ok();
 }
 
@@ -235,6 +257,7 @@ void ServerCallImpl::FinishWith(const absl::Status& status, const google::protob
 void ServerCallImpl::Answer(const absl::Status& status, ExecState exec_state,
                             const google::protobuf::MessageLite* reply) try {
   answered_ = true;
+  if (told_start_) return NoteOneWayEnd(core_, session_->peer().uid, method_->method->info.full_name, status);
   if (session_->gone()) return;
   FreeSlot();
   const size_t reply_size = reply == nullptr ? 0 : reply->ByteSizeLong();

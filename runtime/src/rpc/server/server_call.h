@@ -178,8 +178,9 @@ class ServerCallImpl final : public internal::ServerCall,
   Metadata client_metadata_;
   Metadata initial_metadata_;
   Metadata trailing_metadata_;
-  bool answered_ = false;  // of the thread that runs the handler
-  bool deferred_ = false;  // likewise
+  bool answered_ = false;    // of the thread that runs the handler
+  bool deferred_ = false;    // likewise
+  bool told_start_ = false;  // likewise; the reply has gone, for nobody waits for the end
   std::atomic<int> holders_{1};
   std::atomic<Stage> stage_{Stage::kWaiting};
 

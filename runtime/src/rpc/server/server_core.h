@@ -80,6 +80,7 @@ struct ServerCore {
   std::atomic<size_t> open_streams{0};
   std::atomic<uint64_t> calls_started{0};
   std::atomic<uint64_t> calls_refused{0};
+  std::atomic<uint64_t> one_way_failed{0};  // handlers of calls whose callers had gone on
   std::atomic<uint64_t> violations{0};
 };
 

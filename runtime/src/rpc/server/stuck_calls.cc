@@ -58,7 +58,21 @@ void StuckCalls::Watch() {
     if (since_ != 0 || stopped_) return;
     since_ = now;
   }
+  HangUpOnAll();
   StartTimer(now);
+}
+
+void StuckCalls::HangUpOnAll() {
+  std::vector<std::shared_ptr<session::ServerSession>> sessions;
+  {
+    base::MutexLock lock(mutex_);
+    const size_t count = sessions_.size();
+    base::UntilThereIsMemory([&] { sessions.reserve(count); });
+    for (const auto& known : sessions_) {
+      if (std::shared_ptr<session::ServerSession> session = known.lock()) sessions.push_back(std::move(session));
+    }
+  }
+  for (const auto& session : sessions) session->HangUp();
 }
 
 // As long again as it has lasted, so that the log says it a few times and does not fill.

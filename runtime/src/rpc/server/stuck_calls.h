@@ -26,13 +26,15 @@ class StuckCalls {
   // Every connection: its calls may outlive it.
   void Add(const std::shared_ptr<session::ServerSession>& session);
 
-  // The grace is over, and calls still run. More than once is once.
+  // The grace is over, and calls still run: they are cancelled, those that have outlived their clients too. More than
+  // once is once.
   void Watch();
 
   // They have ended. Before the end of this object, unless it never watched.
   void Stop();
 
  private:
+  void HangUpOnAll();
   void StartTimer(base::SteadyNs now);
   void OnTime();
   std::string Describe(base::SteadyNs now);
