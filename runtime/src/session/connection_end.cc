@@ -34,7 +34,7 @@ bool ConnectionEnd::Break(const absl::Status& violation) {
   return true;
 }
 
-void ConnectionEnd::GiveUp(std::string why) {
+void ConnectionEnd::GiveUp(const std::string& why) {
   {
     base::MutexLock lock(mutex_);
     if (dead() || !cause_.ok()) return;

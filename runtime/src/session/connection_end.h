@@ -48,7 +48,7 @@ class ConnectionEnd {
 
   // The server gives no sign of life, as `why` says: the log says so, this side hangs up, and calls end with
   // UNAVAILABLE and that text. Does nothing if the connection has ended.
-  void GiveUp(std::string why);
+  void GiveUp(const std::string& why);
 
   void HangUp();
   // Tells the server that nobody waits for that call any more.
