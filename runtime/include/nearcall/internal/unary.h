@@ -49,10 +49,9 @@ void RunUnary(Service& service, ServerCall& call) {
   call.Finish(status, reply);
 }
 
-// The same for an asynchronous handler. Request and reply live as long as `done`.
-template <typename S, typename Request, typename Reply,
-          void (S::*kMethod)(ServerContext&, const Request&, Reply&, Done)>
-void RunAsyncUnary(Service& service, ServerCall& call) {
+// The same for an asynchronous handler, which `handle` calls. Request and reply live as long as `done`.
+template <typename Request, typename Reply, typename Handle>
+void RunDeferred(ServerCall& call, const Handle& handle) {
   struct Pending {
     Request request;
     Reply reply;
@@ -62,9 +61,17 @@ void RunAsyncUnary(Service& service, ServerCall& call) {
   if (!call.ParseRequest(pending->request)) return;
   pending->answer = call.Defer();
   Pending& parts = *pending;
-  (static_cast<S&>(service).*kMethod)(
-      call.context(), parts.request, parts.reply,
-      [pending = std::move(pending)](const absl::Status& status) { pending->answer->Finish(status, pending->reply); });
+  handle(parts.request, parts.reply, [pending = std::move(pending)](const absl::Status& status) {
+    pending->answer->Finish(status, pending->reply);
+  });
+}
+
+template <typename S, typename Request, typename Reply,
+          void (S::*kMethod)(ServerContext&, const Request&, Reply&, Done)>
+void RunAsyncUnary(Service& service, ServerCall& call) {
+  RunDeferred<Request, Reply>(call, [&](const Request& request, Reply& reply, Done done) {
+    (static_cast<S&>(service).*kMethod)(call.context(), request, reply, std::move(done));
+  });
 }
 
 // --- one-way ---
@@ -85,20 +92,11 @@ void RunOneWay(Service& service, ServerCall& call) {
   call.FinishStream((static_cast<S&>(service).*kMethod)(call.context(), request));
 }
 
-// The request lives as long as `done`.
 template <typename S, typename Request, typename Reply, void (S::*kMethod)(ServerContext&, const Request&, Done)>
 void RunAsyncOneWay(Service& service, ServerCall& call) {
-  struct Pending {
-    Request request;
-    std::unique_ptr<PendingAnswer> answer;
-  };
-  auto pending = std::make_unique<Pending>();
-  if (!call.ParseRequest(pending->request)) return;
-  pending->answer = call.Defer();
-  Pending& parts = *pending;
-  (static_cast<S&>(service).*kMethod)(
-      call.context(), parts.request,
-      [pending = std::move(pending)](const absl::Status& status) { pending->answer->Finish(status, Reply()); });
+  RunDeferred<Request, Reply>(call, [&](const Request& request, Reply&, Done done) {
+    (static_cast<S&>(service).*kMethod)(call.context(), request, std::move(done));
+  });
 }
 
 // What a method answers that nobody has overridden.
