@@ -40,15 +40,14 @@ std::string Seconds(int64_t ns) {
 
 }  // namespace
 
-void StuckCalls::Add(const std::shared_ptr<session::ServerSession>& session) try {
+void StuckCalls::Add(const std::shared_ptr<session::ServerSession>& session) {
   base::MutexLock lock(mutex_);
   if (sessions_.size() >= sweep_at_) {
     std::erase_if(sessions_, [](const auto& known) { return known.expired(); });
     sweep_at_ = std::max<size_t>(64, 2 * sessions_.size());
   }
-  sessions_.push_back(session);
-} catch (const std::bad_alloc&) {
-  // Only a name in a line of the log would be missing.
+  // One that is not known here is not hung up on at the end.
+  base::UntilThereIsMemory([&] { sessions_.push_back(session); });
 }
 
 void StuckCalls::Watch() {
