@@ -6,6 +6,10 @@
 
 namespace nearcall::rpc {
 
+absl::Status ChannelDestroyed() {
+  return absl::CancelledError("the channel was destroyed");
+}
+
 absl::Status AsyncCall::Prepare(const google::protobuf::MessageLite& message) {
   if (absl::Status status = request_.Prepare(&message); !status.ok()) return status;
   request_.Describe(*this);

@@ -21,6 +21,9 @@
 
 namespace nearcall::rpc {
 
+// What calls end with that outlive their channel.
+absl::Status ChannelDestroyed();
+
 // One asynchronous unary call, from its options to its callback. Which thread it belongs to is AsyncCalls' business.
 class AsyncCall final : public session::ClientCall, public base::ListNode<AsyncCall>, private internal::Outcome {
  public:

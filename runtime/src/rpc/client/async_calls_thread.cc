@@ -25,10 +25,6 @@ constexpr absl::Duration kLinger = absl::Seconds(1);
 // Callbacks that run before what they have started is sent.
 constexpr int kCallbacksPerBatch = 64;
 
-absl::Status Destroyed() {
-  return absl::CancelledError("the channel was destroyed");
-}
-
 }  // namespace
 
 void AsyncCalls::ThreadMain() {
@@ -96,7 +92,7 @@ bool AsyncCalls::StartsOver(const std::shared_ptr<AsyncCall>& call, const Sessio
   if (owner == nullptr) return false;
   call->StartOver();
   if (owner->StartElsewhere(call)) return true;
-  call->EndUnsent(Destroyed());
+  call->EndUnsent(ChannelDestroyed());
   call->TakeAnswer(spare_);
   return false;
 }
@@ -207,7 +203,7 @@ void AsyncCalls::MoveElsewhere() {
     if (owner->StartElsewhere(call)) continue;
     base::MutexLock lock(mutex_);
     Adopt(call);
-    End(*call, Destroyed());
+    End(*call, ChannelDestroyed());
   }
 }
 
@@ -257,12 +253,12 @@ void AsyncCalls::EndLocal() {
   if (owner_ != nullptr) return;
   const bool in_time = base::NowNs() < leave_until_;
   if (in_time && FirstWaiting() != nullptr && session_ != nullptr && session_->usable()) return;
-  while (AsyncCall* call = FirstWaiting()) End(*call, Destroyed());
+  while (AsyncCall* call = FirstWaiting()) End(*call, ChannelDestroyed());
   if (session_ == nullptr) return;
   const bool unsent = session_->outbox().has_waiting();
   if (in_time && unsent) return;
   in_flight_.ForEachUntil([session = session_, unsent](AsyncCall& call) {
-    session->callers().Fail(call, unsent ? Destroyed() : absl::OkStatus());
+    session->callers().Fail(call, unsent ? ChannelDestroyed() : absl::OkStatus());
     return false;
   });
 }

@@ -204,7 +204,7 @@ absl::Status ChannelImpl::TryKeep(const internal::MethodInfo& method, const goog
   const auto call = std::make_shared<AsyncCall>(method, options, options_.max_message_size, losses_);
   if (absl::Status status = call->Prepare(request); !status.ok()) return status;
   if (StartElsewhere(call)) return absl::OkStatus();
-  if (call->failure.ok()) call->EndUnsent(absl::CancelledError("the channel is being destroyed"));
+  if (call->failure.ok()) call->EndUnsent(ChannelDestroyed());
   return call->failure;
 }
 

@@ -256,8 +256,7 @@ bool Poller::RunsInline(const ServerCallImpl& call) const {
 }
 
 void Poller::RefuseStream(std::unique_ptr<ServerCallImpl> call, const absl::Status& status) {
-  core_.slots.Give(call->session().account());
-  core_.on_slot_given();
+  core_.FreePlace(call->session().account());
   call->Refuse(status, ExecState::kNotStarted);
   intake_.Recycle(std::move(call));
 }
@@ -331,9 +330,7 @@ void Poller::HandlerEnded(std::unique_ptr<ServerCallImpl> call, bool leads) {
   } else {
     call->Reset();
   }
-  if (!has_place) return;
-  core_.slots.Give(account);
-  core_.on_slot_given();
+  if (has_place) core_.FreePlace(account);
 }
 
 }  // namespace nearcall::rpc

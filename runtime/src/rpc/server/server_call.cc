@@ -363,8 +363,7 @@ void ServerCallImpl::WaitFor(session::Waiting& waiting) {
 void ServerCallImpl::LeavePlace() {
   if (!has_place_) return;
   has_place_ = false;
-  core_.slots.Give(session_->account());
-  core_.on_slot_given();
+  core_.FreePlace(session_->account());
 }
 
 void ServerCallImpl::TakePlaceAgain() {

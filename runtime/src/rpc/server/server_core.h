@@ -52,6 +52,12 @@ struct ServerCore {
     }
   }
 
+  // A handler's place is free again: who waits for one is told. `account`: of its user; may be null.
+  void FreePlace(base::Account* account) {
+    slots.Give(account);
+    on_slot_given();
+  }
+
   // What a client is told that asks whether anything goes on here.
   transport::Progress progress() const {
     constexpr size_t kMost = std::numeric_limits<uint16_t>::max();
