@@ -45,4 +45,10 @@ void UntilThereIsMemory(Step&& step) {
   }
 }
 
+// Adds `item` to `list`, when there is memory for it.
+template <typename List, typename Item>
+void Append(List& list, const Item& item) {
+  UntilThereIsMemory([&] { list.push_back(item); });
+}
+
 }  // namespace nearcall::base

@@ -9,11 +9,6 @@ namespace nearcall::rpc {
 
 namespace {
 
-template <typename List, typename Item>
-void Append(List& list, const Item& item) {
-  base::UntilThereIsMemory([&] { list.push_back(item); });
-}
-
 template <typename Map, typename Item>
 void Keep(Map& map, uint32_t id, const Item& item) {
   base::UntilThereIsMemory([&] { map[id] = item; });
@@ -24,24 +19,24 @@ void Keep(Map& map, uint32_t id, const Item& item) {
 void Mailbox::Add(const SessionPtr& session) {
   base::MutexLock lock(mutex_);
   Keep(sessions_, session->id(), session);
-  Append(mail_.added, session);
+  base::Append(mail_.added, session);
 }
 
 void Mailbox::Ring(uint32_t connection_id) {
   base::MutexLock lock(mutex_);
-  Append(mail_.rung, connection_id);
+  base::Append(mail_.rung, connection_id);
 }
 
 bool Mailbox::Remove(uint32_t connection_id) {
   base::MutexLock lock(mutex_);
   if (sessions_.find(connection_id) == sessions_.end()) return false;
-  Append(mail_.removed, connection_id);
+  base::Append(mail_.removed, connection_id);
   return true;
 }
 
 void Mailbox::Return(ServerCallImpl& call) {
   base::MutexLock lock(mutex_);
-  Append(mail_.returning, &call);
+  base::Append(mail_.returning, &call);
 }
 
 Mailbox::Mail Mailbox::Take() {

@@ -47,7 +47,7 @@ void StuckCalls::Add(const std::shared_ptr<session::ServerSession>& session) {
     sweep_at_ = std::max<size_t>(64, 2 * sessions_.size());
   }
   // One that is not known here is not hung up on at the end.
-  base::UntilThereIsMemory([&] { sessions_.push_back(session); });
+  base::Append(sessions_, session);
 }
 
 void StuckCalls::Watch() {
