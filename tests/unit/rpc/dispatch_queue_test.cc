@@ -23,7 +23,7 @@ constexpr size_t kManyPlaces = 100;
 class DispatchQueueTest : public ::testing::Test {
  protected:
   ~DispatchQueueTest() override {
-    for (Client& client : clients_) queue_.Remove(client.queue, [](ServerCallImpl& call) { call.Reset(); });
+    for (Client& client : clients_) queue_.Remove(client.queue, [](Turn& turn) { turn.call.Reset(); });
     for (const auto& call : calls_) call->Reset();
   }
 
@@ -36,13 +36,13 @@ class DispatchQueueTest : public ::testing::Test {
   void Push(size_t client, uint64_t call_id, Priority priority, base::SteadyNs arrived = 0, size_t size = 0) {
     calls_.push_back(clients_[client].end.SendAndRead(
         {.call_id = call_id, .priority = priority, .payload = std::string(size, 'x')}, arrived));
-    queue_.Push(clients_[client].queue, *calls_.back());
+    queue_.Push(clients_[client].queue, calls_.back()->turn());
   }
 
   // The id of the next call that may start; 0 if there is none.
   uint64_t Pop(base::SteadyNs now, HandlerSlots& slots) {
-    ServerCallImpl* call = queue_.Pop(now, slots);
-    return call == nullptr ? 0 : call->call_id();
+    Turn* turn = queue_.Pop(now, slots);
+    return turn == nullptr ? 0 : turn->call.call_id();
   }
 
   std::vector<uint64_t> PopAll(base::SteadyNs now = 0) {
@@ -54,7 +54,7 @@ class DispatchQueueTest : public ::testing::Test {
 
   ServerCore core_{{}, 1};
   Client clients_[3] = {Client(core_), Client(core_), Client(core_)};
-  std::vector<std::unique_ptr<ServerCallImpl>> calls_;
+  std::vector<std::unique_ptr<IncomingCall>> calls_;
   DispatchQueue queue_;
 };
 
@@ -107,23 +107,23 @@ class DispatchQueueUsersTest : public ::testing::Test {
     ClientQueue queue;
   };
   ~DispatchQueueUsersTest() override {
-    for (Client& client : clients_) queue_.Remove(client.queue, [](ServerCallImpl& call) { call.Reset(); });
+    for (Client& client : clients_) queue_.Remove(client.queue, [](Turn& turn) { turn.call.Reset(); });
     for (const auto& call : calls_) call->Reset();
   }
 
   void Push(size_t client, uint64_t call_id, Priority priority = Priority::kNormal) {
     calls_.push_back(clients_[client].end.SendAndRead({.call_id = call_id, .priority = priority}, 0));
-    queue_.Push(clients_[client].queue, *calls_.back());
+    queue_.Push(clients_[client].queue, calls_.back()->turn());
   }
   std::vector<uint64_t> PopAll() {
     std::vector<uint64_t> ids;
-    while (ServerCallImpl* call = queue_.Pop(0, core_.slots)) ids.push_back(call->call_id());
+    while (Turn* turn = queue_.Pop(0, core_.slots)) ids.push_back(turn->call.call_id());
     return ids;
   }
 
   ServerCore core_{{.max_handler_threads = 8, .allowed_uids = {kAnna, kBert}}, 1};
   Client clients_[3] = {Client(core_, kAnna), Client(core_, kAnna), Client(core_, kBert)};
-  std::vector<std::unique_ptr<ServerCallImpl>> calls_;
+  std::vector<std::unique_ptr<IncomingCall>> calls_;
   DispatchQueue queue_;
 };
 
@@ -170,7 +170,7 @@ TEST_F(DispatchQueueTest, HoldingTwiceIsHoldingOnce) {
 TEST_F(DispatchQueueTest, CallsOfAClientThatIsHeldCanBeRemoved) {
   Push(0, 1, Priority::kNormal);
   queue_.Hold(clients_[0].queue, true);
-  queue_.Remove(clients_[0].queue, [](ServerCallImpl& call) { call.Reset(); });
+  queue_.Remove(clients_[0].queue, [](Turn& turn) { turn.call.Reset(); });
   EXPECT_TRUE(queue_.empty());
 }
 
@@ -262,11 +262,11 @@ TEST_F(DispatchQueueTest, CountsCallsAndBytesOfEachClient) {
   Push(0, 1, Priority::kNormal, 0, 10);
   Push(0, 2, Priority::kHigh, 0, 20);
   Push(1, 11, Priority::kHigh, 0, 5);
-  EXPECT_EQ(clients_[0].queue.calls(), 2u);
+  EXPECT_EQ(clients_[0].queue.turns(), 2u);
   EXPECT_EQ(clients_[0].queue.bytes(), 30u);
-  EXPECT_EQ(queue_.calls(static_cast<size_t>(Priority::kHigh)), 2u);
+  EXPECT_EQ(queue_.turns(static_cast<size_t>(Priority::kHigh)), 2u);
   EXPECT_EQ(Pop(0, slots), 2u);
-  EXPECT_EQ(clients_[0].queue.calls(), 1u);
+  EXPECT_EQ(clients_[0].queue.turns(), 1u);
   EXPECT_EQ(clients_[0].queue.bytes(), 10u);
   EXPECT_EQ(clients_[1].queue.bytes(), 5u);
 }
@@ -277,9 +277,9 @@ TEST_F(DispatchQueueTest, RemovesTheCallsOfAClientThatIsGone) {
   Push(0, 2, Priority::kLow, 0, 10);
   Push(0, 3, Priority::kNormal);
   std::vector<uint64_t> dropped;
-  queue_.Remove(clients_[0].queue, [&](ServerCallImpl& call) { dropped.push_back(call.call_id()); });
+  queue_.Remove(clients_[0].queue, [&](Turn& turn) { dropped.push_back(turn.call.call_id()); });
   EXPECT_THAT(dropped, ElementsAre(2, 1, 3));
-  EXPECT_EQ(clients_[0].queue.calls(), 0u);
+  EXPECT_EQ(clients_[0].queue.turns(), 0u);
   EXPECT_EQ(clients_[0].queue.bytes(), 0u);
   EXPECT_THAT(PopAll(), ElementsAre(11));
   EXPECT_TRUE(queue_.empty());
@@ -287,7 +287,7 @@ TEST_F(DispatchQueueTest, RemovesTheCallsOfAClientThatIsGone) {
 
 TEST_F(DispatchQueueTest, RemovingAClientWithoutCallsIsHarmless) {
   Push(1, 11, Priority::kNormal);
-  queue_.Remove(clients_[0].queue, [](ServerCallImpl&) { ADD_FAILURE(); });
+  queue_.Remove(clients_[0].queue, [](Turn&) { ADD_FAILURE(); });
   EXPECT_THAT(PopAll(), ElementsAre(11));
 }
 

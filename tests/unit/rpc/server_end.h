@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "nearcall/exec_state.h"
 #include "nearcall/metadata.h"
-#include "rpc/server/server_call.h"
+#include "rpc/server/incoming_call.h"
 #include "rpc/server/server_core.h"
 #include "session/server_session.h"
 #include "unit/rpc/fake_service.h"
@@ -49,7 +49,7 @@ struct Answer {
 // A place is there whenever one is wanted.
 class PlacesForAll final : public Places {
  public:
-  bool TakeAgain(ServerCallImpl& /*call*/) override { return true; }
+  bool TakeAgain(const rpc::Request& /*request*/, HandlerPlace& /*place*/) override { return true; }
 };
 
 // One connection of a server, without poller and threads: the test reads the requests and runs the calls.
@@ -87,14 +87,14 @@ class ServerEnd {
   }
 
   // Reads what has been sent, as if at `now`.
-  std::unique_ptr<ServerCallImpl> Read(base::SteadyNs now = base::NowNs()) {
-    auto call = std::make_unique<ServerCallImpl>(core_, places_);
+  std::unique_ptr<IncomingCall> Read(base::SteadyNs now = base::NowNs()) {
+    auto call = std::make_unique<IncomingCall>(core_, places_);
     return ReadInto(*call, now) ? std::move(call) : nullptr;
   }
 
-  bool ReadInto(ServerCallImpl& call, base::SteadyNs now = base::NowNs()) {
+  bool ReadInto(IncomingCall& call, base::SteadyNs now = base::NowNs()) {
     for (;;) {
-      const session::Inbox::Event event = session_->Next(call.message());
+      const session::Inbox::Event event = session_->Next(call.request().message);
       session_->Release();
       client_->outbox().Pump();
       if (event == session::Inbox::Event::kMessage) break;
@@ -105,7 +105,7 @@ class ServerEnd {
     return call.Accept(session_, now);
   }
 
-  std::unique_ptr<ServerCallImpl> SendAndRead(const Request& request, base::SteadyNs now = base::NowNs()) {
+  std::unique_ptr<IncomingCall> SendAndRead(const Request& request, base::SteadyNs now = base::NowNs()) {
     Send(request);
     return Read(now);
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/no_memory.h"
+#include "rpc/server/incoming_call.h"
 
 namespace nearcall::rpc {
 
@@ -13,13 +14,14 @@ constexpr size_t kUrgentLane = static_cast<size_t>(Priority::kUrgent);
 
 }  // namespace
 
-void DispatchQueue::Push(ClientQueue& client, ServerCallImpl& call) {
-  if (client.user_ == nullptr) client.user_ = &QueueOf(call.session().account());
-  ClientQueue::Lane& lane = client.lanes_[call.lane()];
+void DispatchQueue::Push(ClientQueue& client, Turn& turn) {
+  const Request& request = turn.call.request();
+  if (client.user_ == nullptr) client.user_ = &QueueOf(request.session->account());
+  ClientQueue::Lane& lane = client.lanes_[request.lane()];
   lane.client = &client;
-  lane.calls.PushBack(call);
-  if (!lane.linked() && !client.held_) Link(client, call.lane());
-  Account(client, call, true);
+  lane.turns.PushBack(turn);
+  if (!lane.linked() && !client.held_) Link(client, request.lane());
+  Account(client, turn, true);
 }
 
 UserQueue& DispatchQueue::QueueOf(base::Account* account) {
@@ -45,17 +47,19 @@ void DispatchQueue::Unlink(ClientQueue& client, size_t lane) {
   if (user.clients.empty()) user.Unlink();
 }
 
-void DispatchQueue::Account(ClientQueue& client, const ServerCallImpl& call, bool in) {
+void DispatchQueue::Account(ClientQueue& client, const Turn& turn, bool in) {
+  const Request& request = turn.call.request();
+  const size_t bytes = turn.kind == Turn::Kind::kCall ? request.message.header.message_size : 0;
   if (in) {
-    ++calls_;
-    lane_calls_[call.lane()].fetch_add(1, std::memory_order_relaxed);
-    ++client.calls_;
-    client.bytes_ += call.request_size();
+    ++turns_;
+    lane_turns_[request.lane()].fetch_add(1, std::memory_order_relaxed);
+    ++client.turns_;
+    client.bytes_ += bytes;
   } else {
-    --calls_;
-    lane_calls_[call.lane()].fetch_sub(1, std::memory_order_relaxed);
-    --client.calls_;
-    client.bytes_ -= call.request_size();
+    --turns_;
+    lane_turns_[request.lane()].fetch_sub(1, std::memory_order_relaxed);
+    --client.turns_;
+    client.bytes_ -= bytes;
   }
 }
 
@@ -80,22 +84,22 @@ size_t DispatchQueue::BestLane(base::SteadyNs now) {
 
 // How long the lane has waited for a turn.
 int64_t DispatchQueue::Waited(size_t lane, base::SteadyNs now) {
-  return now - std::max(lanes_[lane].front()->clients.front()->calls.front()->queued_at(), last_turns_[lane]);
+  return now - std::max(lanes_[lane].front()->clients.front()->turns.front()->queued_at, last_turns_[lane]);
 }
 
-ServerCallImpl* DispatchQueue::Pop(base::SteadyNs now, HandlerSlots& slots) {
+Turn* DispatchQueue::Pop(base::SteadyNs now, HandlerSlots& slots) {
   const size_t best = BestLane(now);
   if (best == lanes_.size()) return nullptr;
-  if (ServerCallImpl* call = TryTake(best, now, slots)) return call;
+  if (Turn* turn = TryTake(best, now, slots)) return turn;
   // All users of that lane may have what they may have; those of another one go on.
   for (size_t lane = lanes_.size(); lane-- > 0;) {
     if (lane == best) continue;
-    if (ServerCallImpl* call = TryTake(lane, now, slots)) return call;
+    if (Turn* turn = TryTake(lane, now, slots)) return turn;
   }
   return nullptr;
 }
 
-ServerCallImpl* DispatchQueue::TryTake(size_t lane, base::SteadyNs now, HandlerSlots& slots) {
+Turn* DispatchQueue::TryTake(size_t lane, base::SteadyNs now, HandlerSlots& slots) {
   UserQueue::Lane* turn = nullptr;
   lanes_[lane].ForEachUntil([&](UserQueue::Lane& user) {
     if (slots.TryTake(lane == kUrgentLane, user.user->account_)) turn = &user;
@@ -106,14 +110,14 @@ ServerCallImpl* DispatchQueue::TryTake(size_t lane, base::SteadyNs now, HandlerS
   return TakeOf(*turn, lane);
 }
 
-ServerCallImpl* DispatchQueue::TakeOf(UserQueue::Lane& user, size_t lane) {
-  ClientQueue::Lane* turn = user.clients.PopFront();
-  ServerCallImpl* call = turn->calls.PopFront();
-  if (!turn->calls.empty()) user.clients.PushBack(*turn);
+Turn* DispatchQueue::TakeOf(UserQueue::Lane& user, size_t lane) {
+  ClientQueue::Lane* client = user.clients.PopFront();
+  Turn* turn = client->turns.PopFront();
+  if (!client->turns.empty()) user.clients.PushBack(*client);
   user.Unlink();
   if (!user.clients.empty()) lanes_[lane].PushBack(user);
-  Account(*turn->client, *call, false);
-  return call;
+  Account(*client->client, *turn, false);
+  return turn;
 }
 
 void DispatchQueue::Hold(ClientQueue& client, bool held) {
@@ -122,18 +126,18 @@ void DispatchQueue::Hold(ClientQueue& client, bool held) {
   for (size_t i = 0; i < client.lanes_.size(); ++i) {
     if (held) {
       Unlink(client, i);
-    } else if (!client.lanes_[i].calls.empty()) {
+    } else if (!client.lanes_[i].turns.empty()) {
       Link(client, i);
     }
   }
 }
 
-void DispatchQueue::Remove(ClientQueue& client, const std::function<void(ServerCallImpl&)>& drop) {
+void DispatchQueue::Remove(ClientQueue& client, const std::function<void(Turn&)>& drop) {
   for (size_t i = 0; i < client.lanes_.size(); ++i) {
     Unlink(client, i);
-    while (ServerCallImpl* call = client.lanes_[i].calls.PopFront()) {
-      Account(client, *call, false);
-      drop(*call);
+    while (Turn* turn = client.lanes_[i].turns.PopFront()) {
+      Account(client, *turn, false);
+      drop(*turn);
     }
   }
 }

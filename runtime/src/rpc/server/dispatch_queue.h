@@ -13,16 +13,17 @@
 #include "base/limits.h"
 #include "base/quota.h"
 #include "rpc/server/handler_slots.h"
-#include "rpc/server/server_call.h"
+#include "rpc/server/turn.h"
 
 namespace nearcall::rpc {
 
 class UserQueue;
 
-// The requests that one client has waiting for a handler, a queue for each lane. Part of its connection.
+// The turns of one client's calls that wait, a queue for each lane. Part of its connection.
 class ClientQueue {
  public:
-  size_t calls() const { return calls_; }
+  size_t turns() const { return turns_; }
+  // Of the requests among them.
   size_t bytes() const { return bytes_; }
 
  private:
@@ -30,13 +31,13 @@ class ClientQueue {
   friend class UserQueue;
 
   struct Lane : base::ListNode<Lane> {
-    base::List<ServerCallImpl, InLane> calls;
+    base::List<Turn, InLane> turns;
     ClientQueue* client = nullptr;
   };
 
   std::array<Lane, base::kLanes> lanes_;
-  UserQueue* user_ = nullptr;  // since its first call
-  size_t calls_ = 0;
+  UserQueue* user_ = nullptr;  // since its first turn
+  size_t turns_ = 0;
   size_t bytes_ = 0;
   bool held_ = false;
 };
@@ -59,28 +60,28 @@ class UserQueue {
 };
 
 // What a poller has read and not yet run: the highest lane first, users of one lane in turn, clients of one user in
-// turn, each client's calls in order. A lane that has had no turn for kAgeingNs has one before those above it, so that
+// turn, each client's own in order. A lane that has had no turn for kAgeingNs has one before those above it, so that
 // none starves; never more than one, so that no backlog holds up a higher lane. Nothing goes before the urgent lane. A
 // user whose handlers have all the places that it may have is passed over.
 //
-// Used by one thread at a time, but for calls(lane). Owns no call.
+// Used by one thread at a time, but for turns(lane). Owns no turn.
 class DispatchQueue {
  public:
-  void Push(ClientQueue& client, ServerCallImpl& call);
+  void Push(ClientQueue& client, Turn& turn);
 
-  // The next call that may start now, with a place taken for it; nullptr if there is none. The last place is given to
-  // calls of the urgent lane only.
-  ServerCallImpl* Pop(base::SteadyNs now, HandlerSlots& slots);
+  // The next turn that may begin now, with a place taken for it; nullptr if there is none. The last place is given to
+  // the urgent lane only.
+  Turn* Pop(base::SteadyNs now, HandlerSlots& slots);
 
-  // Whether the calls of `client` stay in the queue for the time being.
+  // Whether the turns of `client` stay in the queue for the time being.
   void Hold(ClientQueue& client, bool held);
 
-  // Takes all calls of `client` out.
-  void Remove(ClientQueue& client, const std::function<void(ServerCallImpl&)>& drop);
+  // Takes all turns of `client` out.
+  void Remove(ClientQueue& client, const std::function<void(Turn&)>& drop);
 
-  bool empty() const { return calls_ == 0; }
+  bool empty() const { return turns_ == 0; }
   // Any thread may ask.
-  size_t calls(size_t lane) const { return lane_calls_[lane].load(std::memory_order_relaxed); }
+  size_t turns(size_t lane) const { return lane_turns_[lane].load(std::memory_order_relaxed); }
 
  private:
   UserQueue& QueueOf(base::Account* account);
@@ -88,15 +89,15 @@ class DispatchQueue {
   void Unlink(ClientQueue& client, size_t lane);
   size_t BestLane(base::SteadyNs now);
   int64_t Waited(size_t lane, base::SteadyNs now);
-  ServerCallImpl* TryTake(size_t lane, base::SteadyNs now, HandlerSlots& slots);
-  ServerCallImpl* TakeOf(UserQueue::Lane& user, size_t lane);
-  void Account(ClientQueue& client, const ServerCallImpl& call, bool in);
+  Turn* TryTake(size_t lane, base::SteadyNs now, HandlerSlots& slots);
+  Turn* TakeOf(UserQueue::Lane& user, size_t lane);
+  void Account(ClientQueue& client, const Turn& turn, bool in);
 
   // Users that have something in the lane, in turn.
   std::array<base::List<UserQueue::Lane>, base::kLanes> lanes_;
   std::array<base::SteadyNs, base::kLanes> last_turns_{};
-  std::array<std::atomic<size_t>, base::kLanes> lane_calls_{};  // written by the one thread
-  size_t calls_ = 0;
+  std::array<std::atomic<size_t>, base::kLanes> lane_turns_{};  // written by the one thread
+  size_t turns_ = 0;
   // As many as the server has accounts, at most.
   std::vector<std::unique_ptr<UserQueue>> users_;
 };

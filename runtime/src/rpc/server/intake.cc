@@ -23,10 +23,10 @@ using transport::Transport;
 // of other clients.
 constexpr int kFramesPerTurn = 16;
 
-// Looking at a connection costs some nanoseconds. With few connections all are looked at before each call, so that an
+// Looking at a connection costs some nanoseconds. With few connections all are looked at before each turn, so that an
 // urgent request overtakes at once; with many only now and then.
 constexpr size_t kFewConnections = 16;
-constexpr int kCallsPerHarvest = 16;
+constexpr int kTurnsPerHarvest = 16;
 
 // A connection without traffic for so many looks is asked to ring.
 constexpr uint32_t kQuietTurns = 2000;
@@ -68,17 +68,17 @@ std::shared_ptr<session::ServerSession> Intake::Remove(uint32_t connection_id) {
   Connection& connection = *found->second;
   bells_.Remove(*connection.session);
   const bool hung_up = connection.session->hung_up();
-  base::List<ServerCallImpl, InLane> one_way;
-  queue_.Remove(connection.queue, [&](ServerCallImpl& call) {
-    if (call.waits_for_place()) {
-      call.EndWaitForPlace(false);
-    } else if (call.one_way() && !hung_up) {
-      one_way.PushBack(call);
+  base::List<Turn, InLane> one_way;
+  queue_.Remove(connection.queue, [&](Turn& turn) {
+    if (turn.kind == Turn::Kind::kPlace) {
+      turn.call.place().EndWait(false);
+    } else if (turn.call.one_way() && !hung_up) {
+      one_way.PushBack(turn);
     } else {
-      Recycle(std::unique_ptr<ServerCallImpl>(&call));
+      Recycle(std::unique_ptr<IncomingCall>(&turn.call));
     }
   });
-  while (ServerCallImpl* call = one_way.PopFront()) queue_.Push(connection.queue, *call);
+  while (Turn* turn = one_way.PopFront()) queue_.Push(connection.queue, *turn);
   connection.leaving = true;
   if (!connection.has_left()) {
     Warm(connection);
@@ -93,7 +93,7 @@ std::shared_ptr<session::ServerSession> Intake::Remove(uint32_t connection_id) {
 bool Intake::Connection::has_left() const {
   if (!leaving || session->hung_up()) return leaving;
   size_t size;
-  return queue.calls() == 0 && (frames_left == 0 || session->transport().Peek(size) == Transport::ReadState::kEmpty);
+  return queue.turns() == 0 && (frames_left == 0 || session->transport().Peek(size) == Transport::ReadState::kEmpty);
 }
 
 std::optional<uint32_t> Intake::NextThatHasLeft() {
@@ -106,36 +106,36 @@ std::optional<uint32_t> Intake::NextThatHasLeft() {
 void Intake::Clear() {
   hot_.clear();
   for (auto& [id, connection] : connections_) {
-    queue_.Remove(connection->queue, [](ServerCallImpl& call) {
+    queue_.Remove(connection->queue, [](Turn& turn) {
       // (None waits for its place: the server has ended, so all handlers have.)
-      call.Reset();
-      delete &call;
+      turn.call.Reset();
+      delete &turn.call;
     });
   }
   connections_.clear();
   free_calls_.clear();
 }
 
-// One that waits for its place.
-void Intake::QueueAgain(ServerCallImpl& call) {
-  const auto found = connections_.find(call.session().id());
-  if (found != connections_.end() && found->second->session.get() == &call.session() && !found->second->leaving) {
-    queue_.Push(found->second->queue, call);
+void Intake::Queue(Turn& turn) {
+  const session::ServerSession* const session = turn.call.request().session.get();
+  const auto found = connections_.find(session->id());
+  if (found != connections_.end() && found->second->session.get() == session && !found->second->leaving) {
+    queue_.Push(found->second->queue, turn);
   } else {
-    call.EndWaitForPlace(false);
+    turn.call.place().EndWait(false);
   }
 }
 
 bool Intake::IsDue() const {
-  return queue_.empty() || hot_.size() <= kFewConnections || calls_since_harvest_ >= kCallsPerHarvest;
+  return queue_.empty() || hot_.size() <= kFewConnections || turns_since_harvest_ >= kTurnsPerHarvest;
 }
 
 void Intake::BeDue() {
-  calls_since_harvest_ = kCallsPerHarvest;
+  turns_since_harvest_ = kTurnsPerHarvest;
 }
 
 bool Intake::Harvest() {
-  calls_since_harvest_ = 0;
+  turns_since_harvest_ = 0;
   bool progress = false;
   size_t kept = 0;
   for (Connection* connection : hot_) {
@@ -155,10 +155,10 @@ bool Intake::Harvest() {
   return progress;
 }
 
-ServerCallImpl* Intake::Next(base::SteadyNs now) {
-  ServerCallImpl* const call = queue_.Pop(now, core_.slots);
-  if (call != nullptr) ++calls_since_harvest_;
-  return call;
+Turn* Intake::Next(base::SteadyNs now) {
+  Turn* const turn = queue_.Pop(now, core_.slots);
+  if (turn != nullptr) ++turns_since_harvest_;
+  return turn;
 }
 
 bool Intake::IsAlone(const session::ServerSession& session) const {
@@ -209,34 +209,34 @@ bool Intake::ReadFrom(Connection& connection) {
 
 // False: there is none.
 bool Intake::ReadFrame(Connection& connection) {
-  std::unique_ptr<ServerCallImpl> call = NewCall();
-  const Inbox::Event event = connection.session->Next(call->message());
+  std::unique_ptr<IncomingCall> call = NewCall();
+  const Inbox::Event event = connection.session->Next(call->request().message);
   if (event == Inbox::Event::kBroken) core_.violations.fetch_add(1, std::memory_order_relaxed);
   if (event != Inbox::Event::kEmpty && event != Inbox::Event::kBroken && event != Inbox::Event::kProgress) {
     Accept(connection, std::move(call), event);
     return true;
   }
-  call->message().charge.Release();  // it may have been none that a client sends
+  call->request().message.charge.Release();  // it may have been none that a client sends
   free_calls_.push_back(std::move(call));
   return event == Inbox::Event::kProgress;
 }
 
-void Intake::Accept(Connection& connection, std::unique_ptr<ServerCallImpl> call, Inbox::Event event) {
+void Intake::Accept(Connection& connection, std::unique_ptr<IncomingCall> call, Inbox::Event event) {
   if (!call->Accept(connection.session, base::NowNs())) {
     core_.violations.fetch_add(1, std::memory_order_relaxed);
     return Recycle(std::move(call));
   }
   const absl::Status refusal = base::OrNoMemory([&] { return WhyRefused(connection, *call, event); });
   if (refusal.ok()) {
-    queue_.Push(connection.queue, *call.release());
+    queue_.Push(connection.queue, call.release()->turn());
   } else {
     call->Refuse(refusal, ExecState::kNotStarted);
     Recycle(std::move(call));
   }
 }
 
-absl::Status Intake::WhyRefused(const Connection& connection, ServerCallImpl& call, Inbox::Event event) const {
-  const size_t size = call.message().header.message_size;
+absl::Status Intake::WhyRefused(const Connection& connection, IncomingCall& call, Inbox::Event event) const {
+  const size_t size = call.request().message.header.message_size;
   if (event == Inbox::Event::kAborted) return absl::CancelledError("its caller has given the request up");
   if (event == Inbox::Event::kTooLarge) {
     return absl::ResourceExhaustedError(absl::StrCat("the request has ", size,
@@ -254,16 +254,16 @@ absl::Status Intake::WhyRefused(const Connection& connection, ServerCallImpl& ca
   return call.AdmitStream();
 }
 
-std::unique_ptr<ServerCallImpl> Intake::NewCall() {
-  if (free_calls_.empty()) return std::make_unique<ServerCallImpl>(core_, places_);
-  std::unique_ptr<ServerCallImpl> call = std::move(free_calls_.back());
+std::unique_ptr<IncomingCall> Intake::NewCall() {
+  if (free_calls_.empty()) return std::make_unique<IncomingCall>(core_, places_);
+  std::unique_ptr<IncomingCall> call = std::move(free_calls_.back());
   free_calls_.pop_back();
   return call;
 }
 
-void Intake::Recycle(std::unique_ptr<ServerCallImpl> call) {
+void Intake::Recycle(std::unique_ptr<IncomingCall> call) {
   call->Reset();
-  call->message().bytes.Trim(base::kDefaultRingSize);
+  call->request().message.bytes.Trim(base::kDefaultRingSize);
   if (free_calls_.size() < kMaxFreeCalls) free_calls_.push_back(std::move(call));
 }
 

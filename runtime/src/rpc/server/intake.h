@@ -14,13 +14,14 @@
 #include "base/spin_policy.h"
 #include "rpc/server/bells.h"
 #include "rpc/server/dispatch_queue.h"
+#include "rpc/server/incoming_call.h"
 #include "rpc/server/server_core.h"
 #include "session/server_session.h"
 
 namespace nearcall::rpc {
 
 // Reads the requests of many connections into a queue: looks at the hot ones (those with traffic a moment ago), and
-// asks the others to ring. Used by one thread at a time, the leader; the queue's calls(lane) by any.
+// asks the others to ring. Used by one thread at a time, the leader; the queue's turns(lane) by any.
 class Intake {
  public:
   Intake(ServerCore& core, Bells& bells, Places& places);
@@ -35,16 +36,16 @@ class Intake {
   std::optional<uint32_t> NextThatHasLeft();
   void Clear();
 
-  // A handler that waits for its place, in its turn.
-  void QueueAgain(ServerCallImpl& call);
+  // A turn of a call that has begun.
+  void Queue(Turn& turn);
 
   // Whether it is time to look at the connections before the next call is run.
   bool IsDue() const;
   void BeDue();
   // Looks at all hot connections, and reads. Whether there was anything.
   bool Harvest();
-  // The next call that may begin, with a place taken for it, or nullptr.
-  ServerCallImpl* Next(base::SteadyNs now);
+  // The next turn that may begin, with a place taken for it, or nullptr.
+  Turn* Next(base::SteadyNs now);
 
   // Whether nobody but the client of `session` has had traffic a moment ago, nor anything queued.
   bool IsAlone(const session::ServerSession& session) const;
@@ -55,7 +56,7 @@ class Intake {
   bool ArmAll();
 
   // A call that has ended.
-  void Recycle(std::unique_ptr<ServerCallImpl> call);
+  void Recycle(std::unique_ptr<IncomingCall> call);
 
   const DispatchQueue& queue() const { return queue_; }
 
@@ -79,11 +80,11 @@ class Intake {
   void HoldIfItDoesNotRead(Connection& connection);
   bool ReadFrom(Connection& connection);
   bool ReadFrame(Connection& connection);
-  void Accept(Connection& connection, std::unique_ptr<ServerCallImpl> call, session::Inbox::Event event);
-  absl::Status WhyRefused(const Connection& connection, ServerCallImpl& call, session::Inbox::Event event) const;
+  void Accept(Connection& connection, std::unique_ptr<IncomingCall> call, session::Inbox::Event event);
+  absl::Status WhyRefused(const Connection& connection, IncomingCall& call, session::Inbox::Event event) const;
   bool GoesCold(Connection& connection);
   bool SomethingToDo();
-  std::unique_ptr<ServerCallImpl> NewCall();
+  std::unique_ptr<IncomingCall> NewCall();
 
   ServerCore& core_;
   Bells& bells_;
@@ -93,9 +94,9 @@ class Intake {
   std::vector<uint32_t> left_;
   DispatchQueue queue_;
   static constexpr size_t kMaxFreeCalls = 64;
-  std::vector<std::unique_ptr<ServerCallImpl>> free_calls_;  // with room for so many
+  std::vector<std::unique_ptr<IncomingCall>> free_calls_;  // with room for so many
   base::SpinPolicy spin_;
-  int calls_since_harvest_ = 0;
+  int turns_since_harvest_ = 0;
 };
 
 }  // namespace nearcall::rpc

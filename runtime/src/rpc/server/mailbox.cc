@@ -34,13 +34,14 @@ bool Mailbox::Remove(uint32_t connection_id) {
   return true;
 }
 
-void Mailbox::Return(ServerCallImpl& call) {
+void Mailbox::Queue(Turn& turn) {
   base::MutexLock lock(mutex_);
-  base::Append(mail_.returning, &call);
+  turns_.PushBack(turn);
 }
 
-Mailbox::Mail Mailbox::Take() {
+Mailbox::Mail Mailbox::Take(base::List<Turn, InLane>& turns) {
   base::MutexLock lock(mutex_);
+  while (Turn* turn = turns_.PopFront()) turns.PushBack(*turn);
   return std::exchange(mail_, {});
 }
 

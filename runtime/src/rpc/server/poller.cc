@@ -14,19 +14,19 @@ namespace nearcall::rpc {
 // Once the handler is about to wait, the thread leads on, or gives the lead away.
 class Poller::InlineRun final : public base::BlockingObserver, public StreamWait {
  public:
-  InlineRun(Poller& poller, Lead::ThreadId me, ServerCallImpl& call, base::SteadyNs now)
+  InlineRun(Poller& poller, Lead::ThreadId me, IncomingCall& call, base::SteadyNs now)
       : poller_(poller), me_(me), call_(call) {
-    call_.set_stream_wait(this);
-    if (poller_.lead_.EnterHandler(now, call.habit())) poller_.bells_.Wake();
+    call_.place().set_stream_wait(this);
+    if (poller_.lead_.EnterHandler(now, call.request().habit())) poller_.bells_.Wake();
   }
-  ~InlineRun() { call_.set_stream_wait(nullptr); }
+  ~InlineRun() { call_.place().set_stream_wait(nullptr); }
 
   void LeadOnUntil(const session::Waiting& waiting) override {
     const Lead::LedOn led = poller_.lead_.LeadOn(me_);
     if (led == Lead::LedOn::kNo) return;
     // It may have been asked to ring by the other leader.
-    if (led == Lead::LedOn::kTakes) poller_.intake_.Warm(call_.session().id());
-    if (poller_.LeadFor(call_.session(), waiting)) return GoOn();
+    if (led == Lead::LedOn::kTakes) poller_.intake_.Warm(session().id());
+    if (poller_.LeadFor(session(), waiting)) return GoOn();
     poller_.GiveLeadAway();
   }
 
@@ -42,9 +42,11 @@ class Poller::InlineRun final : public base::BlockingObserver, public StreamWait
     if (poller_.lead_.GoOn(base::NowNs())) poller_.bells_.Wake();
   }
 
+  const session::ServerSession& session() { return *call_.request().session; }
+
   Poller& poller_;
   const Lead::ThreadId me_;
-  ServerCallImpl& call_;
+  IncomingCall& call_;
 };
 
 Poller::~Poller() = default;
@@ -107,8 +109,8 @@ std::string Poller::DebugString() {
   const DispatchQueue& queue = intake_.queue();
   std::string text = absl::StrCat("poller: ", connection_count(), " connections, ", lead.threads, " threads, leader ",
                                   lead.state, ", lead changed hands ", lead.changes, " times\n");
-  absl::StrAppend(&text, "  requests waiting for a handler: low ", queue.calls(0), ", normal ", queue.calls(1),
-                  ", high ", queue.calls(2), ", urgent ", queue.calls(3), "\n");
+  absl::StrAppend(&text, "  requests waiting for a handler: low ", queue.turns(0), ", normal ", queue.turns(1),
+                  ", high ", queue.turns(2), ", urgent ", queue.turns(3), "\n");
   for (const auto& session : Sessions()) absl::StrAppend(&text, "  ", session->DebugString(), "\n");
   return text;
 }
@@ -162,17 +164,16 @@ bool Poller::StartThread() {
   return core_.threads.TryRun([this] { Serve(); }).ok();
 }
 
-bool Poller::TakeAgain(ServerCallImpl& call) {
-  const bool urgent = call.priority() == Priority::kUrgent;
+bool Poller::TakeAgain(const Request& request, HandlerPlace& place) {
+  const bool urgent = request.priority == Priority::kUrgent;
   // While others wait for places it is not served before them.
-  if (!wants_slot_.load(std::memory_order_relaxed) && core_.slots.TryTake(urgent, call.session().account()))
+  if (!wants_slot_.load(std::memory_order_relaxed) && core_.slots.TryTake(urgent, request.session->account()))
     return true;
-  base::Waiter place;
-  call.BeginWaitForPlace(place);
-  mailbox_.Return(call);
+  base::Waiter waiter;
+  mailbox_.Queue(place.BeginWait(waiter));
   WakeForNews();
-  while (!place.finished()) place.Wait(base::kNever);
-  return call.has_place();
+  while (!waiter.finished()) waiter.Wait(base::kNever);
+  return place.held();
 }
 
 // --- the leader ---
@@ -198,12 +199,13 @@ void Poller::Work(Lead::ThreadId me) {
 
 void Poller::ReadMail() {
   lead_.ForgetNews();
-  Mailbox::Mail mail = mailbox_.Take();
+  base::List<Turn, InLane> turns;
+  Mailbox::Mail mail = mailbox_.Take(turns);
   for (auto& session : mail.added) intake_.Add(std::move(session));
   // Who rings may have waited long: its request is read before the next handler starts.
   if (!mail.rung.empty()) intake_.BeDue();
   for (const uint32_t id : mail.rung) intake_.Warm(id);
-  for (ServerCallImpl* call : mail.returning) intake_.QueueAgain(*call);
+  while (Turn* turn = turns.PopFront()) intake_.Queue(*turn);
   for (const uint32_t id : mail.removed) Drop(id);
 }
 
@@ -225,20 +227,21 @@ void Poller::Drop(uint32_t connection_id) {
 Poller::Ran Poller::RunNext(Lead::ThreadId me) {
   if (intake_.queue().empty()) return Ran::kNothing;
   const base::SteadyNs now = base::NowNs();
-  std::unique_ptr<ServerCallImpl> call(intake_.Next(now));
-  if (call == nullptr) return Ran::kNothing;
+  Turn* const turn = intake_.Next(now);
+  if (turn == nullptr) return Ran::kNothing;
   wants_slot_.store(false, std::memory_order_relaxed);
-  if (call->waits_for_place()) {
-    call.release()->EndWaitForPlace(true);  // its thread owns it
+  if (turn->kind == Turn::Kind::kPlace) {
+    turn->call.place().EndWait(true);
     return Ran::kCall;
   }
-  call->GivePlace();
-  if (RunsInline(*call)) return RunInline(me, std::move(call), now);
-  ServerCallImpl* raw = call.get();
-  const absl::Status started = core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<ServerCallImpl>(raw)); });
+  std::unique_ptr<IncomingCall> call(&turn->call);
+  call->place().Give();
+  if (RunsInline(call->request())) return RunInline(me, std::move(call), now);
+  IncomingCall* raw = call.get();
+  const absl::Status started = core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<IncomingCall>(raw)); });
   if (started.ok()) {
     static_cast<void>(call.release());  // the worker owns it
-  } else if (call->streams()) {
+  } else if (call->request().streams()) {
     // Not on this thread: the handler may wait for what only the leader can read.
     RefuseStream(std::move(call), started);
   } else {
@@ -249,19 +252,20 @@ Poller::Ran Poller::RunNext(Lead::ThreadId me) {
 
 // A dialogue with the only client that is served goes without a change of threads for each word. Else a handler that
 // streams has a thread of its own: it may be long at it, and the others go on.
-bool Poller::RunsInline(const ServerCallImpl& call) const {
-  if (call.may_block()) return false;
-  if (!call.streams()) return true;
-  return call.is_dialogue() && intake_.IsAlone(call.session()) && lead_.free_threads() > 1;
+bool Poller::RunsInline(const Request& request) const {
+  if (request.may_block()) return false;
+  if (!request.streams()) return true;
+  const bool dialogue = request.kind() == internal::MethodKind::kBidiStreaming;
+  return dialogue && intake_.IsAlone(*request.session) && lead_.free_threads() > 1;
 }
 
-void Poller::RefuseStream(std::unique_ptr<ServerCallImpl> call, const absl::Status& status) {
-  core_.FreePlace(call->session().account());
+void Poller::RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status& status) {
+  core_.FreePlace(call->request().session->account());
   call->Refuse(status, ExecState::kNotStarted);
   intake_.Recycle(std::move(call));
 }
 
-Poller::Ran Poller::RunInline(Lead::ThreadId me, std::unique_ptr<ServerCallImpl> call, base::SteadyNs now) {
+Poller::Ran Poller::RunInline(Lead::ThreadId me, std::unique_ptr<IncomingCall> call, base::SteadyNs now) {
   const auto run = [&] {
     const InlineRun here(*this, me, *call, now);
     call->Run();
@@ -274,7 +278,7 @@ Poller::Ran Poller::RunInline(Lead::ThreadId me, std::unique_ptr<ServerCallImpl>
   }
   const bool leads = lead_.LeaveHandler(me);
   // One that was quick costs no look at the clock.
-  if (BlockingHabit* const habit = call->habit(); habit != nullptr && !leads) habit->Ran(base::NowNs() - now);
+  if (BlockingHabit* const habit = call->request().habit(); habit != nullptr && !leads) habit->Ran(base::NowNs() - now);
   HandlerEnded(std::move(call), leads);
   return leads ? Ran::kCall : Ran::kLostTheLead;
 }
@@ -306,7 +310,7 @@ void Poller::GiveLeadAway() {
 
 // --- whoever runs a handler ---
 
-void Poller::RunOnWorker(std::unique_ptr<ServerCallImpl> call) {
+void Poller::RunOnWorker(std::unique_ptr<IncomingCall> call) {
   const base::SteadyNs since = base::NowNs();
   try {
     call->Run();
@@ -314,15 +318,15 @@ void Poller::RunOnWorker(std::unique_ptr<ServerCallImpl> call) {
     HandlerEnded(std::move(call), /*leads=*/false);
     throw;
   }
-  if (BlockingHabit* const habit = call->habit()) habit->Ran(base::NowNs() - since);
+  if (BlockingHabit* const habit = call->request().habit()) habit->Ran(base::NowNs() - since);
   HandlerEnded(std::move(call), /*leads=*/false);
 }
 
-void Poller::HandlerEnded(std::unique_ptr<ServerCallImpl> call, bool leads) {
-  // Lives as long as the server.
-  base::Account* const account = call->session().account();
-  const bool has_place = call->has_place();
-  if (call->session().NeedsALook()) LookAt(call->session().id());
+void Poller::HandlerEnded(std::unique_ptr<IncomingCall> call, bool leads) {
+  session::ServerSession& session = *call->request().session;
+  base::Account* const account = session.account();  // lives as long as the server
+  const bool has_place = call->place().held();
+  if (session.NeedsALook()) LookAt(session.id());
   if (!call->Drop()) {
     static_cast<void>(call.release());  // whoever answers it owns it
   } else if (leads) {

@@ -71,7 +71,7 @@ class Poller final : public Places {
   void ReplaceThisThread();
   bool StartThread();
   void WakeForNews();
-  bool TakeAgain(ServerCallImpl& call) override;
+  bool TakeAgain(const Request& request, HandlerPlace& place) override;
 
   // --- the leader ---
   void Work(Lead::ThreadId me);
@@ -79,15 +79,15 @@ class Poller final : public Places {
   bool Harvest();
   void Drop(uint32_t connection_id);
   Ran RunNext(Lead::ThreadId me);
-  void RefuseStream(std::unique_ptr<ServerCallImpl> call, const absl::Status& status);
-  Ran RunInline(Lead::ThreadId me, std::unique_ptr<ServerCallImpl> call, base::SteadyNs now);
-  bool RunsInline(const ServerCallImpl& call) const;
+  void RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status& status);
+  Ran RunInline(Lead::ThreadId me, std::unique_ptr<IncomingCall> call, base::SteadyNs now);
+  bool RunsInline(const Request& request) const;
   bool LeadFor(const session::ServerSession& session, const session::Waiting& waiting);
   void GiveLeadAway();
 
   // --- whoever runs a handler ---
-  void RunOnWorker(std::unique_ptr<ServerCallImpl> call);
-  void HandlerEnded(std::unique_ptr<ServerCallImpl> call, bool leads);
+  void RunOnWorker(std::unique_ptr<IncomingCall> call);
+  void HandlerEnded(std::unique_ptr<IncomingCall> call, bool leads);
 
   ServerCore& core_;
   std::atomic<bool> wants_slot_{false};

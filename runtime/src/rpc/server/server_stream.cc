@@ -12,43 +12,48 @@
 #include "base/thread.h"
 #include "rpc/only_one.h"
 #include "rpc/parse_message.h"
+#include "rpc/server/call_context.h"
+#include "rpc/server/handler_place.h"
 #include "rpc/server/message_writer.h"
-#include "rpc/server/server_call.h"
+#include "rpc/server/request.h"
+#include "rpc/server/server_core.h"
 #include "wire/envelope.h"
 
 namespace nearcall::rpc {
 
-ServerStreamImpl::ServerStreamImpl(ServerCallImpl& call, bool client_streams)
-    : call_(call),
+ServerStreamImpl::ServerStreamImpl(ServerCore& core, const Request& request, CallContext& context, HandlerPlace& place)
+    : core_(core),
+      request_(request),
+      context_(context),
+      place_(place),
       state_({.peer_is_caller = true,
-              .peer_streams = client_streams,
-              .send_window = call.session().send_window(),
-              .receive_window = static_cast<uint32_t>(call.core().options.stream_window_bytes)},
+              .peer_streams = internal::ClientStreams(request.kind()),
+              .send_window = request.session->send_window(),
+              .receive_window = static_cast<uint32_t>(core.options.stream_window_bytes)},
              reading_, writing_),
-      read_(static_cast<uint32_t>(call.core().options.stream_window_bytes)) {}
+      read_(static_cast<uint32_t>(core.options.stream_window_bytes)) {}
 
 ServerStreamImpl::~ServerStreamImpl() {
-  if (counted_) call_.core().open_streams.fetch_sub(1, std::memory_order_relaxed);
+  if (counted_) core_.open_streams.fetch_sub(1, std::memory_order_relaxed);
 }
 
 absl::Status ServerStreamImpl::Admit() {
-  ServerCore& core = call_.core();
-  const size_t others = core.open_streams.fetch_add(1, std::memory_order_relaxed);
+  const size_t others = core_.open_streams.fetch_add(1, std::memory_order_relaxed);
   counted_ = true;
-  if (others >= core.options.max_waiting_handlers) {
+  if (others >= core_.options.max_waiting_handlers) {
     return absl::ResourceExhaustedError(absl::StrCat(others,
                                                      " streams are open, as many as the server's "
                                                      "ServerOptions::max_waiting_handlers allows; retry later"));
   }
-  const size_t window = core.options.stream_window_bytes;
-  const size_t streams = call_.session().streams();
-  if (streams * window > core.options.max_stream_bytes) {
+  const size_t window = core_.options.stream_window_bytes;
+  const size_t streams = request_.session->streams();
+  if (streams * window > core_.options.max_stream_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("this connection has ", streams - 1, " streams of ", window,
                      " B each, as many as the server's ServerOptions::max_stream_bytes (",
-                     core.options.max_stream_bytes, " B) allows; retry later"));
+                     core_.options.max_stream_bytes, " B) allows; retry later"));
   }
-  base::Account* const account = call_.session().account();
+  base::Account* const account = request_.session->account();
   if (window_.TryTake(account == nullptr ? nullptr : &account->memory, base::Amount::Of(0, window))) {
     return absl::OkStatus();
   }
@@ -56,12 +61,12 @@ absl::Status ServerStreamImpl::Admit() {
 }
 
 absl::Status ServerStreamImpl::Failure() {
-  return call_.session().Locked([this] { return state_.failure(); });
+  return request_.session->Locked([this] { return state_.failure(); });
 }
 
 // Always false.
 bool ServerStreamImpl::Fail(absl::Status why) {
-  call_.session().Locked([&] { state_.Fail(std::move(why)); });
+  request_.session->Locked([&] { state_.Fail(std::move(why)); });
   return false;
 }
 
@@ -82,22 +87,22 @@ bool ServerStreamImpl::Read(google::protobuf::MessageLite& message) {
 
 bool ServerStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
   for (;;) {
-    if (call_.IsCancelled()) return false;
+    if (context_.IsCancelled()) return false;
     if (!mine_.empty()) return Parse(message);
     bool over = false;
-    const bool some = call_.session().Locked([&] {
+    const bool some = request_.session->Locked([&] {
       over = state_.peer_is_done() || !state_.failure().ok();
       return state_.TakeArrivals(mine_);
     });
     if (some) continue;
     if (over) return false;
-    call_.WaitFor(reading_);
+    place_.WaitFor(reading_);
   }
 }
 
 bool ServerStreamImpl::Parse(google::protobuf::MessageLite& message) {
   const size_t size = mine_.front().size();
-  absl::Status parsed = ParseMessage("an element of", call_.method_name(), mine_.front(), message);
+  absl::Status parsed = ParseMessage("an element of", request_.method_name(), mine_.front(), message);
   mine_.Pop();
   if (!parsed.ok()) return Fail(std::move(parsed));
   GiveCredit(size);
@@ -107,13 +112,13 @@ bool ServerStreamImpl::Parse(google::protobuf::MessageLite& message) {
 void ServerStreamImpl::GiveCredit(size_t element_size) {
   const uint32_t credit = read_.Read(element_size);
   if (credit == 0) return;
-  session::ServerSession& session = call_.session();
+  session::ServerSession& session = *request_.session;
   const bool useful = session.Locked([&] {
     state_.OpenWindow(credit);
     return !state_.peer_is_done();
   });
   if (!useful) return;
-  wire::FrameHeader header = call_.HeaderOf(wire::FrameKind::kCredit);
+  wire::FrameHeader header = request_.HeaderOf(wire::FrameKind::kCredit);
   header.message_size = credit;
   session::Outbox& outbox = session.outbox();
   if (!outbox.TrySend(header, 0, [](std::span<std::byte>) {})) {
@@ -121,7 +126,7 @@ void ServerStreamImpl::GiveCredit(size_t element_size) {
     static_cast<void>(outbox.TryCharge(*kept, 0));  // so little is always kept
     outbox.Keep(std::move(kept));
   }
-  call_.NoteWritten();
+  request_.NoteWritten();
 }
 
 // --- who writes ---
@@ -138,32 +143,32 @@ bool ServerStreamImpl::Write(const google::protobuf::MessageLite& message) {
 
 bool ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) {
   const size_t size = message.ByteSizeLong();
-  const size_t limit = std::min(call_.core().options.max_message_size, call_.session().peer_max_message_size());
+  const size_t limit = std::min(core_.options.max_message_size, request_.session->peer_max_message_size());
   if (size > limit) {
-    return Fail(absl::ResourceExhaustedError(absl::StrCat("an element of ", call_.method_name(), " has ", size,
+    return Fail(absl::ResourceExhaustedError(absl::StrCat("an element of ", request_.method_name(), " has ", size,
                                                           " B, more than max_message_size (", limit, " B)")));
   }
   if (!WaitForCredit(size)) return false;
-  return Send(call_.HeaderOf(wire::FrameKind::kMessage), &message, size);
+  return Send(request_.HeaderOf(wire::FrameKind::kMessage), &message, size);
 }
 
 bool ServerStreamImpl::WaitForCredit(size_t size) {
   for (;;) {
-    if (call_.IsCancelled()) return false;
+    if (context_.IsCancelled()) return false;
     bool failed = false;
-    const bool begun = call_.session().Locked([&] {
+    const bool begun = request_.session->Locked([&] {
       failed = !state_.failure().ok();
       return !failed && state_.BeginElement(size);
     });
     if (begun || failed) return begun;
-    call_.WaitFor(writing_);
+    place_.WaitFor(writing_);
   }
 }
 
 bool ServerStreamImpl::SendInitialMetadata() {
   if (sent_initial_metadata_) return true;
   // A message without an element.
-  wire::FrameHeader header = call_.HeaderOf(wire::FrameKind::kMessage);
+  wire::FrameHeader header = request_.HeaderOf(wire::FrameKind::kMessage);
   header.flags = wire::kPacked;
   return Send(header, nullptr, 0);
 }
@@ -171,21 +176,21 @@ bool ServerStreamImpl::SendInitialMetadata() {
 bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message,
                             size_t size) {
   std::string envelope;
-  if (!std::exchange(sent_initial_metadata_, true) && !call_.initial_metadata().empty()) {
-    if (absl::Status valid = call_.initial_metadata().Validate(); !valid.ok()) {
+  if (!std::exchange(sent_initial_metadata_, true) && !context_.initial_metadata().empty()) {
+    if (absl::Status valid = context_.initial_metadata().Validate(); !valid.ok()) {
       return Fail(absl::InternalError(absl::StrCat("the handler's metadata: ", valid.message())));
     }
-    absl::StatusOr<std::string> encoded = wire::EncodeMetadataEnvelope(call_.initial_metadata());
+    absl::StatusOr<std::string> encoded = wire::EncodeMetadataEnvelope(context_.initial_metadata());
     if (!encoded.ok()) return Fail(encoded.status());
     envelope = *std::move(encoded);
   }
   wire::FrameHeader complete = header;
   complete.envelope_size = static_cast<uint32_t>(envelope.size());
   if (!envelope.empty()) complete.flags |= wire::kEnvelope;
-  session::ServerSession& session = call_.session();
+  session::ServerSession& session = *request_.session;
   const Written written = WriteMessage(session.outbox(), session.transport().max_frame_size(), complete,
                                        std::as_bytes(std::span(envelope)), message, size, &flow_);
-  call_.NoteWritten();
+  request_.NoteWritten();
   switch (written) {
     case Written::kAll:
       return true;

@@ -16,14 +16,17 @@
 
 namespace nearcall::rpc {
 
-class ServerCallImpl;
+class CallContext;
+class HandlerPlace;
+struct Request;
+struct ServerCore;
 
 // The handler's end of a streaming call. Its threads wait: one that reads, and one that writes; the handler's own one
 // gives its place among the running handlers back meanwhile.
 class ServerStreamImpl final : public internal::ServerStream {
  public:
-  // The call outlives it.
-  ServerStreamImpl(ServerCallImpl& call, bool client_streams);
+  // What it is given outlives it.
+  ServerStreamImpl(ServerCore& core, const Request& request, CallContext& context, HandlerPlace& place);
   ~ServerStreamImpl();
 
   // Sets aside what it may need. RESOURCE_EXHAUSTED: there is not so much; the call is then answered with that.
@@ -55,7 +58,10 @@ class ServerStreamImpl final : public internal::ServerStream {
   bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message, size_t size);
   bool Fail(absl::Status why);
 
-  ServerCallImpl& call_;
+  ServerCore& core_;
+  const Request& request_;
+  CallContext& context_;
+  HandlerPlace& place_;
   session::Waiting reading_;
   session::Waiting writing_;
   session::Stream state_;

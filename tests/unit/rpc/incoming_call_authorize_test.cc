@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "rpc/server/server_call.h"
+#include "rpc/server/incoming_call.h"
 #include "unit/rpc/server_end.h"
 #include "unit/session/client.h"
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "rpc/server/server_call.h"
-#include "unit/rpc/server_call_fixture.h"
+#include "rpc/server/incoming_call.h"
+#include "unit/rpc/incoming_call_fixture.h"
 
 namespace nearcall::rpc {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/server/server_call.h"
+#include "rpc/server/incoming_call.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "unit/rpc/server_call_fixture.h"
+#include "unit/rpc/incoming_call_fixture.h"
 #include "unit/rpc/server_end.h"
 
 namespace nearcall::rpc {
@@ -388,7 +388,7 @@ TEST_F(ServerCallTest, ARequestThatDoesNotParseIsInternalAndNamesTheField) {
 // --- being used again ---
 
 TEST_F(ServerCallTest, TheNextCallFindsNothingOfTheLast) {
-  ServerCallImpl call(core_, end_.places());
+  IncomingCall call(core_, end_.places());
   OnCall([](ServerContext& context) {
     context.initial_metadata().Add("a", "1");
     context.trailing_metadata().Add("b", "2");
@@ -420,7 +420,7 @@ TEST_F(ServerCallTest, TheNextCallFindsNothingOfTheLast) {
 }
 
 TEST_F(ServerCallTest, ResetWithoutACallIsHarmless) {
-  ServerCallImpl call(core_, end_.places());
+  IncomingCall call(core_, end_.places());
   call.Reset();
   call.Reset();
 }
@@ -472,7 +472,7 @@ TEST_F(ServerCallQuotaTest, AReplyThatMayNotBeKeptIsReplacedByARefusal) {
     reply.set_value(std::string(7 << 10, 'r'));
     return absl::OkStatus();
   };
-  std::vector<std::unique_ptr<ServerCallImpl>> calls;
+  std::vector<std::unique_ptr<IncomingCall>> calls;
   for (uint64_t id = 1; id <= 5; ++id) {
     Request request = MakeRequest();
     request.call_id = id;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "base/mutex.h"
+#include "nearcall/server_context.h"
+#include "rpc/server/request.h"
+#include "rpc/server/server_core.h"
+#include "rpc/server/stop_request.h"
+#include "transport/control.h"
+
+namespace nearcall::rpc {
+
+class ServerStreamImpl;
+
+// What a handler knows of its call, its metadata in both directions, and whether anybody waits for it still. Part of
+// its call.
+class CallContext final : public ServerContext {
+ public:
+  CallContext(ServerCore& core, const Request& request) : core_(core), request_(request) {}
+
+  // `stream`: which sends the initial metadata before the answer does; may be null.
+  void Begin(ServerStreamImpl* stream) { stream_ = stream; }
+  // The client's metadata, from the request. INTERNAL: they are none.
+  absl::Status Decode();
+  // Nobody waits for the answer any more. Any thread; runs no code of the user's.
+  void Cancel();
+  void Reset();
+
+  // ServerContext
+  const PeerIdentity& peer() const override { return request_.session->peer(); }
+  absl::Time deadline() const override;
+  bool IsCancelled() const override;
+  std::stop_token stop_token() override;
+  const Metadata& client_metadata() const override { return client_metadata_; }
+  Metadata& initial_metadata() override { return initial_metadata_; }
+  void SendInitialMetadata() override;
+  void WillBlock() override;
+  Metadata& trailing_metadata() override { return trailing_metadata_; }
+  Priority priority() const override { return request_.priority; }
+  absl::string_view method() const override { return request_.method_name(); }
+  uint64_t sequence_number() const override { return request_.message.header.sequence; }
+  absl::string_view transport() const override { return request_.session->transport().name(); }
+
+ private:
+  ServerCore& core_;
+  const Request& request_;
+  ServerStreamImpl* stream_ = nullptr;
+  Metadata client_metadata_;
+  Metadata initial_metadata_;
+  Metadata trailing_metadata_;
+
+  std::atomic<bool> cancelled_{false};
+  base::Mutex stop_mutex_;
+  std::shared_ptr<StopRequest> stop_ ABSL_GUARDED_BY(stop_mutex_);  // once somebody has asked for the token
+  std::unique_ptr<transport::Timer> stop_at_deadline_;
+};
+
+}  // namespace nearcall::rpc

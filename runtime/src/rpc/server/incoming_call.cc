@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/server/incoming_call.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/no_memory.h"
+#include "rpc/parse_message.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+// Whose code it was: the handler's, or before that ServerOptions::authorize.
+const char* WhatRan(ExecState reached) {
+  return reached == ExecState::kNotStarted ? "ServerOptions::authorize for " : "the handler of ";
+}
+
+// UNAVAILABLE of a call that was not started is how a server says that it goes away.
+ExecState StateOfRefusal(const absl::Status& why) {
+  return absl::IsUnavailable(why) ? ExecState::kMaybeExecuted : ExecState::kNotStarted;
+}
+
+// Both sides' files may differ in which methods are one-way.
+bool StreamsAlike(internal::MethodKind a, internal::MethodKind b) {
+  return internal::ClientStreams(a) == internal::ClientStreams(b) &&
+         internal::ServerStreams(a) == internal::ServerStreams(b);
+}
+
+// What the exception said may be what the caller must not see.
+absl::Status Failed(ExecState reached, const char* method) {
+  return absl::UnknownError(absl::StrCat(WhatRan(reached), method, " failed"));
+}
+
+}  // namespace
+
+// The one who answers later. Holds the call together with the thread that runs its handler.
+class IncomingCall::Pending final : public internal::PendingAnswer {
+ public:
+  explicit Pending(IncomingCall& call)
+      : call_(&call), answering_(call.core_.answering), exceptions_(std::uncaught_exceptions()) {}
+
+  ~Pending() override {
+    if (call_ == nullptr) return;
+    const char* name = call_->method_name();
+    const bool thrown = std::uncaught_exceptions() > exceptions_;
+    Answer(thrown ? Failed(ExecState::kExecuted, name)
+                  : absl::InternalError(absl::StrCat("the handler of ", name, " has dropped the call unanswered")),
+           nullptr);
+  }
+
+  void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
+    if (call_ != nullptr) Answer(status, &reply);
+  }
+
+ private:
+  void Answer(const absl::Status& status, const google::protobuf::MessageLite* reply) {
+    // The server may go as soon as the call has ended.
+    const std::shared_ptr<Latch> answering = answering_;
+    answering->Enter();
+    IncomingCall* const call = std::exchange(call_, nullptr);
+    call->answer_.Finish(status, reply);
+    call->request_.NoteWritten();
+    if (call->Drop()) {
+      call->Reset();
+      delete call;
+    }
+    answering->Leave();
+  }
+
+  IncomingCall* call_;
+  const std::shared_ptr<Latch> answering_;
+  const int exceptions_;
+};
+
+IncomingCall::IncomingCall(ServerCore& core, Places& places)
+    : core_(core),
+      context_(core, request_),
+      answer_(core, request_, context_, *this),
+      place_(core, places, request_, *this),
+      turn_(Turn::Kind::kCall, *this) {}
+
+std::unique_ptr<internal::PendingAnswer> IncomingCall::Defer() {
+  deferred_ = true;
+  holders_.store(2, std::memory_order_relaxed);
+  return std::make_unique<Pending>(*this);
+}
+
+bool IncomingCall::Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now) {
+  const wire::FrameHeader& header = request_.message.header;
+  request_.session = std::move(session);
+  request_.method = core_.services.Find(header.method_id);
+  request_.priority = std::min(static_cast<Priority>(header.priority), core_.options.max_priority);
+  request_.arrived = turn_.queued_at = now;
+  const uint64_t longest = static_cast<uint64_t>(base::kNever);
+  request_.deadline = header.time_left_ns == 0
+                          ? base::kNever
+                          : base::AddNs(now, static_cast<int64_t>(std::min(header.time_left_ns, longest)));
+  if (request_.streams()) stream_ = std::make_unique<ServerStreamImpl>(core_, request_, context_, place_);
+  context_.Begin(stream_.get());
+  answer_.Begin(stream_.get());
+  Begin(header.call_id, header.method_id, stream_ == nullptr ? nullptr : &stream_->state(), header.has(wire::kOneWay));
+  if (!request_.session->AddCall(*this)) {
+    request_.message.charge.Release();
+    stream_.reset();
+    request_.session.reset();
+    return false;
+  }
+  core_.CallBegins();
+  return true;
+}
+
+void IncomingCall::Reset() {
+  if (request_.session == nullptr) return;
+  std::shared_ptr<session::ServerSession> session = request_.session;
+  session->RemoveCall(*this);
+  if (stream_ != nullptr) session->outbox().Leave(stream_->flow());
+  stream_.reset();
+  request_.session.reset();
+  request_.message.charge.Release();
+  context_.Reset();
+  answer_.Reset();
+  deferred_ = false;
+  stage_.store(Stage::kWaiting, std::memory_order_relaxed);
+  holders_.store(1, std::memory_order_relaxed);
+  if (session->LookWasWanted()) session->AskToBeLookedAt();
+  session.reset();
+  core_.CallEnds();
+}
+
+void IncomingCall::Refuse(const absl::Status& status, ExecState exec_state) {
+  core_.calls_refused.fetch_add(1, std::memory_order_relaxed);
+  answer_.Give(status, exec_state);
+}
+
+void IncomingCall::Run() {
+  const ServiceTable::Method* const method = request_.method;
+  if (context_.IsCancelled()) {
+    const bool expired = request_.expired();
+    Refuse(expired ? absl::DeadlineExceededError("the deadline passed before the handler could start")
+                   : absl::CancelledError("cancelled before the handler started"),
+           ExecState::kNotStarted);
+  } else if (method == nullptr || !StreamsAlike(method->method->info.kind, request_.kind())) {
+    // No such method, or one that streams in the client's file and not in ours, or the other way round. The client
+    // knows the name that belongs to the number, and makes the text.
+    Refuse(absl::UnimplementedError(""), ExecState::kNotStarted);
+  } else if (absl::Status decoded = context_.Decode(); !decoded.ok()) {
+    Refuse(decoded, ExecState::kNotStarted);
+  } else {
+    RunHandler();
+  }
+}
+
+// User code, all of it: whether the client may call this method, and then what the method does.
+void IncomingCall::RunHandler() {
+  const char* name = method_name();
+  place_.BeginHandler();
+  stage_.store(Stage::kInHandler, std::memory_order_relaxed);
+  ExecState reached = ExecState::kNotStarted;
+  try {
+    if (core_.options.authorize) {
+      if (absl::Status may = core_.options.authorize(context_.peer(), name); !may.ok()) {
+        return Refuse(may, StateOfRefusal(may));
+      }
+    }
+    reached = ExecState::kExecuted;
+    core_.calls_started.fetch_add(1, std::memory_order_relaxed);
+    request_.method->method->run(*request_.method->service, *this);
+    if (deferred_) stage_.store(Stage::kDeferred, std::memory_order_relaxed);
+  } catch (abi::__forced_unwind&) {
+    OnThreadExit(reached);
+    throw;
+  } catch (...) {
+    answer_.Log(LogSeverity::kError, absl::StrCat(WhatRan(reached), name, " threw an exception"));
+    if (!deferred_ && !answer_.given()) answer_.Give(Failed(reached, name), reached);
+  }
+}
+
+// The user's code has called pthread_exit(3). The thread goes on unwinding; its caller must not wait for ever.
+void IncomingCall::OnThreadExit(ExecState reached) {
+  const absl::Status status = base::OrNoMemory([&] {
+    const std::string text = absl::StrCat(WhatRan(reached), method_name(), " has ended its thread (pthread_exit)");
+    answer_.Log(LogSeverity::kError, text);
+    return absl::InternalError(text);
+  });
+  if (!deferred_ && !answer_.given()) answer_.Give(status, reached);
+}
+
+bool IncomingCall::ParseRequest(google::protobuf::MessageLite& request) {
+  const absl::Status parsed = ParseMessage("the request of", method_name(), request_.payload(), request);
+  if (!parsed.ok()) {
+    Refuse(parsed, ExecState::kNotStarted);
+  } else if (one_way()) {
+    answer_.GiveAtStart();
+  }
+  return parsed.ok();
+}
+
+void IncomingCall::MarkCancelled() {
+  context_.Cancel();
+  // The session's lock, which is held, guards it.
+  if (session::Stream* const state = ActiveCall::stream(); state != nullptr) state->Wake();
+}
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "base/clock.h"
+#include "nearcall/internal/method.h"
+#include "nearcall/priority.h"
+#include "rpc/server/service_table.h"
+#include "session/server_session.h"
+#include "wire/header.h"
+#include "wire/reassembler.h"
+
+namespace nearcall::rpc {
+
+// A request that has been read: who has sent it, what for, and until when. Stays as it is while its call lasts.
+struct Request {
+  std::shared_ptr<session::ServerSession> session;
+  wire::Message message;
+  const ServiceTable::Method* method = nullptr;  // null: there is no such
+  Priority priority = Priority::kNormal;
+  base::SteadyNs arrived = 0;
+  base::SteadyNs deadline = base::kNever;
+
+  // As the client sees it.
+  internal::MethodKind kind() const;
+  // "package.Service/Method", or null.
+  const char* method_name() const { return method == nullptr ? nullptr : method->method->info.full_name; }
+  bool streams() const { return kind() != internal::MethodKind::kUnary; }
+  bool expired() const { return deadline != base::kNever && base::NowNs() >= deadline; }
+
+  size_t lane() const { return static_cast<size_t>(priority); }
+  std::span<const std::byte> envelope() const { return bytes().first(message.header.envelope_size); }
+  std::span<const std::byte> payload() const { return bytes().subspan(message.header.envelope_size); }
+
+  // Its method says that it may block, or has done so lately.
+  bool may_block() const {
+    return method != nullptr && (method->method->info.may_block || (!streams() && method->habit.blocks()));
+  }
+  // Of its method; nullptr if it is of no interest.
+  BlockingHabit* habit() const { return method == nullptr || streams() ? nullptr : &method->habit; }
+
+  // Of a frame to the client.
+  wire::FrameHeader HeaderOf(wire::FrameKind kind) const;
+  // One has been sent, or kept, by another thread than the leader.
+  void NoteWritten() const {
+    if (session->NeedsALook()) session->AskToBeLookedAt();
+  }
+
+ private:
+  std::span<const std::byte> bytes() const { return message.bytes.bytes(); }
+};
+
+}  // namespace nearcall::rpc
