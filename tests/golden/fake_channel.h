@@ -65,6 +65,13 @@ class FakeChannel : public Channel {
     return std::make_unique<FakeClientStream>(stream);
   }
 
+  std::unique_ptr<internal::ClientCall> BeginCall(const internal::MethodInfo& method,
+                                                  const google::protobuf::MessageLite* /*request*/,
+                                                  const CallOptions& /*options*/) override {
+    info = &method;
+    return nullptr;
+  }
+
   absl::Status SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                           const CallOptions& options) override {
     info = &method;

@@ -16,6 +16,7 @@
 #include "nearcall/call_options.h"
 #include "nearcall/executor.h"
 #include "nearcall/export.h"
+#include "nearcall/internal/client_call.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/outcome.h"
 #include "nearcall/internal/stream.h"
@@ -169,6 +170,11 @@ class NEARCALL_EXPORT Channel {
   virtual std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
                                                              const google::protobuf::MessageLite* request,
                                                              const CallOptions& options) = 0;
+
+  // The same for a call of any kind of which no thread waits: it is begun on the way. Never null.
+  virtual std::unique_ptr<internal::ClientCall> BeginCall(const internal::MethodInfo& method,
+                                                          const google::protobuf::MessageLite* request,
+                                                          const CallOptions& options) = 0;
 
   // The same for a one-way method: returns when `options.capacity` says.
   virtual absl::Status SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,

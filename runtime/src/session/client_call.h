@@ -14,14 +14,22 @@
 namespace nearcall::session {
 
 class CompletionQueue;
-struct IsCompleted;
+
+// What has happened to an asynchronous call: its end, or news of one of its sides. Comes out of a CompletionQueue.
+struct Completion : base::ListNode<Completion> {
+  explicit Completion(bool of_end) : is_end(of_end) {}
+
+  const bool is_end;  // then it is the ClientCall
+};
 
 // A call in flight, seen from the client: which it is, who waits for its end, and how it ended. Owned by its caller
 // from its beginning to Callers::Release.
 //
 // The outcome is written by the one who takes the call out of the table, before Complete(); the owner reads it after
 // waiter.finished(), or when the call comes out of its completion queue.
-struct ClientCall : base::ListNode<IsCompleted> {
+struct ClientCall : Completion {
+  ClientCall() : Completion(true) {}
+
   // The outcome stands. Nothing of the call is touched after this.
   void Complete();
 

@@ -128,7 +128,7 @@ void ClientSession::TellCancelled(const ClientCall& call) {
   end_.SendCancel(call.id);
 }
 
-void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when) {
+void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when, Flow* flow) {
   const size_t size = bytes.size();
   const auto write = [&](std::span<std::byte> to) {
     if (size != 0) std::memcpy(to.data(), bytes.data(), size);
@@ -136,6 +136,7 @@ void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, O
   if (!GoesInPlace(size, max_frame_size()) || !outbox_.TrySend(header, size, write, when)) {
     auto message = std::make_unique<Outgoing>(header, size, max_frame_size());
     message->kept = std::move(bytes);
+    message->flow = flow;
     outbox_.Keep(std::move(message));
   }
   WakeReaderForRest();

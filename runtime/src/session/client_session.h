@@ -85,8 +85,9 @@ class ClientSession final : public transport::ControlSink {
   void TellCancelled(const ClientCall& call);
 
   // Sends the request of a call that has begun, and keeps what finds no room. The call may end before this returns.
-  // kLater: the server need not see it before Publish(). A request that is kept moves out of `bytes`.
-  void Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when);
+  // kLater: the server need not see it before Publish(). A request that is kept moves out of `bytes`. `flow`: what
+  // orders it among others of its call; may be null.
+  void Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when, Flow* flow = nullptr);
   void Publish();
 
   // After something has been sent. What the transport has not taken yet waits for room, and so must whoever reads: he

@@ -11,9 +11,9 @@
 
 namespace nearcall::session {
 
-// The asynchronous calls of one connection that have ended, and the one thread that waits for all of them.
+// What has happened to the asynchronous calls of one connection, and the one thread that waits for all of them.
 //
-// Push() and Poke() by any thread, under the session's lock too; the rest by the thread that waits.
+// Push(), Forget() and Poke() by any thread, under the session's lock too; the rest by the thread that waits.
 class CompletionQueue {
  public:
   CompletionQueue() = default;
@@ -26,12 +26,19 @@ class CompletionQueue {
     call.completions = this;
   }
 
-  void Push(ClientCall& call) {
+  // What is here already is here once.
+  void Push(Completion& completion) {
     // SUBTLE: poked under the lock too. The thread that waits may take the call out at once, and the queue, if this was
     // its last, is gone.
     base::MutexLock lock(mutex_);
-    completed_.PushBack(call);
+    if (!completion.linked()) completed_.PushBack(completion);
     Poke();
+  }
+
+  // It is not here any more.
+  void Forget(Completion& completion) {
+    base::MutexLock lock(mutex_);
+    completion.Unlink();
   }
 
   // There is news for the thread that waits.
@@ -40,8 +47,8 @@ class CompletionQueue {
   // Before it looks at what the news is.
   void ForgetNews() { waiting_.ForgetNews(); }
 
-  // nullptr: none. The caller owns the call again.
-  ClientCall* Pop() {
+  // nullptr: nothing. The caller owns a call that has ended again.
+  Completion* Pop() {
     base::MutexLock lock(mutex_);
     return completed_.PopFront();
   }
@@ -51,7 +58,7 @@ class CompletionQueue {
  private:
   Waiting waiting_;
   base::Mutex mutex_;
-  base::List<ClientCall, IsCompleted> completed_ ABSL_GUARDED_BY(mutex_);
+  base::List<Completion> completed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace nearcall::session

@@ -13,12 +13,26 @@ namespace nearcall::session {
 struct WaitsForRole;
 struct WaitsInLine;
 
+// Who hears of news where no thread waits for it. Called once for all news since ForgetNews(), by any thread, under the
+// session's lock.
+class Listener {
+ public:
+  virtual void OnNews() = 0;
+
+ protected:
+  ~Listener() = default;
+};
+
 // A thread that waits on a session for something to become true, as long as it waits: for the end of its call, for
 // room, for a slot, or for whatever happens to the calls of a CompletionQueue. Lives on that thread's stack, or in the
 // queue. The session's lock guards its places in lists; the rest belongs to its thread, but for Poke().
 struct Waiting : base::ListNode<WaitsForRole>, base::ListNode<WaitsInLine> {
   // It looks again, for there may be news. By any thread that knows it still exists.
   void Poke() {
+    if (listener != nullptr) {
+      if (!news.exchange(true, std::memory_order_seq_cst)) listener->OnNews();
+      return;
+    }
     news.store(true, std::memory_order_seq_cst);
     waiter.Poke();
   }
@@ -35,6 +49,7 @@ struct Waiting : base::ListNode<WaitsForRole>, base::ListNode<WaitsInLine> {
   // It has come.
   void AwaitNothing() { Await(0); }
 
+  Listener* listener = nullptr;   // set before anybody knows of it: there is no thread to poke
   base::Waiter waiter;            // finished: what it waits for has happened, for good
   std::atomic<bool> news{false};  // it has been poked since it last looked
 

@@ -16,6 +16,7 @@
 namespace nearcall::rpc {
 namespace {
 
+using testing::Bytes;
 using testing::MakeBytes;
 
 constexpr internal::MethodInfo kMethod =
@@ -45,8 +46,9 @@ class AsyncCallsTest : public ::testing::Test {
 
   std::shared_ptr<AsyncCall> StartCall(
       const CallOptions& options = {}, internal::OnOutcome done = [](internal::Outcome&) {}) {
-    auto call = std::make_shared<AsyncCall>(kMethod, options, 1024, std::move(done));
-    EXPECT_TRUE(call->Prepare(MakeBytes("hi")).ok());
+    auto call = std::make_shared<CallbackCall>(kMethod, options, 1024, std::move(done));
+    const Bytes request = MakeBytes("hi");
+    EXPECT_TRUE(call->Prepare(&request).ok());
     EXPECT_EQ(calls_->Start(call), AsyncCalls::Started::kQueued);
     return call;
   }

@@ -33,5 +33,17 @@ TEST(CompletionQueueTest, WhatIsPushedIsNews) {
   EXPECT_FALSE(queue.has_news());
 }
 
+TEST(CompletionQueueTest, WhatIsThereIsThereOnceUntilItIsForgotten) {
+  CompletionQueue queue;
+  Completion news(false);
+  queue.Push(news);
+  queue.Push(news);
+  EXPECT_EQ(queue.Pop(), &news);
+  EXPECT_EQ(queue.Pop(), nullptr);
+  queue.Push(news);
+  queue.Forget(news);
+  EXPECT_EQ(queue.Pop(), nullptr);
+}
+
 }  // namespace
 }  // namespace nearcall::session

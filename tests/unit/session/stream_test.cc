@@ -219,5 +219,22 @@ TEST_F(StreamTest, WhoGivesUpWantsNothingThatHasCome) {
   EXPECT_TRUE(Arrived().empty());
 }
 
+// Where no thread waits.
+TEST(WaitingTest, AListenerIsToldOnceOfAllNews) {
+  struct : Listener {
+    void OnNews() override { ++told; }
+    int told = 0;
+  } listener;
+  Waiting waiting;
+  waiting.listener = &listener;
+  waiting.Poke();
+  waiting.Poke();
+  EXPECT_EQ(listener.told, 1);
+  EXPECT_TRUE(waiting.has_news());
+  waiting.ForgetNews();
+  waiting.Poke();
+  EXPECT_EQ(listener.told, 2);
+}
+
 }  // namespace
 }  // namespace nearcall::session

@@ -10,17 +10,26 @@ absl::Status ChannelDestroyed() {
   return absl::CancelledError("the channel was destroyed");
 }
 
-absl::Status AsyncCall::Prepare(const google::protobuf::MessageLite& message) {
-  if (absl::Status status = request_.Prepare(&message); !status.ok()) return status;
+AsyncCall::AsyncCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size,
+                     ResponseMetadata* response_metadata)
+    : options_(OptionsOf(options, response_metadata)), request_(method, options_, max_message_size) {}
+
+CallOptions AsyncCall::OptionsOf(const CallOptions& options, ResponseMetadata* response_metadata) {
+  CallOptions ours = options;
+  ours.response_metadata = response_metadata;
+  return ours;
+}
+
+absl::Status AsyncCall::Prepare(const google::protobuf::MessageLite* message) {
+  if (absl::Status status = request_.Prepare(message); !status.ok()) return status;
   request_.Describe(*this);
   bytes_.Resize(request_.size());
-  request_.Serialize(&message, bytes_.data());
+  request_.Serialize(message, bytes_.data());
   return absl::OkStatus();
 }
 
 void AsyncCall::ListenForStop(std::function<void()> cancel) {
-  // (One that is local is not its caller's any more.)
-  if (options_.stop_token.stop_possible() && !is_local()) on_stop_.emplace(options_.stop_token, std::move(cancel));
+  if (options_.stop_token.stop_possible()) on_stop_.emplace(options_.stop_token, std::move(cancel));
 }
 
 void AsyncCall::EndUnsent(absl::Status status) {
@@ -33,25 +42,29 @@ void AsyncCall::TakeAnswer(base::Buffer& spare) {
   status_ = base::OrNoMemory([&] { return request_.StatusOf(failure, answer_); });
 }
 
-void AsyncCall::StartOver() {
+bool AsyncCall::StartOver() {
+  // One that was large has been given away.
+  if (bytes_.size() != request_.size()) return false;
   id = 0;
   started = false;
   failure = status_ = absl::OkStatus();
+  return true;
 }
 
-void AsyncCall::RunCallback(base::Buffer& spare) {
-  if (is_local()) {
-    if (!status_.ok()) losses_->Note(request_.method().full_name, status_);
-  } else {
-    internal::OnOutcome done = std::exchange(done_, nullptr);
-    std::move(done)(*this);
-  }
-  spare = std::move(answer_.bytes);
+void CallbackCall::End(base::Buffer& spare) {
+  internal::OnOutcome done = std::exchange(done_, nullptr);
+  std::move(done)(*this);
+  spare = std::move(answer().bytes);
 }
 
-absl::Status AsyncCall::Take(google::protobuf::MessageLite& message) {
-  return status_.ok() && !request_.one_way() ? base::OrNoMemory([&] { return request_.Parse(answer_, message); })
-                                             : status_;
+absl::Status CallbackCall::Take(google::protobuf::MessageLite& message) {
+  return status().ok() && !request().one_way() ? base::OrNoMemory([&] { return request().Parse(answer(), message); })
+                                               : status();
+}
+
+void LocalCall::End(base::Buffer& spare) {
+  if (!status().ok()) losses_->Note(request().method().full_name, status());
+  spare = std::move(answer().bytes);
 }
 
 }  // namespace nearcall::rpc

@@ -17,6 +17,11 @@
 #include "rpc/client/call_head.h"
 #include "rpc/client/local_losses.h"
 #include "session/client_call.h"
+#include "session/client_session.h"
+#include "session/outbox.h"
+#include "session/stream.h"
+#include "session/waiting.h"
+#include "wire/header.h"
 #include "wire/reassembler.h"
 
 namespace nearcall::rpc {
@@ -24,30 +29,53 @@ namespace nearcall::rpc {
 // What calls end with that outlive their channel.
 absl::Status ChannelDestroyed();
 
-// One asynchronous unary call, from its options to its callback. Which thread it belongs to is AsyncCalls' business.
-class AsyncCall final : public session::ClientCall, public base::ListNode<AsyncCall>, private internal::Outcome {
+// One attempt of a call that streams and of which no thread waits, over one session.
+struct OpenAttempt {
+  OpenAttempt(std::shared_ptr<session::ClientSession> over, const session::Stream::Terms& terms,
+              session::Waiting& reading, session::Waiting& writing)
+      : session(std::move(over)), stream(terms, reading, writing) {}
+  OpenAttempt(const OpenAttempt&) = delete;
+  OpenAttempt& operator=(const OpenAttempt&) = delete;
+  ~OpenAttempt() { session->outbox().Leave(flow); }
+
+  const std::shared_ptr<session::ClientSession> session;
+  session::Stream stream;     // the session guards it
+  session::Flow flow;         // its outbox does
+  wire::FrameHeader element;  // what the frames of the call have in common; once it has begun
+};
+
+// One call of which no thread waits, from its options to its end. Which thread it belongs to is AsyncCalls' business;
+// who hears of it is that of the classes that derive from it.
+class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
  public:
+  // `response_metadata`: where those of its answer go; may be null.
   AsyncCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size,
-            internal::OnOutcome done)
-      : options_(options), request_(method, options_, max_message_size), done_(std::move(done)) {}
+            ResponseMetadata* response_metadata);
+  AsyncCall(const AsyncCall&) = delete;
+  AsyncCall& operator=(const AsyncCall&) = delete;
+  virtual ~AsyncCall() = default;
 
-  // One-way, of Capacity::kLocal: nobody hears of its end, and only its failure is noted.
-  AsyncCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size,
-            std::shared_ptr<LocalLosses> losses)
-      : options_(options), request_(method, options_, max_message_size), losses_(std::move(losses)) {}
-
-  // Checks and serialises.
-  absl::Status Prepare(const google::protobuf::MessageLite& message);
+  // Checks and serialises. `message` is null if its client streams.
+  absl::Status Prepare(const google::protobuf::MessageLite* message);
 
   const CallHead& request() const { return request_; }
-  bool is_local() const { return losses_ != nullptr; }
   bool wait_for_ready() const { return options_.wait_for_ready; }
   base::Buffer& bytes() { return bytes_; }
 
-  // A stop request calls `cancel`: on any thread, or at once if it came before. StopListening() waits until that is
+  // Nobody hears of it: it is not its caller's any more.
+  virtual bool is_local() const { return false; }
+
+  // A request to stop calls `cancel`: on any thread, or at once if it came before. StopListening() waits until that is
   // over.
-  void ListenForStop(std::function<void()> cancel);
-  void StopListening() { on_stop_.reset(); }
+  virtual void ListenForStop(std::function<void()> cancel);
+  virtual void StopListening() { on_stop_.reset(); }
+
+  // Before it begins over `session`.
+  virtual void PrepareFor(const std::shared_ptr<session::ClientSession>& /*session*/) {}
+  // After that, if it streams; else null.
+  virtual std::shared_ptr<OpenAttempt> present_attempt() { return nullptr; }
+  // Its request has been given to the session.
+  virtual void NoteOpened(const std::shared_ptr<OpenAttempt>& /*present*/) {}
 
   // Ends a call that is not in flight.
   void EndUnsent(absl::Status status);
@@ -56,31 +84,60 @@ class AsyncCall final : public session::ClientCall, public base::ListNode<AsyncC
   // connection can have it back.
   void TakeAnswer(base::Buffer& spare);
   const absl::Status& status() const { return status_; }
-  // Whether the request is still there, to be sent again.
-  bool has_request() const { return bytes_.size() == request_.size(); }
-  // As if it had never been started.
-  void StartOver();
+  // As if it had never been started. False: it cannot be, for its request is not there any more, or was not all of it.
+  [[nodiscard]] virtual bool StartOver();
 
-  // Runs the callback, and gives it up; notes the failure of one that nobody hears of. Last.
-  void RunCallback(base::Buffer& spare);
+  // Whoever is to hear of its end does, now. Last. An answer that is not wanted any more is exchanged for `spare`.
+  virtual void End(base::Buffer& spare) = 0;
 
   // Guarded by the lock of the AsyncCalls that has the call.
   std::shared_ptr<AsyncCall> self;  // as long as it is under way
   bool started = false;
   bool queued = false;
 
+ protected:
+  wire::Message& answer() { return answer_; }
+
  private:
-  absl::Status Take(google::protobuf::MessageLite& message) override;
+  static CallOptions OptionsOf(const CallOptions& options, ResponseMetadata* response_metadata);
 
   const CallOptions options_;
   CallHead request_;
-  internal::OnOutcome done_;
-  const std::shared_ptr<LocalLosses> losses_;
   base::Buffer bytes_;  // the request: envelope and payload
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 
   wire::Message answer_;
   absl::Status status_;
+};
+
+// A unary call with a callback.
+class CallbackCall final : public AsyncCall, private internal::Outcome {
+ public:
+  CallbackCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size,
+               internal::OnOutcome done)
+      : AsyncCall(method, options, max_message_size, options.response_metadata), done_(std::move(done)) {}
+
+  void End(base::Buffer& spare) override;
+
+ private:
+  absl::Status Take(google::protobuf::MessageLite& message) override;
+
+  internal::OnOutcome done_;
+};
+
+// A one-way call of Capacity::kLocal: only its failure is noted.
+class LocalCall final : public AsyncCall {
+ public:
+  LocalCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size,
+            std::shared_ptr<LocalLosses> losses)
+      : AsyncCall(method, options, max_message_size, nullptr), losses_(std::move(losses)) {}
+
+  bool is_local() const override { return true; }
+  void ListenForStop(std::function<void()> /*cancel*/) override {}
+  void End(base::Buffer& spare) override;
+
+ private:
+  const std::shared_ptr<LocalLosses> losses_;
 };
 
 }  // namespace nearcall::rpc

@@ -34,8 +34,7 @@ AsyncCalls::~AsyncCalls() {
 AsyncCalls::Started AsyncCalls::Start(const std::shared_ptr<AsyncCall>& call) {
   // From here on it may end at any moment; the caller's reference keeps it alive.
   call->ListenForStop([this, raw = call.get()] { Cancel(*raw); });
-  wire::FrameHeader header;
-  SessionPtr session;
+  Opening opening;
   Started started;
   {
     base::MutexLock lock(mutex_);
@@ -48,13 +47,10 @@ AsyncCalls::Started AsyncCalls::Start(const std::shared_ptr<AsyncCall>& call) {
       call->started = false;
       started = Started::kNoThread;
     }
-    if (started == Started::kInFlight) {
-      session = session_;
-      header = call->request().Header(call->id);
-    }
+    if (started == Started::kInFlight) opening = OpeningOf(*call);
   }
-  if (session != nullptr) {
-    Post(*session, *call, header, session::Outbox::HandOver::kNow);
+  if (opening.session != nullptr) {
+    Post(opening, *call, session::Outbox::HandOver::kNow);
   } else if (started != Started::kQueued) {
     call->StopListening();
   }
@@ -85,7 +81,7 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
   }
   Adopt(call);
   if (begun == Begun::kYes) {
-    if (idle_ || call->deadline < wakes_at_) Wake();
+    if (idle_ || streams_only_ || call->deadline < wakes_at_) Wake();
     return Started::kInFlight;
   }
   if (call->failure.ok()) {
@@ -96,15 +92,21 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
   return Started::kQueued;
 }
 
-void AsyncCalls::Post(session::ClientSession& session, AsyncCall& call, const wire::FrameHeader& header,
-                      session::Outbox::HandOver when) {
+AsyncCalls::Opening AsyncCalls::OpeningOf(AsyncCall& call) {
+  return {session_, call.request().Header(call.id), call.present_attempt()};
+}
+
+void AsyncCalls::Post(const Opening& opening, AsyncCall& call, session::Outbox::HandOver when) {
+  session::ClientSession& session = *opening.session;
+  const std::shared_ptr<OpenAttempt>& stream = opening.stream;
   try {
-    session.Post(header, call.bytes(), when);
+    session.Post(opening.header, call.bytes(), when, stream == nullptr ? nullptr : &stream->flow);
   } catch (const std::bad_alloc&) {
-    const uint64_t id = call.id;
     session.callers().Fail(call, base::NoMemory());
-    session.callers().NoteUnsent(id);
+    session.callers().NoteUnsent(opening.header.call_id);
+    return;
   }
+  if (stream != nullptr) call.NoteOpened(stream);
 }
 
 void AsyncCalls::Adopt(const std::shared_ptr<AsyncCall>& call) {
@@ -122,6 +124,7 @@ Begun AsyncCalls::TryBegin(AsyncCall& call) {
   if (call.deadline != base::kNever) noted = deadlines_.emplace(call.deadline, &call).second;
   Begun begun;
   try {
+    call.PrepareFor(session_);
     begun = session_->callers().TryBegin(call);
   } catch (const std::bad_alloc&) {
     if (noted) deadlines_.erase({call.deadline, &call});
@@ -130,6 +133,7 @@ Begun AsyncCalls::TryBegin(AsyncCall& call) {
   if (begun == Begun::kYes) {
     LeaveQueue(call);
     in_flight_.PushBack(call);
+    if (call.stream == nullptr) ++replies_due_;
   } else if (noted) {
     deadlines_.erase({call.deadline, &call});
   }
@@ -170,6 +174,7 @@ AsyncCall* AsyncCalls::FirstWaiting() {
 void AsyncCalls::TakeOut(AsyncCall& call) {
   base::ListNode<AsyncCall>& place = call;
   if (!place.linked()) return;
+  if (!call.queued && call.stream == nullptr) --replies_due_;
   LeaveQueue(call);
   deadlines_.erase({call.deadline, &call});
 }

@@ -20,6 +20,7 @@
 #include "base/thread.h"
 #include "nearcall/channel.h"
 #include "rpc/client/async_call.h"
+#include "rpc/client/side.h"
 #include "session/client_session.h"
 #include "session/completion_queue.h"
 
@@ -77,12 +78,19 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
  private:
   using Lane = base::List<AsyncCall>;
 
+  // What is to be sent of a call that has just begun.
+  struct Opening {
+    SessionPtr session;
+    wire::FrameHeader header;
+    std::shared_ptr<OpenAttempt> stream;
+  };
+
   Started StartLocked(const std::shared_ptr<AsyncCall>& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Adopt(const std::shared_ptr<AsyncCall>& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   session::Callers::Begun TryBegin(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   session::Callers::Begun TryBeginOrNoMemory(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  static void Post(session::ClientSession& session, AsyncCall& call, const wire::FrameHeader& header,
-                   session::Outbox::HandOver when);
+  Opening OpeningOf(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void Post(const Opening& opening, AsyncCall& call, session::Outbox::HandOver when);
   bool MayWait(const AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(AsyncCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(AsyncCall& call, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -103,8 +111,11 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   void ThreadMain();
   void Run();
   void RunCallbacks();
+  void EndCall(AsyncCall& call);
+  void RunSide(Side& side);
   bool StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session);
-  void RunCallback(const std::shared_ptr<AsyncCall>& call);
+  template <typename Code>
+  void RunUserCode(const std::shared_ptr<AsyncCall>& call, Code code);
   void ConnectIfNeeded();
   bool AllWaitForReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailUnconnected(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -130,7 +141,9 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   base::SteadyNs retry_at_ ABSL_GUARDED_BY(mutex_) = 0;                                // the next attempt to connect
   base::Backoff retry_pauses_ ABSL_GUARDED_BY(mutex_){base::kReconnectMinNs, base::kReconnectMaxNs};
   base::SteadyNs leave_until_ ABSL_GUARDED_BY(mutex_) = 0;  // after Stop(): local calls may be sent
+  size_t replies_due_ ABSL_GUARDED_BY(mutex_) = 0;          // of calls in flight that do not stream
   bool idle_ ABSL_GUARDED_BY(mutex_) = false;               // the thread waits, and does not read
+  bool streams_only_ ABSL_GUARDED_BY(mutex_) = false;       // it reads, and rings for no reply
   base::SteadyNs wakes_at_ ABSL_GUARDED_BY(mutex_) = 0;     // the thread waits until then
   bool running_ ABSL_GUARDED_BY(mutex_) = false;
   base::Thread thread_ ABSL_GUARDED_BY(mutex_);

@@ -60,47 +60,63 @@ void AsyncCalls::Run() {
 
 void AsyncCalls::RunCallbacks() {
   for (int i = 0; i < kCallbacksPerBatch; ++i) {
-    session::ClientCall* ended = queue_.Pop();
-    if (ended == nullptr) return;
-    AsyncCall& call = *static_cast<AsyncCall*>(ended);
-    std::shared_ptr<AsyncCall> self;
-    SessionPtr session;
-    {
-      base::MutexLock lock(mutex_);
-      TakeOut(call);
-      self = std::move(call.self);
-      session = session_;
+    session::Completion* const completion = queue_.Pop();
+    if (completion == nullptr) return;
+    if (completion->is_end) {
+      EndCall(*static_cast<AsyncCall*>(completion));
+    } else {
+      RunSide(*static_cast<Side*>(completion));
     }
-    // A cancel that is under way ends before the call goes on.
-    call.StopListening();
-    const bool was_in_flight = call.id != 0;
-    call.TakeAnswer(spare_);
-    if (was_in_flight) session->callers().Release(call);
-    if (!StartsOver(self, session)) RunCallback(self);
   }
   queue_.Poke();
 }
 
+void AsyncCalls::EndCall(AsyncCall& call) {
+  std::shared_ptr<AsyncCall> self;
+  SessionPtr session;
+  {
+    base::MutexLock lock(mutex_);
+    TakeOut(call);
+    self = std::move(call.self);
+    session = session_;
+  }
+  // A cancel that is under way ends before the call goes on.
+  call.StopListening();
+  const bool was_in_flight = call.id != 0;
+  call.TakeAnswer(spare_);
+  if (was_in_flight) session->callers().Release(call);
+  if (StartsOver(self, session)) return;
+  RunUserCode(self, [self](base::Buffer& spare) { self->End(spare); });
+}
+
+void AsyncCalls::RunSide(Side& side) {
+  std::shared_ptr<AsyncCall> call;
+  {
+    base::MutexLock lock(mutex_);
+    call = static_cast<AsyncCall&>(side.call()).self;
+  }
+  RunUserCode(call, [call, &side](base::Buffer&) { side.Run(); });
+}
+
 bool AsyncCalls::StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session) {
   if (call->id == 0 || !GoesElsewhere(*session, call->status())) return false;
-  if (!call->has_request()) return false;  // it was large, and has been given away
   Owner* owner;
   {
     base::MutexLock lock(mutex_);
     owner = owner_;
   }
-  if (owner == nullptr) return false;
-  call->StartOver();
+  if (owner == nullptr || !call->StartOver()) return false;
   if (owner->StartElsewhere(call)) return true;
   call->EndUnsent(ChannelDestroyed());
   call->TakeAnswer(spare_);
   return false;
 }
 
-void AsyncCalls::RunCallback(const std::shared_ptr<AsyncCall>& call) {
-  const auto run = [call, logger = logger_](base::Buffer& spare) {
+template <typename Code>
+void AsyncCalls::RunUserCode(const std::shared_ptr<AsyncCall>& call, Code code) {
+  const auto guarded = [call, code, logger = logger_](base::Buffer& spare) {
     try {
-      call->RunCallback(spare);
+      code(spare);
     } catch (abi::__forced_unwind&) {
       logger->Log(
           {base::LogKind::kUserCode}, LogSeverity::kError,
@@ -112,12 +128,12 @@ void AsyncCalls::RunCallback(const std::shared_ptr<AsyncCall>& call) {
     }
   };
   if (options_.executor && !call->is_local()) {
-    options_.executor([run] {
+    options_.executor([guarded] {
       base::Buffer spare;
-      run(spare);
+      guarded(spare);
     });
   } else {
-    run(spare_);
+    guarded(spare_);
   }
 }
 
@@ -174,7 +190,9 @@ void AsyncCalls::ExpireOverdue() {
     AsyncCall& call = *deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
     if (call.id != 0) {
-      session_->callers().Fail(call, session_->Late("no reply", call));
+      const uint64_t id = call.id;
+      const bool streams = call.stream != nullptr;
+      if (session_->callers().Fail(call, session_->Late("no reply", call)) && streams) session_->end().SendCancel(id);
     } else {
       End(call, absl::DeadlineExceededError(
                     absl::StrCat("the deadline of ", call.request().method().full_name,
@@ -223,7 +241,7 @@ void AsyncCalls::BeginWaiting() {
   bool all = false;
   for (;;) {
     std::shared_ptr<AsyncCall> call;
-    wire::FrameHeader header;
+    Opening opening;
     {
       base::MutexLock lock(mutex_);
       session = session_;
@@ -238,9 +256,9 @@ void AsyncCalls::BeginWaiting() {
       }
       if (begun == Begun::kGone) queue_.Poke();  // since MoveElsewhere(), which is to have another turn
       if (begun != Begun::kYes) break;
-      header = call->request().Header(call->id);
+      opening = OpeningOf(*call);
     }
-    Post(*session, *call, header, session::Outbox::HandOver::kLater);
+    Post(opening, *call, session::Outbox::HandOver::kLater);
   }
   if (session == nullptr) return;
   session->Publish();
@@ -275,6 +293,7 @@ bool AsyncCalls::WaitForNews() {
   bool idle;
   bool nothing_left;
   bool leaving;
+  bool streams_only;
   {
     base::MutexLock lock(mutex_);
     const bool waiting = FirstWaiting() != nullptr;
@@ -288,16 +307,19 @@ bool AsyncCalls::WaitForNews() {
     if (session == nullptr && waiting) until = std::min(until, retry_at_);
     if (nothing_left) until = owner_ == nullptr || RetiredLocked() ? 0 : base::AfterNow(kLinger);
     wakes_at_ = until;
+    streams_only = streams_only_ = !idle && replies_due_ == 0 && !waiting;
   }
   if (!idle) {
-    queue_.waiting().Await(base::NowNs());
+    // Who sends something in a stream has it rung for.
+    queue_.waiting().of_stream = streams_only;
+    if (!streams_only) queue_.waiting().Await(base::NowNs());
     session->Wait(queue_.waiting(), until,
                   [&] { return queue_.has_news() || (leaving && !session->outbox().has_waiting()); });
   } else if (!queue_.has_news()) {
     queue_.waiting().waiter.Wait(until);
   }
   base::MutexLock lock(mutex_);
-  idle_ = false;
+  idle_ = streams_only_ = false;
   wakes_at_ = 0;
   if (!nothing_left || queue_.has_news() || base::NowNs() < until) return true;
   running_ = false;

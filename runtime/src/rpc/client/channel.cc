@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "rpc/client/blocking_call.h"
 #include "rpc/client/call_head.h"
+#include "rpc/client/open_call.h"
 #include "rpc/protobuf_log.h"
 #include "transport/transport_table.h"
 
@@ -201,8 +202,8 @@ absl::Status ChannelImpl::SendOneWay(const internal::MethodInfo& method, const g
 absl::Status ChannelImpl::TryKeep(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                   const CallOptions& options) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
-  const auto call = std::make_shared<AsyncCall>(method, options, options_.max_message_size, losses_);
-  if (absl::Status status = call->Prepare(request); !status.ok()) return status;
+  const auto call = std::make_shared<LocalCall>(method, options, options_.max_message_size, losses_);
+  if (absl::Status status = call->Prepare(&request); !status.ok()) return status;
   if (StartElsewhere(call)) return absl::OkStatus();
   if (call->failure.ok()) call->EndUnsent(ChannelDestroyed());
   return call->failure;
@@ -237,27 +238,20 @@ absl::Status ChannelImpl::OpenAnywhere(ClientStreamImpl& stream, const std::stop
 void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                             const CallOptions& options, internal::OnOutcome done) {
   const base::CancelDisabled uncancelled;
-  std::shared_ptr<AsyncCall> call;
+  std::shared_ptr<CallbackCall> call;
   try {
-    call = std::make_shared<AsyncCall>(method, options, options_.max_message_size, std::move(done));
+    call = std::make_shared<CallbackCall>(method, options, options_.max_message_size, std::move(done));
   } catch (const std::bad_alloc&) {
     Unmade outcome;
     std::move(done)(outcome);
     return;
   }
-  call->failure = CheckNotForked();
-  if (call->failure.ok()) call->failure = base::OrNoMemory([&] { return call->Prepare(request); });
-  try {
-    if (!fork_guard_.InChild() && StartElsewhere(call)) return;
-  } catch (const std::bad_alloc&) {
-    call->EndUnsent(base::NoMemory());
-  }
+  if (Begins(call, &request)) return;
   // No thread of this channel: one that does nothing else.
-  if (call->failure.ok()) call->EndUnsent(absl::ResourceExhaustedError("no thread can be made for asynchronous calls"));
   const auto run = [call] {
     base::Buffer spare;
     call->TakeAnswer(spare);
-    call->RunCallback(spare);
+    call->End(spare);
   };
   base::Thread thread;
   if (thread.Start("nearcall-calls", base::Thread::StackFor(options_.callback_stack_size), run).ok()) {
@@ -265,6 +259,33 @@ void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::pr
   } else {
     run();
   }
+}
+
+std::unique_ptr<internal::ClientCall> ChannelImpl::BeginCall(const internal::MethodInfo& method,
+                                                             const google::protobuf::MessageLite* request,
+                                                             const CallOptions& options) {
+  const base::CancelDisabled uncancelled;
+  std::shared_ptr<OpenCall> call;
+  std::unique_ptr<internal::ClientCall> held;
+  base::UntilThereIsMemory([&] {
+    call = std::make_shared<OpenCall>(method, options, options_.max_message_size);
+    held = HoldOpenCall(call);
+  });
+  if (!Begins(call, request)) call->EndUnbegun();
+  return held;
+}
+
+// False: it has not begun, and its failure says why.
+bool ChannelImpl::Begins(const std::shared_ptr<AsyncCall>& call, const google::protobuf::MessageLite* request) {
+  call->failure = CheckNotForked();
+  if (call->failure.ok()) call->failure = base::OrNoMemory([&] { return call->Prepare(request); });
+  try {
+    if (!fork_guard_.InChild() && StartElsewhere(call)) return true;
+  } catch (const std::bad_alloc&) {
+    call->EndUnsent(base::NoMemory());
+  }
+  if (call->failure.ok()) call->EndUnsent(absl::ResourceExhaustedError("no thread can be made for asynchronous calls"));
+  return false;
 }
 
 bool ChannelImpl::StartElsewhere(const std::shared_ptr<AsyncCall>& call) {

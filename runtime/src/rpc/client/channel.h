@@ -42,6 +42,9 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
                                                      const google::protobuf::MessageLite* request,
                                                      const CallOptions& options) override;
+  std::unique_ptr<internal::ClientCall> BeginCall(const internal::MethodInfo& method,
+                                                  const google::protobuf::MessageLite* request,
+                                                  const CallOptions& options) override;
   absl::Status SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                           const CallOptions& options) override;
 
@@ -52,6 +55,7 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
                        google::protobuf::MessageLite* reply, const CallOptions& options);
   absl::Status TryKeep(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                        const CallOptions& options);
+  bool Begins(const std::shared_ptr<AsyncCall>& call, const google::protobuf::MessageLite* request);
   absl::Status TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request);
   absl::Status OpenAnywhere(ClientStreamImpl& stream, const std::stop_token& stop);
   template <typename Run>

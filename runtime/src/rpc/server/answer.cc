@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "rpc/message_writer.h"
 #include "rpc/protobuf_log.h"
-#include "rpc/server/message_writer.h"
 #include "wire/envelope.h"
 
 namespace nearcall::rpc {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/server/message_writer.h"
+#include "rpc/message_writer.h"
 
 #include <cstring>
 #include <memory>

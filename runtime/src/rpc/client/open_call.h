@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "base/buffer.h"
+#include "base/mutex.h"
+#include "google/protobuf/message_lite.h"
+#include "nearcall/call_options.h"
+#include "nearcall/internal/client_call.h"
+#include "rpc/client/async_call.h"
+#include "rpc/client/side.h"
+#include "session/arrivals.h"
+#include "session/client_session.h"
+#include "session/credit.h"
+#include "wire/header.h"
+
+namespace nearcall::rpc {
+
+// A call of any kind of which no thread waits, and at which its caller looks again when there is news (a coroutine
+// does). Shared by its caller and, while it is under way, by the AsyncCalls that has it.
+//
+// See internal::ClientCall for what its caller may do, and in how many threads. Lock order: of a cancel, or of who
+// writes; AsyncCalls; of the state; the session.
+class OpenCall final : public AsyncCall {
+ public:
+  OpenCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size);
+
+  // It has ended without having been begun.
+  void EndUnbegun();
+
+  // --- its caller: who reads ---
+  internal::Tried TryRead(google::protobuf::MessageLite& element);
+  internal::Tried TryInitialMetadata();
+  internal::Tried TryFinish(google::protobuf::MessageLite* to, absl::Status& status);
+  Side& reading() { return reading_; }
+  const ResponseMetadata& metadata() const { return metadata_; }
+
+  // --- its caller: who writes ---
+  internal::Tried TryWrite(const google::protobuf::MessageLite& element, bool last);
+  bool WritesDone();
+  Side& writing() { return writing_; }
+
+  // --- its caller: any thread ---
+  void Cancel();
+
+  // AsyncCall
+  void ListenForStop(std::function<void()> cancel) override;
+  void StopListening() override;
+  void PrepareFor(const std::shared_ptr<session::ClientSession>& session) override;
+  std::shared_ptr<OpenAttempt> present_attempt() override;
+  void NoteOpened(const std::shared_ptr<OpenAttempt>& present) override;
+  bool StartOver() override;
+  void End(base::Buffer& spare) override;
+
+ private:
+  using AttemptPtr = std::shared_ptr<OpenAttempt>;
+
+  internal::Tried Look(AttemptPtr& open);
+  bool TakeInitial(OpenAttempt& open);
+  void GiveCredit(OpenAttempt& open, size_t element_size);
+  void Discard(OpenAttempt& open);
+  absl::Status MakeStatus(google::protobuf::MessageLite* to);
+  bool Fits(OpenAttempt& open, size_t size);
+  internal::Tried BeginElement(const AttemptPtr& open, size_t size, bool last);
+  bool HalfClose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+  bool SendHalfClose(OpenAttempt& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+  bool Send(OpenAttempt& open, const wire::FrameHeader& header, const google::protobuf::MessageLite* element,
+            size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+  void NoteSent(session::ClientSession& session);
+  void GiveUp(session::ClientSession& session, absl::Status why);
+
+  bool client_streams() const { return internal::ClientStreams(request().method().kind); }
+  bool server_streams() const { return internal::ServerStreams(request().method().kind); }
+  bool streams() const { return client_streams() || server_streams(); }
+
+  Side reading_;
+  Side writing_;
+
+  base::Mutex cancel_mutex_;
+  std::function<void()> cancel_ ABSL_GUARDED_BY(cancel_mutex_);  // while it is under way
+  bool cancelled_ ABSL_GUARDED_BY(cancel_mutex_) = false;
+
+  base::Mutex write_mutex_;  // one message after the other
+
+  base::Mutex mutex_;
+  AttemptPtr prepared_ ABSL_GUARDED_BY(mutex_);       // the present one
+  AttemptPtr open_ ABSL_GUARDED_BY(mutex_);           // the same, once the request has been sent
+  bool settled_ ABSL_GUARDED_BY(mutex_) = false;      // not to be started over: more was sent, or something has come
+  bool writes_done_ ABSL_GUARDED_BY(mutex_) = false;  // half-closed, or it will be once it is open
+  bool listens_ ABSL_GUARDED_BY(mutex_) = false;      // its completion queue takes news
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  base::Buffer done_with_ ABSL_GUARDED_BY(mutex_);  // memory of the answer
+
+  ResponseMetadata last_metadata_;  // of the answer; until the end the thread's that makes it, then the reader's
+
+  // Who reads.
+  session::Arrivals mine_;
+  std::optional<session::ReadCount> read_;
+  std::optional<std::string> initial_envelope_;  // that has come, and was not decoded
+  bool has_initial_ = false;
+  ResponseMetadata metadata_;
+  std::optional<absl::Status> status_;
+};
+
+// What its caller holds.
+std::unique_ptr<internal::ClientCall> HoldOpenCall(std::shared_ptr<OpenCall> call);
+
+}  // namespace nearcall::rpc

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/client/open_call.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "rpc/client/async_calls.h"
+#include "unit/rpc/fake_service.h"
+#include "unit/session/link.h"
+#include "wire/envelope.h"
+
+namespace nearcall::rpc {
+namespace {
+
+using internal::Tried;
+using testing::MakeBytes;
+
+constexpr internal::MethodInfo kMethod =
+    internal::MakeMethod("test.Service/Chat", internal::MethodKind::kBidiStreaming, Priority::kNormal, 0, false);
+
+// A channel that is told of calls that go elsewhere.
+class FakeOwner final : public AsyncCalls::Owner {
+ public:
+  std::promise<std::shared_ptr<AsyncCall>> elsewhere;
+
+  absl::StatusOr<AsyncCalls::SessionPtr> Connect(base::SteadyNs) override {
+    return absl::UnavailableError("there is no other server");
+  }
+  bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override {
+    elsewhere.set_value(call);
+    return true;
+  }
+};
+
+class OpenCallTest : public ::testing::Test {
+ protected:
+  OpenCallTest()
+      : link_(session::testing::MakeLink({.max_frame_size = 1024})),
+        session_(*session::ClientSession::Start(std::move(link_.client),
+                                                {.max_message_size = 1024,
+                                                 .max_calls_in_flight = 8,
+                                                 .max_queued_bytes = 1024,
+                                                 .max_spin_ns = 0,
+                                                 .stream_window = 1000},
+                                                logger_, "loop:test")),
+        server_(std::move(link_.server)),
+        calls_(std::make_shared<AsyncCalls>(owner_, ChannelOptions(), logger_, session_)) {
+    EXPECT_TRUE(call_->Prepare(nullptr).ok());
+    EXPECT_EQ(calls_->Start(call_), AsyncCalls::Started::kInFlight);
+    request_ = *server_.Receive();
+  }
+  ~OpenCallTest() override { calls_->Stop(); }
+
+  // The server goes away without having started the call.
+  void TurnAway() {
+    const absl::Status status = absl::UnavailableError("going away");
+    const std::string envelope = *wire::EncodeReplyEnvelope({.status = status, .exec_state = ExecState::kNotStarted});
+    wire::FrameHeader header = session::testing::ScriptedPeer::ReplyTo(request_);
+    header.status = static_cast<uint8_t>(status.code());
+    header.envelope_size = static_cast<uint32_t>(envelope.size());
+    header.flags |= wire::kEnvelope;
+    server_.Send(header, envelope);
+  }
+
+  const std::shared_ptr<base::Logger> logger_ = std::make_shared<base::Logger>([](LogSeverity, absl::string_view) {});
+  session::testing::Link link_;
+  AsyncCalls::SessionPtr session_;
+  session::testing::ScriptedPeer server_;
+  FakeOwner owner_;
+  const std::shared_ptr<AsyncCalls> calls_;
+  const std::shared_ptr<OpenCall> call_ = std::make_shared<OpenCall>(kMethod, CallOptions(), 1024);
+  session::testing::Received request_;
+};
+
+TEST_F(OpenCallTest, GoesElsewhereWhileNothingButTheOpeningWasSent) {
+  auto elsewhere = owner_.elsewhere.get_future();
+  TurnAway();
+  ASSERT_EQ(elsewhere.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  EXPECT_EQ(elsewhere.get(), call_);
+  // It is not open anywhere: what is written waits.
+  EXPECT_EQ(call_->TryWrite(MakeBytes("x"), false), Tried::kNotYet);
+}
+
+TEST_F(OpenCallTest, EndsOnceAnElementWasSent) {
+  auto elsewhere = owner_.elsewhere.get_future();
+  ASSERT_EQ(call_->TryWrite(MakeBytes("x"), false), Tried::kDone);
+  std::promise<void> told;
+  class Telling final : public internal::Operation {
+   public:
+    explicit Telling(std::promise<void>& to)
+        : Operation([](Operation& operation) { static_cast<Telling&>(operation).told_.set_value(); }), told_(to) {}
+
+   private:
+    std::promise<void>& told_;
+  } telling(told);
+  ASSERT_TRUE(call_->reading().When(telling));
+  TurnAway();
+  told.get_future().wait();
+  absl::Status status;
+  ASSERT_EQ(call_->TryFinish(nullptr, status), Tried::kDone);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(elsewhere.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+}
+
+TEST_F(OpenCallTest, EndsOnceAHalfCloseWasSent) {
+  auto elsewhere = owner_.elsewhere.get_future();
+  ASSERT_TRUE(call_->WritesDone());
+  TurnAway();
+  absl::Status status;
+  while (call_->TryFinish(nullptr, status) == Tried::kNotYet) std::this_thread::yield();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(elsewhere.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+}
+
+}  // namespace
+}  // namespace nearcall::rpc
