@@ -42,7 +42,7 @@ class OpenCallTest : public ::testing::Test {
  protected:
   OpenCallTest()
       : link_(session::testing::MakeLink({.max_frame_size = 1024})),
-        session_(*session::ClientSession::Start(std::move(link_.client),
+        session_(*session::ClientSession::Start(WithWindow(std::move(link_.client)),
                                                 {.max_message_size = 1024,
                                                  .max_calls_in_flight = 8,
                                                  .max_queued_bytes = 1024,
@@ -56,6 +56,11 @@ class OpenCallTest : public ::testing::Test {
     request_ = *server_.Receive();
   }
   ~OpenCallTest() override { calls_->Stop(); }
+
+  static transport::Connection WithWindow(transport::Connection connection) {
+    connection.peer_terms.stream_window = 1000;
+    return connection;
+  }
 
   // The server goes away without having started the call.
   void TurnAway() {
