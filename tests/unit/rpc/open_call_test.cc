@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "rpc/client/async_calls.h"
+#include "rpc/client/side.h"
+#include "session/completion_queue.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
 #include "wire/envelope.h"
@@ -121,6 +123,51 @@ TEST_F(OpenCallTest, EndsOnceAHalfCloseWasSent) {
   while (call_->TryFinish(nullptr, status) == Tried::kNotYet) std::this_thread::yield();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(elsewhere.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+}
+
+// ---- one side of it ----
+
+class Counting final : public internal::Operation {
+ public:
+  Counting() : Operation([](Operation& operation) { ++static_cast<Counting&>(operation).runs; }) {}
+  int runs = 0;
+};
+
+class SideTest : public ::testing::Test {
+ protected:
+  SideTest() { queue_.Adopt(call_); }
+
+  session::CompletionQueue queue_;
+  session::ClientCall call_;
+  Side side_{call_};
+  Counting operation_;
+};
+
+TEST_F(SideTest, NewsGoesToTheQueueAndRunsWhatWaitsOnce) {
+  ASSERT_TRUE(side_.When(operation_));
+  EXPECT_EQ(queue_.Pop(), nullptr);
+  side_.waiting().Poke();
+  ASSERT_EQ(queue_.Pop(), &side_);
+  side_.Run();
+  side_.Run();
+  EXPECT_EQ(operation_.runs, 1);
+}
+
+TEST_F(SideTest, WhatIsLeftAfterNewsCameIsHandedBack) {
+  side_.waiting().Poke();
+  EXPECT_FALSE(side_.When(operation_));
+  side_.Run();
+  EXPECT_EQ(operation_.runs, 0);
+  side_.ForgetNews();
+  EXPECT_TRUE(side_.When(operation_));
+}
+
+TEST_F(SideTest, WhatIsWithdrawnIsNotRun) {
+  ASSERT_TRUE(side_.When(operation_));
+  EXPECT_TRUE(side_.Withdraw(operation_));
+  EXPECT_FALSE(side_.Withdraw(operation_));
+  side_.Tell();
+  EXPECT_EQ(operation_.runs, 0);
 }
 
 }  // namespace

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/client/call_loop.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/no_memory.h"
+#include "base/status.h"
+#include "rpc/client/call_head.h"
+
+namespace nearcall::rpc {
+
+namespace {
+
+// Long against the pauses of a busy program, short against a person.
+constexpr absl::Duration kLinger = absl::Seconds(1);
+
+// Callbacks that run before what they have started is sent.
+constexpr int kCallbacksPerBatch = 64;
+
+}  // namespace
+
+void CallLoop::Turn() {
+  queue_.ForgetNews();
+  RunCallbacks();
+  ConnectIfNeeded();
+  {
+    base::MutexLock lock(state_.mutex);
+    state_.book.Expire(base::NowNs());
+  }
+  MoveElsewhere();
+  ReadForSlots();
+  BeginWaiting();
+  EndLocal();
+}
+
+void CallLoop::RunCallbacks() {
+  for (int i = 0; i < kCallbacksPerBatch; ++i) {
+    session::Completion* const completion = queue_.Pop();
+    if (completion == nullptr) return;
+    if (completion->is_end) {
+      EndCall(*static_cast<AsyncCall*>(completion));
+    } else {
+      RunSide(*static_cast<Side*>(completion));
+    }
+  }
+  queue_.Poke();
+}
+
+void CallLoop::EndCall(AsyncCall& call) {
+  std::shared_ptr<AsyncCall> self;
+  SessionPtr session;
+  {
+    base::MutexLock lock(state_.mutex);
+    state_.book.TakeOut(call);
+    self = std::move(call.self);
+    session = state_.book.session();
+  }
+  // A cancel that is under way ends before the call goes on.
+  call.StopListening();
+  const bool was_in_flight = call.id != 0;
+  call.TakeAnswer(spare_);
+  if (was_in_flight) session->callers().Release(call);
+  if (StartsOver(self, session)) return;
+  RunUserCode(self, [self](base::Buffer& spare) { self->End(spare); });
+}
+
+void CallLoop::RunSide(Side& side) {
+  std::shared_ptr<AsyncCall> call;
+  {
+    base::MutexLock lock(state_.mutex);
+    call = static_cast<AsyncCall&>(side.call()).self;
+  }
+  RunUserCode(call, [call, &side](base::Buffer&) { side.Run(); });
+}
+
+bool CallLoop::StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session) {
+  if (call->id == 0 || !GoesElsewhere(*session, call->status())) return false;
+  CallOwner* owner;
+  {
+    base::MutexLock lock(state_.mutex);
+    owner = state_.owner;
+  }
+  if (owner == nullptr || !call->StartOver()) return false;
+  if (owner->StartElsewhere(call)) return true;
+  call->EndUnsent(ChannelDestroyed());
+  call->TakeAnswer(spare_);
+  return false;
+}
+
+template <typename Code>
+void CallLoop::RunUserCode(const std::shared_ptr<AsyncCall>& call, Code code) {
+  const auto guarded = [call, code, logger = logger_](base::Buffer& spare) {
+    try {
+      code(spare);
+    } catch (abi::__forced_unwind&) {
+      logger->Log(
+          {base::LogKind::kUserCode}, LogSeverity::kError,
+          absl::StrCat("the callback of ", call->request().method().full_name, " has ended its thread (pthread_exit)"));
+      throw;
+    } catch (...) {
+      logger->Log({base::LogKind::kUserCode}, LogSeverity::kError,
+                  absl::StrCat("the callback of ", call->request().method().full_name, " threw an exception"));
+    }
+  };
+  if (options_.executor && !call->is_local()) {
+    options_.executor([guarded] {
+      base::Buffer spare;
+      guarded(spare);
+    });
+  } else {
+    guarded(spare_);
+  }
+}
+
+void CallLoop::ConnectIfNeeded() {
+  CallOwner* owner;
+  base::SteadyNs deadline;
+  {
+    base::MutexLock lock(state_.mutex);
+    CallBook& book = state_.book;
+    if (book.session() != nullptr || book.line().empty() || state_.owner == nullptr) return;
+    if (base::NowNs() < retry_at_ && book.line().AllWaitForReady()) return;
+    owner = state_.owner;
+    deadline = book.first_deadline();
+  }
+  absl::StatusOr<SessionPtr> session = owner->Connect(deadline);
+  base::MutexLock lock(state_.mutex);
+  if (session.ok()) {
+    state_.book.set_session(*std::move(session));
+    retry_pauses_.Reset();
+  } else if (base::NowNs() < deadline) {
+    FailUnconnected(session.status());
+  }
+}
+
+// Those that do not wait for a server end; for the others it is tried again.
+void CallLoop::FailUnconnected(const absl::Status& why) {
+  std::vector<AsyncCall*> hasty;
+  state_.book.line().ForEach([&](AsyncCall& call) {
+    if (!call.wait_for_ready() || !absl::IsUnavailable(why)) hasty.push_back(&call);
+  });
+  // Their callbacks may run on different threads.
+  for (AsyncCall* call : hasty) state_.book.End(*call, base::UnsharedCopy(why));
+  retry_at_ = base::AddNs(base::NowNs(), retry_pauses_.NextNs());
+}
+
+// What waits for a connection that takes no more calls.
+void CallLoop::MoveElsewhere() {
+  std::vector<std::shared_ptr<AsyncCall>> leaving;
+  CallOwner* owner;
+  {
+    base::MutexLock lock(state_.mutex);
+    owner = state_.owner;
+    if (owner == nullptr || !state_.book.retired()) return;
+    while (AsyncCall* call = state_.book.line().First()) {
+      state_.book.TakeOut(*call);
+      call->started = false;  // a stop request that comes from now on ends it where it goes
+      leaving.push_back(std::move(call->self));
+    }
+  }
+  for (const std::shared_ptr<AsyncCall>& call : leaving) {
+    call->StopListening();
+    if (owner->StartElsewhere(call)) continue;
+    base::MutexLock lock(state_.mutex);
+    state_.book.Adopt(call);
+    state_.book.End(*call, ChannelDestroyed());
+  }
+}
+
+// Replies to calls that were given up, with which their slots become free, may have come while nobody waited.
+void CallLoop::ReadForSlots() {
+  SessionPtr session;
+  {
+    base::MutexLock lock(state_.mutex);
+    if (!state_.book.line().empty()) session = state_.book.session();
+  }
+  if (session == nullptr || !session->callers().has_given_up()) return;
+  session->Wait(queue_.waiting(), 0, [] { return false; });
+}
+
+void CallLoop::BeginWaiting() {
+  SessionPtr session;
+  bool all = false;
+  for (;;) {
+    std::shared_ptr<AsyncCall> call;
+    Opening opening;
+    {
+      base::MutexLock lock(state_.mutex);
+      CallBook& book = state_.book;
+      session = book.session();
+      AsyncCall* first = session == nullptr ? nullptr : book.line().First();
+      all = first == nullptr;
+      if (all) break;
+      call = first->self;
+      const Begun begun = TryBegin(*first);
+      if (begun == Begun::kEnded || (begun == Begun::kFull && first->request().fail_fast())) {
+        book.End(*first, begun == Begun::kFull ? book.NoRoom() : first->failure);
+        continue;
+      }
+      if (begun == Begun::kGone) queue_.Poke();  // since MoveElsewhere(), which is to have another turn
+      if (begun != Begun::kYes) break;
+      opening = book.OpeningOf(*call);
+    }
+    opening.Post(*call, session::Outbox::HandOver::kLater);
+  }
+  if (session == nullptr) return;
+  session->Publish();
+  if (all) session->callers().LeaveLine(queue_.waiting());
+}
+
+CallLoop::Begun CallLoop::TryBegin(AsyncCall& call) try {
+  return state_.book.TryBegin(call);
+} catch (const std::bad_alloc&) {
+  call.failure = base::NoMemory();
+  return Begun::kEnded;
+}
+
+// After the end of the channel: when all local calls have left this process, or have had their time.
+void CallLoop::EndLocal() {
+  base::MutexLock lock(state_.mutex);
+  if (state_.owner != nullptr) return;
+  CallBook& book = state_.book;
+  const SessionPtr& session = book.session();
+  const bool in_time = base::NowNs() < state_.leave_until;
+  if (in_time && !book.line().empty() && session != nullptr && session->usable()) return;
+  while (AsyncCall* call = book.line().First()) book.End(*call, ChannelDestroyed());
+  if (session == nullptr) return;
+  const bool unsent = session->outbox().has_waiting();
+  if (in_time && unsent) return;
+  book.FailInFlight(unsent ? ChannelDestroyed() : absl::OkStatus());
+}
+
+// False: there has been nothing to do for a while.
+bool CallLoop::WaitForNews() {
+  SessionPtr session;
+  base::SteadyNs until;
+  bool idle;
+  bool nothing_left;
+  bool leaving;
+  bool streams_only;
+  {
+    base::MutexLock lock(state_.mutex);
+    CallBook& book = state_.book;
+    const bool waiting = !book.line().empty();
+    session = book.session();
+    nothing_left = book.none_in_flight() && !waiting;
+    // It reads for calls that wait for a place too: what they wait for may belong to calls that have ended.
+    idle = state_.idle = book.none_in_flight() && (session == nullptr || !waiting);
+    streams_only = state_.streams_only = !idle && book.replies_due() == 0 && !waiting;
+    leaving = state_.owner == nullptr && !waiting;
+    until = book.first_deadline();
+    if (state_.owner == nullptr) until = std::min(until, state_.leave_until);
+    if (session == nullptr && waiting) until = std::min(until, retry_at_);
+    if (nothing_left) until = state_.owner == nullptr || book.retired() ? 0 : base::AfterNow(kLinger);
+    state_.wakes_at = until;
+  }
+  if (!idle) {
+    // Who sends something in a stream has it rung for.
+    queue_.waiting().of_stream = streams_only;
+    if (!streams_only) queue_.waiting().Await(base::NowNs());
+    session->Wait(queue_.waiting(), until,
+                  [&] { return queue_.has_news() || (leaving && !session->outbox().has_waiting()); });
+  } else if (!queue_.has_news()) {
+    queue_.waiting().waiter.Wait(until);
+  }
+  base::MutexLock lock(state_.mutex);
+  state_.idle = state_.streams_only = false;
+  state_.wakes_at = 0;
+  if (!nothing_left || queue_.has_news() || base::NowNs() < until) return true;
+  state_.running = false;
+  return false;
+}
+
+}  // namespace nearcall::rpc
