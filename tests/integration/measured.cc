@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "measured.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
@@ -18,6 +21,12 @@ size_t TortureCount(const char* variable, size_t usual) {
   const char* text = std::getenv(variable);
   size_t count = 0;
   return text != nullptr && absl::SimpleAtoi(text, &count) && count > 0 ? count : usual;
+}
+
+size_t ResidentBytes() {
+  size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages >> pages;
+  return pages * static_cast<size_t>(::getpagesize());
 }
 
 double Measured::Percentile(double share) const {

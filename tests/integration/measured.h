@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@ bool Strict();
 
 // A count that the environment may raise: TortureCount("NEARCALL_TORTURE_ROUNDS", 20).
 size_t TortureCount(const char* variable, size_t usual);
+
+// Of this process.
+size_t ResidentBytes();
 
 class Measured {
  public:

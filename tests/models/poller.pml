@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who reads on the server: a leader, one that stands by, and the client as the watchdog of both.
 
-   The code: Lead; Poller::Serve, Work, ReadMail, RunNext, RunInline, GiveLeadAway, LeadFor, RunOnWorker, OnSlotGiven,
-   Stop; Intake::Harvest, ArmAll; HandlerSlots; LateRing.
+   The code: Lead; Poller::Serve, Work, ReadMail, RunNext, RunInline, GiveLeadAway, LeadFor, RunOnWorker, Stop;
+   Resumptions; Intake::Harvest, ArmAll; HandlerSlots; LateRing.
 
    The processes: `serve` is a thread of the poller, `worker` one that runs a handler that may block; `client` has CALLS
    calls in flight on the one connection. STUCK of the handlers wait until all the others have answered, and until the
-   mail has been read that `other` brings (LookAt). With WAITS_IN_OURS they wait in the runtime, which gives the lead away
+   mail has been read that `other` brings (LookAt; the turn of a handler that has begun comes in the same way, and is then
+   queued as a request is). With WAITS_IN_OURS they wait in the runtime, which gives the lead away
    (Poller::InlineRun), so that nobody needs the watchdog; with LEADS_ON their thread leads on before it does, and takes
    the lead from a leader that sleeps. What the code does under the lead's mutex is one step here. That
    an armed poller is rung for a request, and memory orders, are the business of ring.pml and the Relacy tests. epoll
@@ -147,7 +148,7 @@ inline Handler() {
   fi
 }
 
-/* HandlerSlots::Give, then OnSlotGiven. */
+/* HandlerSlots::Give, then OnPlaceGiven. */
 inline GiveSlot() {
   slots--;
 #ifndef MUTANT_SLOT_GIVEN_IN_SILENCE

@@ -109,7 +109,8 @@ struct ServerOptions {
   size_t max_stream_bytes = size_t{64} << 20;
 
   // Handlers of methods that stream, of all clients. Each has a thread, for it may wait for its client (and does not
-  // count as one of max_handler_threads meanwhile). One more ends with RESOURCE_EXHAUSTED.
+  // count as one of max_handler_threads meanwhile). One more ends with RESOURCE_EXHAUSTED. Those that are coroutines
+  // have no threads, and do not count.
   size_t max_waiting_handlers = 1024;
 
   // Clients of which groups are served, whoever their user is: the group of the process, and its supplementary ones

@@ -31,6 +31,10 @@ class NEARCALL_EXPORT PendingAnswer {
 
   // The call's context is gone after this.
   virtual void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) = 0;
+  // The same without a reply: of a method whose server streams, or of a one-way one.
+  virtual void FinishStream(const absl::Status& status) = 0;
+  // The handler has thrown: UNKNOWN, and a line in the log.
+  virtual void FinishThrown() = 0;
 };
 
 // One call on the server, as the generated thunk sees it. Implemented by the runtime.
@@ -49,7 +53,8 @@ class NEARCALL_EXPORT ServerCall {
   virtual void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) = 0;
   virtual std::unique_ptr<PendingAnswer> Defer() = 0;
 
-  // Of a method that streams. FinishStream: the answer without a reply, of one-way methods too.
+  // Of a method that streams; after Defer() it lives until the answer. FinishStream: the answer without a reply, of
+  // one-way methods too.
   virtual ServerStream& stream() = 0;
   virtual void FinishStream(const absl::Status& status) = 0;
 
@@ -61,6 +66,8 @@ class NEARCALL_EXPORT ServerCall {
 struct ServerMethod {
   MethodInfo info;
   void (*run)(Service& service, ServerCall& call);
+  // The handler is a coroutine, which is suspended where others wait: it needs no thread of its own.
+  bool suspends = false;
 };
 
 struct ServiceInfo {

@@ -44,7 +44,7 @@ class ActiveCall : public base::ListNode<ActiveCall> {
   bool slot_is_free() const { return slot_is_free_.load(std::memory_order_acquire); }
 
   // For people. Any thread.
-  enum class Stage { kWaiting, kInHandler, kDeferred };
+  enum class Stage { kWaiting, kInHandler, kDeferred, kSuspended };
   virtual Stage stage() const = 0;
   virtual const char* method_name() const = 0;  // "package.Service/Method"; nullptr: an unknown one
   virtual base::SteadyNs arrived() const = 0;

@@ -44,6 +44,7 @@ class Stream {
 
   // True: `mine`, which is empty, is exchanged for all that has come.
   bool TakeArrivals(Arrivals& mine);
+  bool has_arrivals() const { return !arrivals_.empty(); }
   // Whether the peer sends no further elements.
   bool peer_is_done() const { return peer_is_done_; }
 

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -24,12 +23,6 @@ using wire::FrameHeader;
 using wire::FrameKind;
 
 constexpr size_t kMebibyte = size_t{1} << 20;
-
-size_t ResidentBytes() {
-  size_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages >> pages;
-  return pages * static_cast<size_t>(::getpagesize());
-}
 
 class QuotaTest : public IntegrationTest {
  protected:

@@ -10,6 +10,7 @@
 #include "measured.h"
 #include "stream_fixture.h"
 #include "support/process.h"
+#include "suspending_fixture.h"
 
 namespace nearcall::integration {
 namespace {
@@ -121,6 +122,32 @@ TEST_F(StreamKilled, StreamsOfADeadServerEndUnavailableWithoutAGap) {
     server.Kill();
     for (std::thread& thread : threads) thread.join();
   }
+}
+
+// ---- handlers of which no thread waits ----
+
+using SuspendedKilled = SuspendingTest;
+
+TEST_F(SuspendedKilled, HandlersOfADeadClientAreResumedOnceEach) {
+  constexpr size_t kChats = 50;
+  Child client([this](Link& parent) {
+    parent.Await();
+    const Streams::Stub stub = ConnectStreams();
+    std::vector<std::unique_ptr<Chat>> chats;
+    for (size_t i = 0; i < kChats; ++i) chats.push_back(OpenChat(stub));
+    parent.Tell("all are open");
+    parent.Await();
+  });
+  WatchTheEnd();
+  const auto server = StartServer({.max_handler_threads = 2});
+  client.link().Tell();
+  ASSERT_EQ(client.link().Await(), "all are open");
+  client.Kill();
+  ended.WaitFor(kChats);
+  EXPECT_EQ(cancelled.value(), kChats);
+  EXPECT_EQ(unwritten.value(), kChats);
+  EXPECT_TRUE(Eventually([&] { return CallsActive(*server) == 0 && ConnectionCount(*server) == 0; }));
+  EXPECT_TRUE(PingPong(*ConnectStreams().Chat(InTime())));
 }
 
 }  // namespace

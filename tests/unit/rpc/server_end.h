@@ -7,7 +7,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "base/intrusive_list.h"
+#include "base/mutex.h"
 #include "nearcall/exec_state.h"
 #include "nearcall/metadata.h"
 #include "rpc/server/incoming_call.h"
@@ -29,6 +32,7 @@ struct Request {
   Metadata metadata = {};
   std::optional<std::string> raw_envelope = {};  // in place of `metadata`
   bool one_way = false;
+  internal::MethodKind kind = internal::MethodKind::kUnary;
 };
 
 // A reply as a client sees it.
@@ -46,10 +50,24 @@ struct Answer {
   }
 };
 
-// A place is there whenever one is wanted.
+// A place is there whenever one is wanted; turns wait for the test to run them.
 class PlacesForAll final : public Places {
  public:
   bool TakeAgain(const rpc::Request& /*request*/, HandlerPlace& /*place*/) override { return true; }
+  void Queue(Turn& turn) override {
+    base::MutexLock lock(mutex_);
+    turns_.PushBack(turn);
+  }
+
+  // The next one, or nullptr.
+  Turn* NextTurn() {
+    base::MutexLock lock(mutex_);
+    return turns_.PopFront();
+  }
+
+ private:
+  base::Mutex mutex_;
+  base::List<Turn, InLane> turns_ ABSL_GUARDED_BY(mutex_);
 };
 
 // One connection of a server, without poller and threads: the test reads the requests and runs the calls.
@@ -69,7 +87,7 @@ class ServerEnd {
   }
 
   session::ServerSession& session() { return *session_; }
-  Places& places() { return places_; }
+  PlacesForAll& places() { return places_; }
   session::testing::ScriptedPeer& client() { return *client_; }
 
   void Send(const Request& request) {
@@ -77,7 +95,8 @@ class ServerEnd {
         request.raw_envelope ? *request.raw_envelope : *wire::EncodeMetadataEnvelope(request.metadata);
     wire::FrameHeader header =
         session::testing::Header(wire::FrameKind::kRequest, request.call_id, static_cast<size_t>(request.priority));
-    header.flags |= wire::kEnd;
+    if (!internal::ClientStreams(request.kind)) header.flags |= wire::kEnd;
+    if (internal::ServerStreams(request.kind)) header.flags |= wire::kElements;
     if (request.one_way) header.flags |= wire::kOneWay;
     header.method_id = request.method_id;
     header.time_left_ns = request.time_left_ns;

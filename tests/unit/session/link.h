@@ -49,6 +49,7 @@ struct LinkOptions {
   size_t capacity_frames = 2;
   uint32_t max_calls_in_flight = 16;
   uint32_t max_message_size = 1 << 20;
+  uint32_t stream_window = 0;
 };
 
 inline Link MakeLink(const LinkOptions& options = {}) {
@@ -61,7 +62,8 @@ inline Link MakeLink(const LinkOptions& options = {}) {
   int sockets[2];
   EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets), 0);
   const transport::SessionTerms terms = {.max_message_size = options.max_message_size,
-                                         .max_calls_in_flight = options.max_calls_in_flight};
+                                         .max_calls_in_flight = options.max_calls_in_flight,
+                                         .stream_window = options.stream_window};
   Link link;
   link.client_spy = client.get();
   link.server_spy = server.get();

@@ -4,6 +4,7 @@
 #include "absl/status/status.h"
 #include "nearcall/call_options.h"
 #include "nearcall/export.h"
+#include "nearcall/internal/operation.h"
 
 namespace google::protobuf {
 class MessageLite;
@@ -38,7 +39,11 @@ class NEARCALL_EXPORT ClientStream {
   ClientStream() = default;
 };
 
-// The same, seen from the handler. Lives as long as the handler runs.
+// The same, seen from the handler. Lives until the call is answered.
+//
+// Read and Write wait. The others do not, and are for handlers that are coroutines: an operation that is left here is a
+// turn in the call's lane, as a new call is, and is run once, on a thread that runs handlers, with a place among them;
+// never within the call that leaves it here.
 class NEARCALL_EXPORT ServerStream {
  public:
   ServerStream(const ServerStream&) = delete;
@@ -46,6 +51,15 @@ class NEARCALL_EXPORT ServerStream {
 
   virtual bool Read(google::protobuf::MessageLite& message) = 0;
   virtual bool Write(const google::protobuf::MessageLite& message) = 0;
+
+  // kOver: what Read() and Write() call false.
+  virtual Tried TryRead(google::protobuf::MessageLite& message) = 0;
+  virtual Tried TryWrite(const google::protobuf::MessageLite& message) = 0;
+  // True: `operation` will be run when it is worth while to try again. False: it is now.
+  virtual bool WhenReadable(Operation& operation) = 0;
+  virtual bool WhenWritable(Operation& operation) = 0;
+  // `operation` is not run any more, unless another thread has begun to. For who destroys what waits.
+  virtual void Withdraw(Operation& operation) = 0;
 
  protected:
   ServerStream() = default;

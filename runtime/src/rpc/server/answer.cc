@@ -37,6 +37,7 @@ void Answer::GiveAtStart() {
 
 void Answer::Give(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply) try {
   given_ = true;
+  if (stream_ != nullptr) stream_->End();
   if (told_start_) return NoteOneWayEnd(status);
   if (request_.session->gone()) return;
   call_.FreeSlot();

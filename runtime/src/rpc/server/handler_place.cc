@@ -28,8 +28,7 @@ void HandlerPlace::TakeAgain() {
 
 Turn& HandlerPlace::BeginWait(base::Waiter& waiter) {
   waiter_ = &waiter;
-  turn_.queued_at = base::NowNs();
-  return turn_;
+  return *this;
 }
 
 // SUBTLE: the thread goes on, and may end the call, at the last step.

@@ -30,16 +30,22 @@ class Places {
   // Waits for it. False: there will be none, for its connection has ended.
   virtual bool TakeAgain(const Request& request, HandlerPlace& place) = 0;
 
+  // `turn`, of a call that has begun, waits in the dispatch queue from now on. Any thread, under any lock but its own;
+  // allocates nothing.
+  virtual void Queue(Turn& turn) = 0;
+
  protected:
   ~Places() = default;
 };
 
 // The place of a call's handler among those that run, which it has not while it waits for its stream. Part of its call;
 // used by the thread that runs the handler, but for what is said.
-class HandlerPlace {
+class HandlerPlace final : public Turn {
  public:
-  HandlerPlace(ServerCore& core, Places& places, const Request& request, IncomingCall& call)
-      : core_(core), places_(places), request_(request), turn_(Turn::Kind::kPlace, call) {}
+  HandlerPlace(ServerCore& core, Places& places, const Request& request, IncomingCall& its_call)
+      : Turn(Kind::kPlace, its_call), core_(core), places_(places), request_(request) {}
+
+  Places& places() const { return places_; }
 
   // It has been taken for the call.
   void Give() { held_ = true; }
@@ -56,6 +62,7 @@ class HandlerPlace {
   // Waits in the dispatch queue until somebody, on another thread, calls EndWait().
   Turn& BeginWait(base::Waiter& waiter);
   void EndWait(bool has_place);
+  void Run() override { EndWait(true); }
 
  private:
   void Leave();
@@ -64,7 +71,6 @@ class HandlerPlace {
   ServerCore& core_;
   Places& places_;
   const Request& request_;
-  Turn turn_;
   bool held_ = false;
   std::thread::id runs_on_;
   StreamWait* stream_wait_ = nullptr;

@@ -57,6 +57,15 @@ class IncomingCall::Pending final : public internal::PendingAnswer {
   void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
     if (call_ != nullptr) Answer(status, &reply);
   }
+  void FinishStream(const absl::Status& status) override {
+    if (call_ != nullptr) Answer(status, nullptr);
+  }
+  void FinishThrown() override {
+    if (call_ == nullptr) return;
+    const char* name = call_->method_name();
+    call_->LogThrown(ExecState::kExecuted);
+    Answer(Failed(ExecState::kExecuted, name), nullptr);
+  }
 
  private:
   void Answer(const absl::Status& status, const google::protobuf::MessageLite* reply) {
@@ -87,7 +96,7 @@ IncomingCall::IncomingCall(ServerCore& core, Places& places)
 
 std::unique_ptr<internal::PendingAnswer> IncomingCall::Defer() {
   deferred_ = true;
-  holders_.store(2, std::memory_order_relaxed);
+  Hold();
   return std::make_unique<Pending>(*this);
 }
 
@@ -171,14 +180,26 @@ void IncomingCall::RunHandler() {
     reached = ExecState::kExecuted;
     core_.calls_started.fetch_add(1, std::memory_order_relaxed);
     request_.method->method->run(*request_.method->service, *this);
-    if (deferred_) stage_.store(Stage::kDeferred, std::memory_order_relaxed);
+    if (deferred_) BeDeferred();
   } catch (abi::__forced_unwind&) {
     OnThreadExit(reached);
     throw;
   } catch (...) {
-    answer_.Log(LogSeverity::kError, absl::StrCat(WhatRan(reached), name, " threw an exception"));
+    LogThrown(reached);
     if (!deferred_ && !answer_.given()) answer_.Give(Failed(reached, name), reached);
   }
+}
+
+// The handler has returned; its answer comes later.
+void IncomingCall::BeDeferred() {
+  if (!request_.suspends()) return stage_.store(Stage::kDeferred, std::memory_order_relaxed);
+  stage_.store(Stage::kSuspended, std::memory_order_relaxed);
+  // It may be one of thousands that wait for what comes in an hour.
+  request_.message.bytes.Trim(0);
+}
+
+void IncomingCall::LogThrown(ExecState reached) const {
+  answer_.Log(LogSeverity::kError, absl::StrCat(WhatRan(reached), method_name(), " threw an exception"));
 }
 
 // The user's code has called pthread_exit(3). The thread goes on unwinding; its caller must not wait for ever.

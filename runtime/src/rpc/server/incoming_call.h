@@ -45,8 +45,10 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   // Of the handler, before and after Run().
   HandlerPlace& place() { return place_; }
 
-  // After Run(): whether the caller is the last holder, who gives the call up with Reset(). Else it is no more his: it
-  // belongs to whoever will answer it.
+  // Somebody else needs the call: a turn that has been queued. By who knows that it is held.
+  void Hold() { holders_.fetch_add(1, std::memory_order_relaxed); }
+  // After Run(), or a turn: whether the caller is the last holder, who gives the call up with Reset(). Else it is no
+  // more his: it belongs to whoever will answer it.
   bool Drop() { return holders_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
 
   // After it has been answered or dropped: gives up all that it holds but the memory of its request.
@@ -71,7 +73,14 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
  private:
   class Pending;
 
+  struct Start final : Turn {
+    using Turn::Turn;
+    void Run() override { call.Run(); }
+  };
+
   void RunHandler();
+  void BeDeferred();
+  void LogThrown(ExecState reached) const;
   void OnThreadExit(ExecState reached);
 
   ServerCore& core_;
@@ -79,7 +88,7 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   CallContext context_;
   Answer answer_;
   HandlerPlace place_;
-  Turn turn_;
+  Start turn_;
   std::unique_ptr<ServerStreamImpl> stream_;
   bool deferred_ = false;  // of the thread that runs the handler
   std::atomic<int> holders_{1};

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/yield.h"
@@ -67,18 +68,7 @@ std::shared_ptr<session::ServerSession> Intake::Remove(uint32_t connection_id) {
   if (found == connections_.end()) return nullptr;
   Connection& connection = *found->second;
   bells_.Remove(*connection.session);
-  const bool hung_up = connection.session->hung_up();
-  base::List<Turn, InLane> one_way;
-  queue_.Remove(connection.queue, [&](Turn& turn) {
-    if (turn.kind == Turn::Kind::kPlace) {
-      turn.call.place().EndWait(false);
-    } else if (turn.call.one_way() && !hung_up) {
-      one_way.PushBack(turn);
-    } else {
-      Recycle(std::unique_ptr<IncomingCall>(&turn.call));
-    }
-  });
-  while (Turn* turn = one_way.PopFront()) queue_.Push(connection.queue, *turn);
+  GiveUp(connection);
   connection.leaving = true;
   if (!connection.has_left()) {
     Warm(connection);
@@ -90,10 +80,28 @@ std::shared_ptr<session::ServerSession> Intake::Remove(uint32_t connection_id) {
   return session;
 }
 
+// All that is read of it and has not begun, but what was sent one way, unless this side has hung up. Handlers that are
+// suspended go on, and find that their calls have ended.
+void Intake::GiveUp(Connection& connection) {
+  connection.given_up = connection.session->hung_up();
+  base::List<Turn, InLane> others;
+  queue_.Remove(connection.queue, [&](Turn& turn) {
+    if (turn.kind == Turn::Kind::kPlace) {
+      turn.call.place().EndWait(false);
+    } else if (turn.kind == Turn::Kind::kOperation || (turn.call.one_way() && !connection.given_up)) {
+      others.PushBack(turn);
+    } else {
+      Recycle(std::unique_ptr<IncomingCall>(&turn.call));
+    }
+  });
+  while (Turn* turn = others.PopFront()) queue_.Push(connection.queue, *turn);
+}
+
 bool Intake::Connection::has_left() const {
-  if (!leaving || session->hung_up()) return leaving;
+  if (!leaving || queue.turns() != 0) return false;
+  if (session->hung_up() || frames_left == 0) return true;
   size_t size;
-  return queue.turns() == 0 && (frames_left == 0 || session->transport().Peek(size) == Transport::ReadState::kEmpty);
+  return session->transport().Peek(size) == Transport::ReadState::kEmpty;
 }
 
 std::optional<uint32_t> Intake::NextThatHasLeft() {
@@ -116,10 +124,14 @@ void Intake::Clear() {
   free_calls_.clear();
 }
 
+// Of a connection that has left, only threads ask for places: no operation waits any more once its calls have been
+// cancelled, and until then it is here.
 void Intake::Queue(Turn& turn) {
   const session::ServerSession* const session = turn.call.request().session.get();
   const auto found = connections_.find(session->id());
-  if (found != connections_.end() && found->second->session.get() == session && !found->second->leaving) {
+  const bool here = found != connections_.end() && found->second->session.get() == session;
+  NEARCALL_CHECK(here || turn.kind == Turn::Kind::kPlace);
+  if (here && (turn.kind == Turn::Kind::kOperation || !found->second->leaving)) {
     queue_.Push(found->second->queue, turn);
   } else {
     turn.call.place().EndWait(false);
@@ -145,6 +157,7 @@ bool Intake::Harvest() {
       connection->quiet_turns = 0;
       progress = true;
     } else if (connection->leaving) {
+      if (connection->session->hung_up() && !connection->given_up) GiveUp(*connection);
       if (connection->has_left()) base::UntilThereIsMemory([&] { left_.push_back(connection->session->id()); });
     } else if (++connection->quiet_turns > kQuietTurns && GoesCold(*connection)) {
       continue;

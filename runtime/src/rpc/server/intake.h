@@ -69,14 +69,16 @@ class Intake {
     // Its client has gone, and what that has sent one way is still read and run; at most so many frames.
     bool leaving = false;
     size_t frames_left = base::kMaxFramesLeft;
+    bool given_up = false;  // all that has not begun, as this side has hung up
 
-    bool has_left() const;  // and that is done
+    bool has_left() const;  // and that is done; and its suspended handlers have gone on
   };
 
   void Warm(Connection& connection);
   static bool PumpHeldBack(Connection& connection);
   static bool LeavesRepliesLying(const Connection& connection);
   bool MayRead(const Connection& connection) const;
+  void GiveUp(Connection& connection);
   void HoldIfItDoesNotRead(Connection& connection);
   bool ReadFrom(Connection& connection);
   bool ReadFrame(Connection& connection);

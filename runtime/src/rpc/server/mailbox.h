@@ -31,7 +31,7 @@ class Mailbox {
   void Ring(uint32_t connection_id);
   // False: there is no such connection.
   [[nodiscard]] bool Remove(uint32_t connection_id);
-  // One of a call that has begun.
+  // Of a call that has begun. Allocates nothing.
   void Queue(Turn& turn);
 
   // By the leader: all that has come, the turns at the end of `turns`; a connection is no more.

@@ -14,12 +14,13 @@ namespace nearcall::rpc {
 // Once the handler is about to wait, the thread leads on, or gives the lead away.
 class Poller::InlineRun final : public base::BlockingObserver, public StreamWait {
  public:
-  InlineRun(Poller& poller, Lead::ThreadId me, IncomingCall& call, base::SteadyNs now)
-      : poller_(poller), me_(me), call_(call) {
-    call_.place().set_stream_wait(this);
-    if (poller_.lead_.EnterHandler(now, call.request().habit())) poller_.bells_.Wake();
+  InlineRun(Poller& poller, Lead::ThreadId me, Turn& turn, base::SteadyNs now) : poller_(poller), me_(me), turn_(turn) {
+    if (turn.kind == Turn::Kind::kCall) turn.call.place().set_stream_wait(this);
+    if (poller_.lead_.EnterHandler(now, turn.call.request().habit())) poller_.bells_.Wake();
   }
-  ~InlineRun() { call_.place().set_stream_wait(nullptr); }
+  ~InlineRun() {
+    if (turn_.kind == Turn::Kind::kCall) turn_.call.place().set_stream_wait(nullptr);
+  }
 
   void LeadOnUntil(const session::Waiting& waiting) override {
     const Lead::LedOn led = poller_.lead_.LeadOn(me_);
@@ -42,11 +43,11 @@ class Poller::InlineRun final : public base::BlockingObserver, public StreamWait
     if (poller_.lead_.GoOn(base::NowNs())) poller_.bells_.Wake();
   }
 
-  const session::ServerSession& session() { return *call_.request().session; }
+  const session::ServerSession& session() { return *turn_.call.request().session; }
 
   Poller& poller_;
   const Lead::ThreadId me_;
-  IncomingCall& call_;
+  Turn& turn_;
 };
 
 Poller::~Poller() = default;
@@ -80,28 +81,19 @@ void Poller::Add(const std::shared_ptr<session::ServerSession>& session) {
   }
   const uint32_t id = session->id();
   mailbox_.Add(session);
-  WakeForNews();
+  resumptions_.WakeLeader();
   // It may have ended before it was known here, and then Remove() has found nothing. (If that is still to be told,
   // Remove() will be called.)
   if (session->gone_was_told()) Remove(id);
 }
 
 void Poller::Remove(uint32_t connection_id) {
-  if (mailbox_.Remove(connection_id)) WakeForNews();
+  if (mailbox_.Remove(connection_id)) resumptions_.WakeLeader();
 }
 
 void Poller::LookAt(uint32_t connection_id) {
   mailbox_.Ring(connection_id);
-  WakeForNews();
-}
-
-void Poller::OnSlotGiven() {
-  // News, and not a mere wake-up: a standby would take that while the leader is just about to sleep.
-  if (wants_slot_.exchange(false, std::memory_order_seq_cst)) WakeForNews();
-}
-
-void Poller::WakeForNews() {
-  if (lead_.NoteNews()) bells_.Wake();
+  resumptions_.WakeLeader();
 }
 
 std::string Poller::DebugString() {
@@ -164,18 +156,6 @@ bool Poller::StartThread() {
   return core_.threads.TryRun([this] { Serve(); }).ok();
 }
 
-bool Poller::TakeAgain(const Request& request, HandlerPlace& place) {
-  const bool urgent = request.priority == Priority::kUrgent;
-  // While others wait for places it is not served before them.
-  if (!wants_slot_.load(std::memory_order_relaxed) && core_.slots.TryTake(urgent, request.session->account()))
-    return true;
-  base::Waiter waiter;
-  mailbox_.Queue(place.BeginWait(waiter));
-  WakeForNews();
-  while (!waiter.finished()) waiter.Wait(base::kNever);
-  return place.held();
-}
-
 // --- the leader ---
 
 void Poller::Work(Lead::ThreadId me) {
@@ -184,12 +164,12 @@ void Poller::Work(Lead::ThreadId me) {
     const bool progress = intake_.IsDue() && Harvest();
     Ran ran = RunNext(me);
     if (ran == Ran::kNothing && !progress && !intake_.queue().empty()) {
-      // No place for a handler. Whoever gives one up from now on wakes this poller; one may have been given just now.
-      wants_slot_.store(true, std::memory_order_seq_cst);
+      // No place for a handler.
+      resumptions_.WantPlace();
       ran = RunNext(me);
     }
     if (ran == Ran::kLostTheLead) return;
-    if (ran == Ran::kCall || progress) continue;
+    if (ran == Ran::kTurn || progress) continue;
     intake_.BeDue();  // nothing that is here can run: look for more
     if (intake_.LookForAWhile([this] { return lead_.has_news(); })) continue;
     // Every connection will ring, and this thread goes to wait in epoll.
@@ -229,32 +209,27 @@ Poller::Ran Poller::RunNext(Lead::ThreadId me) {
   const base::SteadyNs now = base::NowNs();
   Turn* const turn = intake_.Next(now);
   if (turn == nullptr) return Ran::kNothing;
-  wants_slot_.store(false, std::memory_order_relaxed);
+  resumptions_.WantNoPlace();
   if (turn->kind == Turn::Kind::kPlace) {
-    turn->call.place().EndWait(true);
-    return Ran::kCall;
+    turn->Run();  // its thread goes on
+    return Ran::kTurn;
   }
-  std::unique_ptr<IncomingCall> call(&turn->call);
-  call->place().Give();
-  if (RunsInline(call->request())) return RunInline(me, std::move(call), now);
-  IncomingCall* raw = call.get();
-  const absl::Status started = core_.threads.TryRun([this, raw] { RunOnWorker(std::unique_ptr<IncomingCall>(raw)); });
-  if (started.ok()) {
-    static_cast<void>(call.release());  // the worker owns it
-  } else if (call->request().streams()) {
-    // Not on this thread: the handler may wait for what only the leader can read.
-    RefuseStream(std::move(call), started);
-  } else {
-    return RunInline(me, std::move(call), now);
-  }
-  return Ran::kCall;
+  IncomingCall& call = turn->call;
+  if (turn->kind == Turn::Kind::kCall) call.place().Give();
+  if (RunsInline(call.request())) return RunInline(me, *turn, now);
+  const absl::Status started = core_.threads.TryRun([this, turn] { RunOnWorker(*turn); });
+  if (started.ok()) return Ran::kTurn;
+  if (!call.request().needs_thread()) return RunInline(me, *turn, now);
+  // Not on this thread: the handler may wait for what only the leader can read.
+  RefuseStream(std::unique_ptr<IncomingCall>(&call), started);
+  return Ran::kTurn;
 }
 
 // A dialogue with the only client that is served goes without a change of threads for each word. Else a handler that
 // streams has a thread of its own: it may be long at it, and the others go on.
 bool Poller::RunsInline(const Request& request) const {
   if (request.may_block()) return false;
-  if (!request.streams()) return true;
+  if (!request.needs_thread()) return true;
   const bool dialogue = request.kind() == internal::MethodKind::kBidiStreaming;
   return dialogue && intake_.IsAlone(*request.session) && lead_.free_threads() > 1;
 }
@@ -265,22 +240,24 @@ void Poller::RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status
   intake_.Recycle(std::move(call));
 }
 
-Poller::Ran Poller::RunInline(Lead::ThreadId me, std::unique_ptr<IncomingCall> call, base::SteadyNs now) {
+Poller::Ran Poller::RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now) {
   const auto run = [&] {
-    const InlineRun here(*this, me, *call, now);
-    call->Run();
+    const InlineRun here(*this, me, turn, now);
+    turn.Run();
   };
   try {
     run();
   } catch (abi::__forced_unwind&) {
-    HandlerEnded(std::move(call), lead_.LeaveHandler(me));
+    TurnEnded(turn, lead_.LeaveHandler(me));
     throw;
   }
   const bool leads = lead_.LeaveHandler(me);
   // One that was quick costs no look at the clock.
-  if (BlockingHabit* const habit = call->request().habit(); habit != nullptr && !leads) habit->Ran(base::NowNs() - now);
-  HandlerEnded(std::move(call), leads);
-  return leads ? Ran::kCall : Ran::kLostTheLead;
+  if (BlockingHabit* const habit = turn.call.request().habit(); habit != nullptr && !leads) {
+    habit->Ran(base::NowNs() - now);
+  }
+  TurnEnded(turn, leads);
+  return leads ? Ran::kTurn : Ran::kLostTheLead;
 }
 
 // Reads on, for a handler of `session` that waits. False: it goes on waiting, but there is more to do than to read for
@@ -310,29 +287,32 @@ void Poller::GiveLeadAway() {
 
 // --- whoever runs a handler ---
 
-void Poller::RunOnWorker(std::unique_ptr<IncomingCall> call) {
+void Poller::RunOnWorker(Turn& turn) {
   const base::SteadyNs since = base::NowNs();
   try {
-    call->Run();
+    turn.Run();
   } catch (abi::__forced_unwind&) {
-    HandlerEnded(std::move(call), /*leads=*/false);
+    TurnEnded(turn, /*leads=*/false);
     throw;
   }
-  if (BlockingHabit* const habit = call->request().habit()) habit->Ran(base::NowNs() - since);
-  HandlerEnded(std::move(call), /*leads=*/false);
+  if (BlockingHabit* const habit = turn.call.request().habit()) habit->Ran(base::NowNs() - since);
+  TurnEnded(turn, /*leads=*/false);
 }
 
-void Poller::HandlerEnded(std::unique_ptr<IncomingCall> call, bool leads) {
-  session::ServerSession& session = *call->request().session;
+void Poller::TurnEnded(Turn& turn, bool leads) {
+  IncomingCall& call = turn.call;
+  session::ServerSession& session = *call.request().session;
   base::Account* const account = session.account();  // lives as long as the server
-  const bool has_place = call->place().held();
+  // Who is suspended waits without one.
+  const bool has_place = turn.kind == Turn::Kind::kOperation || call.place().held();
   if (session.NeedsALook()) LookAt(session.id());
-  if (!call->Drop()) {
-    static_cast<void>(call.release());  // whoever answers it owns it
-  } else if (leads) {
-    intake_.Recycle(std::move(call));
-  } else {
-    call->Reset();
+  if (call.Drop()) {  // else it belongs to whoever answers it
+    std::unique_ptr<IncomingCall> last(&call);
+    if (leads) {
+      intake_.Recycle(std::move(last));
+    } else {
+      last->Reset();
+    }
   }
   if (has_place) core_.FreePlace(account);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "rpc/server/intake.h"
 #include "rpc/server/lead.h"
 #include "rpc/server/mailbox.h"
+#include "rpc/server/resumptions.h"
 #include "rpc/server/server_core.h"
 #include "session/server_session.h"
 #include "session/waiting.h"
@@ -23,16 +23,17 @@ namespace nearcall::rpc {
 // Reads the requests of many connections and runs their handlers, on the thread that reads.
 //
 // At any moment one of its threads leads (see Lead). It looks at the hot connections, takes what is there, runs the
-// best request inline, and looks again; when there is nothing it spins a little, then asks every connection to ring,
+// best turn inline, and looks again; when there is nothing it spins a little, then asks every connection to ring,
 // and sleeps in epoll. All that was read belongs to the poller, not to the thread.
 //
 // A handler that is about to wait in the runtime gives the lead away first. One that waits for its stream, of which it
 // was the only one to be served, leads on for a while, and so reads itself what it waits for.
 //
 // Thread-safe where nothing else is said.
-class Poller final : public Places {
+class Poller {
  public:
-  explicit Poller(ServerCore& core) : core_(core), intake_(core, bells_, *this) {}
+  explicit Poller(ServerCore& core)
+      : core_(core), resumptions_(core, lead_, bells_, mailbox_), intake_(core, bells_, resumptions_) {}
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
   ~Poller();
@@ -52,8 +53,8 @@ class Poller final : public Places {
   // As if its client had rung.
   void LookAt(uint32_t connection_id);
 
-  // A handler has ended: if calls wait for its place, the leader is woken.
-  void OnSlotGiven();
+  // A handler has ended: if turns wait for its place, the leader is woken.
+  void OnPlaceGiven() { resumptions_.OnPlaceGiven(); }
 
   std::vector<std::shared_ptr<session::ServerSession>> Sessions() { return mailbox_.Sessions(); }
   size_t connection_count() { return mailbox_.connection_count(); }
@@ -63,15 +64,13 @@ class Poller final : public Places {
   // A handler that runs on the thread that led when it began.
   class InlineRun;
 
-  enum class Ran { kNothing, kCall, kLostTheLead };
+  enum class Ran { kNothing, kTurn, kLostTheLead };
 
   // --- any serving thread ---
   void Serve();
   void ServeAs(Lead::ThreadId me);
   void ReplaceThisThread();
   bool StartThread();
-  void WakeForNews();
-  bool TakeAgain(const Request& request, HandlerPlace& place) override;
 
   // --- the leader ---
   void Work(Lead::ThreadId me);
@@ -80,20 +79,20 @@ class Poller final : public Places {
   void Drop(uint32_t connection_id);
   Ran RunNext(Lead::ThreadId me);
   void RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status& status);
-  Ran RunInline(Lead::ThreadId me, std::unique_ptr<IncomingCall> call, base::SteadyNs now);
+  Ran RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now);
   bool RunsInline(const Request& request) const;
   bool LeadFor(const session::ServerSession& session, const session::Waiting& waiting);
   void GiveLeadAway();
 
   // --- whoever runs a handler ---
-  void RunOnWorker(std::unique_ptr<IncomingCall> call);
-  void HandlerEnded(std::unique_ptr<IncomingCall> call, bool leads);
+  void RunOnWorker(Turn& turn);
+  void TurnEnded(Turn& turn, bool leads);
 
   ServerCore& core_;
-  std::atomic<bool> wants_slot_{false};
   Lead lead_;
   Bells bells_;
   Mailbox mailbox_;
+  Resumptions resumptions_;
   // The leader's. It changes hands with the lead.
   Intake intake_;
 };

@@ -35,12 +35,16 @@ struct Request {
   std::span<const std::byte> envelope() const { return bytes().first(message.header.envelope_size); }
   std::span<const std::byte> payload() const { return bytes().subspan(message.header.envelope_size); }
 
+  // Its handler is a coroutine, which suspends where others wait.
+  bool suspends() const { return method != nullptr && method->method->suspends; }
+  // Its handler may wait for its client, and so needs a thread of its own.
+  bool needs_thread() const { return streams() && !suspends(); }
+  // Of its method; nullptr if it is of no interest.
+  BlockingHabit* habit() const { return method == nullptr || needs_thread() ? nullptr : &method->habit; }
   // Its method says that it may block, or has done so lately.
   bool may_block() const {
-    return method != nullptr && (method->method->info.may_block || (!streams() && method->habit.blocks()));
+    return method != nullptr && (method->method->info.may_block || (!needs_thread() && method->habit.blocks()));
   }
-  // Of its method; nullptr if it is of no interest.
-  BlockingHabit* habit() const { return method == nullptr || streams() ? nullptr : &method->habit; }
 
   // Of a frame to the client.
   wire::FrameHeader HeaderOf(wire::FrameKind kind) const;

@@ -42,8 +42,8 @@ absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   ProtobufLog::Install();
   if (absl::Status status = core_.canceller->Start(); !status.ok()) return status;
   core_.on_drained = [this] { OnDrained(); };
-  core_.on_slot_given = [this] {
-    for (const auto& poller : pollers_) poller->OnSlotGiven();
+  core_.on_place_given = [this] {
+    for (const auto& poller : pollers_) poller->OnPlaceGiven();
   };
   for (size_t i = 0; i < PollerCount(); ++i) pollers_.push_back(std::make_unique<Poller>(core_));
   for (const auto& poller : pollers_) {

@@ -55,7 +55,7 @@ struct ServerCore {
   // A handler's place is free again: who waits for one is told. `account`: of its user; may be null.
   void FreePlace(base::Account* account) {
     slots.Give(account);
-    on_slot_given();
+    on_place_given();
   }
 
   // What a client is told that asks whether anything goes on here.
@@ -79,7 +79,7 @@ struct ServerCore {
   ThreadPool threads;
   std::function<void()>
       on_drained;  // no call is active, or a client has gone, while draining; set before the first call
-  std::function<void()> on_slot_given;  // a handler has ended; set before the first call
+  std::function<void()> on_place_given;  // a handler has ended; set before the first call
 
   std::atomic<bool> draining{false};  // no new calls
   std::atomic<size_t> active_calls{0};

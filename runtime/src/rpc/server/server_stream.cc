@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
 #include "rpc/message_writer.h"
 #include "rpc/only_one.h"
 #include "rpc/parse_message.h"
-#include "rpc/server/call_context.h"
 #include "rpc/server/handler_place.h"
 #include "rpc/server/request.h"
 #include "rpc/server/server_core.h"
@@ -21,16 +21,21 @@
 
 namespace nearcall::rpc {
 
-ServerStreamImpl::ServerStreamImpl(ServerCore& core, const Request& request, CallContext& context, HandlerPlace& place)
+using internal::Tried;
+
+ServerStreamImpl::ServerStreamImpl(ServerCore& core, const Request& request, ServerContext& context,
+                                   HandlerPlace& place)
     : core_(core),
       request_(request),
       context_(context),
       place_(place),
+      reading_(place.call, place.places(), request.suspends()),
+      writing_(place.call, place.places(), request.suspends()),
       state_({.peer_is_caller = true,
               .peer_streams = internal::ClientStreams(request.kind()),
               .send_window = request.session->send_window(),
               .receive_window = static_cast<uint32_t>(core.options.stream_window_bytes)},
-             reading_, writing_),
+             reading_.waiting(), writing_.waiting()),
       read_(static_cast<uint32_t>(core.options.stream_window_bytes)) {}
 
 ServerStreamImpl::~ServerStreamImpl() {
@@ -38,12 +43,14 @@ ServerStreamImpl::~ServerStreamImpl() {
 }
 
 absl::Status ServerStreamImpl::Admit() {
-  const size_t others = core_.open_streams.fetch_add(1, std::memory_order_relaxed);
-  counted_ = true;
-  if (others >= core_.options.max_waiting_handlers) {
-    return absl::ResourceExhaustedError(absl::StrCat(others,
-                                                     " streams are open, as many as the server's "
-                                                     "ServerOptions::max_waiting_handlers allows; retry later"));
+  if (request_.needs_thread()) {
+    const size_t others = core_.open_streams.fetch_add(1, std::memory_order_relaxed);
+    counted_ = true;
+    if (others >= core_.options.max_waiting_handlers) {
+      return absl::ResourceExhaustedError(absl::StrCat(others,
+                                                       " streams are open, as many as the server's "
+                                                       "ServerOptions::max_waiting_handlers allows; retry later"));
+    }
   }
   const size_t window = core_.options.stream_window_bytes;
   const size_t streams = request_.session->streams();
@@ -70,34 +77,51 @@ bool ServerStreamImpl::Fail(absl::Status why) {
   return false;
 }
 
+void ServerStreamImpl::End() {
+  if (!request_.suspends()) return;
+  const bool answered_while_its_handler_waits_for_the_stream =
+      request_.session->Locked([this] { return reading_.somebody_waits() || writing_.somebody_waits(); });
+  NEARCALL_CHECK(!answered_while_its_handler_waits_for_the_stream);
+}
+
 // --- who reads ---
 
 bool ServerStreamImpl::Read(google::protobuf::MessageLite& message) {
   const base::CancelDisabled uncancelled;
   const OnlyOne reader(somebody_reads_);
-  bool read = false;
+  Tried tried;
+  while ((tried = ReadNow(message)) == Tried::kNotYet) place_.WaitFor(reading_.waiting());
+  return tried == Tried::kDone;
+}
+
+Tried ServerStreamImpl::TryRead(google::protobuf::MessageLite& message) {
+  const base::CancelDisabled uncancelled;
+  const OnlyOne reader(somebody_reads_);
+  return ReadNow(message);
+}
+
+Tried ServerStreamImpl::ReadNow(google::protobuf::MessageLite& message) {
+  Tried tried = Tried::kOver;
   try {
-    read = ReadNext(message);
+    tried = ReadNext(message);
   } catch (const std::bad_alloc&) {
     Fail(base::NoMemory());
   }
-  if (!read) message.Clear();
-  return read;
+  if (tried == Tried::kOver) message.Clear();
+  return tried;
 }
 
-bool ServerStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
-  for (;;) {
-    if (context_.IsCancelled()) return false;
-    if (!mine_.empty()) return Parse(message);
+Tried ServerStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
+  if (context_.IsCancelled()) return Tried::kOver;
+  if (mine_.empty()) {
     bool over = false;
     const bool some = request_.session->Locked([&] {
       over = state_.peer_is_done() || !state_.failure().ok();
       return state_.TakeArrivals(mine_);
     });
-    if (some) continue;
-    if (over) return false;
-    place_.WaitFor(reading_);
+    if (!some) return over ? Tried::kOver : Tried::kNotYet;
   }
+  return Parse(message) ? Tried::kDone : Tried::kOver;
 }
 
 bool ServerStreamImpl::Parse(google::protobuf::MessageLite& message) {
@@ -134,35 +158,42 @@ void ServerStreamImpl::GiveCredit(size_t element_size) {
 bool ServerStreamImpl::Write(const google::protobuf::MessageLite& message) {
   const base::CancelDisabled uncancelled;
   const OnlyOne writer(somebody_writes_);
+  Tried tried;
+  while ((tried = WriteNow(message)) == Tried::kNotYet) place_.WaitFor(writing_.waiting());
+  return tried == Tried::kDone;
+}
+
+Tried ServerStreamImpl::TryWrite(const google::protobuf::MessageLite& message) {
+  const base::CancelDisabled uncancelled;
+  const OnlyOne writer(somebody_writes_);
+  return WriteNow(message);
+}
+
+Tried ServerStreamImpl::WriteNow(const google::protobuf::MessageLite& message) {
   try {
     return WriteNext(message);
   } catch (const std::bad_alloc&) {
-    return Fail(base::NoMemory());
+    Fail(base::NoMemory());
+    return Tried::kOver;
   }
 }
 
-bool ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) {
+Tried ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) {
   const size_t size = message.ByteSizeLong();
   const size_t limit = std::min(core_.options.max_message_size, request_.session->peer_max_message_size());
   if (size > limit) {
-    return Fail(absl::ResourceExhaustedError(absl::StrCat("an element of ", request_.method_name(), " has ", size,
-                                                          " B, more than max_message_size (", limit, " B)")));
+    Fail(absl::ResourceExhaustedError(absl::StrCat("an element of ", request_.method_name(), " has ", size,
+                                                   " B, more than max_message_size (", limit, " B)")));
+    return Tried::kOver;
   }
-  if (!WaitForCredit(size)) return false;
-  return Send(request_.HeaderOf(wire::FrameKind::kMessage), &message, size);
-}
-
-bool ServerStreamImpl::WaitForCredit(size_t size) {
-  for (;;) {
-    if (context_.IsCancelled()) return false;
-    bool failed = false;
-    const bool begun = request_.session->Locked([&] {
-      failed = !state_.failure().ok();
-      return !failed && state_.BeginElement(size);
-    });
-    if (begun || failed) return begun;
-    place_.WaitFor(writing_);
-  }
+  if (context_.IsCancelled()) return Tried::kOver;
+  bool failed = false;
+  const bool begun = request_.session->Locked([&] {
+    failed = !state_.failure().ok();
+    return !failed && state_.BeginElement(size);
+  });
+  if (!begun) return failed ? Tried::kOver : Tried::kNotYet;
+  return Send(request_.HeaderOf(wire::FrameKind::kMessage), &message, size) ? Tried::kDone : Tried::kOver;
 }
 
 bool ServerStreamImpl::SendInitialMetadata() {
@@ -200,6 +231,46 @@ bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::proto
       break;
   }
   return Fail(session.account()->MemoryRefusal(size));
+}
+
+// --- who is suspended ---
+
+// SUBTLE: what ends the call is looked for under the lock under which it tells those who wait.
+bool ServerStreamImpl::WhenReadable(internal::Operation& operation) {
+  if (!WatchDeadline() || !mine_.empty()) return false;
+  return request_.session->Locked([&] {
+    if (context_.IsCancelled() || !state_.failure().ok()) return false;
+    if (state_.has_arrivals() || state_.peer_is_done()) return false;
+    reading_.Leave(operation);
+    return true;
+  });
+}
+
+bool ServerStreamImpl::WhenWritable(internal::Operation& operation) {
+  if (!WatchDeadline()) return false;
+  return request_.session->Locked([&] {
+    if (context_.IsCancelled() || !state_.failure().ok() || state_.may_write()) return false;
+    writing_.Leave(operation);
+    return true;
+  });
+}
+
+void ServerStreamImpl::Withdraw(internal::Operation& operation) {
+  request_.session->Locked([&] {
+    reading_.Withdraw(operation);
+    writing_.Withdraw(operation);
+  });
+}
+
+// False: that is not possible, and the stream has failed.
+bool ServerStreamImpl::WatchDeadline() {
+  if (request_.deadline == base::kNever || watches_deadline_.exchange(true, std::memory_order_relaxed)) return true;
+  auto timer = base::OrNoMemory([this] {
+    return transport::StartTimer(request_.deadline, [this] { request_.session->Locked([this] { state_.Wake(); }); });
+  });
+  if (!timer.ok()) return Fail(timer.status());
+  at_deadline_ = *std::move(timer);
+  return true;
 }
 
 }  // namespace nearcall::rpc

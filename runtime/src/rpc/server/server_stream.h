@@ -3,30 +3,32 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
 
 #include "absl/status/status.h"
 #include "base/quota.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/internal/stream.h"
+#include "nearcall/server_context.h"
+#include "rpc/server/stream_side.h"
 #include "session/arrivals.h"
 #include "session/credit.h"
 #include "session/outbox.h"
 #include "session/stream.h"
-#include "session/waiting.h"
+#include "transport/control.h"
 
 namespace nearcall::rpc {
 
-class CallContext;
 class HandlerPlace;
 struct Request;
 struct ServerCore;
 
-// The handler's end of a streaming call. Its threads wait: one that reads, and one that writes; the handler's own one
-// gives its place among the running handlers back meanwhile.
+// The handler's end of a streaming call. Who reads and who writes may be two. Threads wait; the handler's own one gives
+// its place among the running handlers back meanwhile. A coroutine is suspended, and goes on in its turn.
 class ServerStreamImpl final : public internal::ServerStream {
  public:
   // What it is given outlives it.
-  ServerStreamImpl(ServerCore& core, const Request& request, CallContext& context, HandlerPlace& place);
+  ServerStreamImpl(ServerCore& core, const Request& request, ServerContext& context, HandlerPlace& place);
   ~ServerStreamImpl();
 
   // Sets aside what it may need. RESOURCE_EXHAUSTED: there is not so much; the call is then answered with that.
@@ -45,25 +47,35 @@ class ServerStreamImpl final : public internal::ServerStream {
   // Why the stream cannot go on though nobody has cancelled it; OK: it can.
   absl::Status Failure();
 
+  // The call is about to be answered. Nobody may wait for the stream any more.
+  void End();
+
   // internal::ServerStream
   bool Read(google::protobuf::MessageLite& message) override;
   bool Write(const google::protobuf::MessageLite& message) override;
+  internal::Tried TryRead(google::protobuf::MessageLite& message) override;
+  internal::Tried TryWrite(const google::protobuf::MessageLite& message) override;
+  bool WhenReadable(internal::Operation& operation) override;
+  bool WhenWritable(internal::Operation& operation) override;
+  void Withdraw(internal::Operation& operation) override;
 
  private:
-  bool ReadNext(google::protobuf::MessageLite& message);
+  internal::Tried ReadNow(google::protobuf::MessageLite& message);
+  internal::Tried ReadNext(google::protobuf::MessageLite& message);
   bool Parse(google::protobuf::MessageLite& message);
   void GiveCredit(size_t element_size);
-  bool WriteNext(const google::protobuf::MessageLite& message);
-  bool WaitForCredit(size_t size);
+  internal::Tried WriteNow(const google::protobuf::MessageLite& message);
+  internal::Tried WriteNext(const google::protobuf::MessageLite& message);
+  bool WatchDeadline();
   bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message, size_t size);
   bool Fail(absl::Status why);
 
   ServerCore& core_;
   const Request& request_;
-  CallContext& context_;
+  ServerContext& context_;
   HandlerPlace& place_;
-  session::Waiting reading_;
-  session::Waiting writing_;
+  StreamSide reading_;
+  StreamSide writing_;
   session::Stream state_;
   session::Flow flow_;
   bool counted_ = false;
@@ -77,6 +89,10 @@ class ServerStreamImpl final : public internal::ServerStream {
   // Who writes.
   std::atomic<bool> somebody_writes_{false};
   bool sent_initial_metadata_ = false;
+
+  // Who is suspended hears of the deadline. Last: it uses the others.
+  std::atomic<bool> watches_deadline_{false};
+  std::unique_ptr<transport::Timer> at_deadline_;
 };
 
 }  // namespace nearcall::rpc

@@ -28,6 +28,8 @@ const char* WhatItDoes(ActiveCall::Stage stage) {
       return "it waits for a handler's place";
     case ActiveCall::Stage::kInHandler:
       return "its handler has not returned";
+    case ActiveCall::Stage::kSuspended:
+      return "its handler, a coroutine, has not ended";
     case ActiveCall::Stage::kDeferred:
       return "its handler has returned, and whoever has its Done has neither called nor destroyed it";
   }
