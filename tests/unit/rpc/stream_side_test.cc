@@ -95,10 +95,11 @@ class StreamSideTest : public ::testing::Test {
   bool RunTurn() {
     Turn* const turn = end_.places().NextTurn();
     if (turn == nullptr) return false;
+    IncomingCall& call = turn->call;  // it takes the turn along
     turn->Run();
-    if (turn->call.Drop()) {
-      turn->call.Reset();
-      delete &turn->call;
+    if (call.Drop()) {
+      call.Reset();
+      delete &call;
     }
     return true;
   }
