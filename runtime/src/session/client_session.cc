@@ -104,7 +104,7 @@ void ClientSession::WaitForPeer(Waiting& me, SteadyNs until) {
 
 // Sends what fits of what waits. True if anything went.
 bool ClientSession::Pump() {
-  if (!outbox_.PumpSome()) return false;
+  if (!outbox_.Pump()) return false;
   callers_.TellNext();  // fewer bytes wait now
   return true;
 }
@@ -175,7 +175,7 @@ std::string ClientSession::DebugString() {
   const ServerName& name = server();
   return absl::StrCat("connection to ", name.address, " over ", name.transport, ", server pid ", name.peer.pid, " uid ",
                       name.peer.uid, ": ", callers_.in_flight(), " calls in flight, ", outbox_.frames_sent(),
-                      " frames sent, ", outbox_.bytes_kept(), " B held back", end_.dead() ? ", dead" : "",
+                      " frames sent, ", outbox_.held().kept(), " B held back", end_.dead() ? ", dead" : "",
                       end_.going_away() ? ", going away" : "");
 }
 

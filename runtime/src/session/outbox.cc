@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/outbox.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/thread_sanitizer.h"
@@ -11,7 +10,7 @@ namespace nearcall::session {
 bool Outbox::TrySend(const wire::FrameHeader& header, size_t payload_size, Write write, HandOver when) {
   base::MutexLock lock(mutex_);
   const size_t lane = header.priority;
-  if (closed_ || !Overtakes(lane)) return false;
+  if (closed_ || !lanes_.Overtakes(lane)) return false;
   const std::span<std::byte> frame = transport_.Reserve(wire::kHeaderSize + payload_size, static_cast<int>(lane));
   if (frame.empty()) return false;
   wire::FrameHeader complete = header;
@@ -44,21 +43,16 @@ void Outbox::HandOverAll() {
 }
 
 void Outbox::UpdateHasWaiting() {
-  has_waiting_.store(waiting_ != 0 || !flushed_, std::memory_order_relaxed);
-}
-
-// Whether a frame of `lane` may be sent before all that waits.
-bool Outbox::Overtakes(size_t lane) const {
-  if (waiting_ == 0) return true;
-  return std::all_of(lanes_.begin() + static_cast<std::ptrdiff_t>(lane), lanes_.end(),
-                     [](const Lane& higher) { return higher.waiting == 0; });
+  has_waiting_.store(!lanes_.empty() || !flushed_, std::memory_order_relaxed);
 }
 
 bool Outbox::Offer(Outgoing& message) {
   base::MutexLock lock(mutex_);
   if (closed_) return false;
   if (TryOfferLocked(message)) return true;
-  Enqueue(message);
+  held_.Add(message);
+  lanes_.Add(message);
+  UpdateHasWaiting();
   PumpLocked();
   return !message.waits;
 }
@@ -69,9 +63,7 @@ bool Outbox::TryOffer(Outgoing& message) {
 }
 
 bool Outbox::TryOfferLocked(Outgoing& message) {
-  const Outgoing* partial = lanes_[message.lane].partial;
-  const bool may_go = message.whole || partial == nullptr || partial == &message;
-  if (!may_go || !Overtakes(message.lane) || !SendFrame(message)) return false;
+  if (!lanes_.MayGo(message) || !SendFrame(message)) return false;
   HandOverAll();
   return true;
 }
@@ -81,71 +73,20 @@ bool Outbox::Waits(const Outgoing& message) {
   return message.waits;
 }
 
-void Outbox::Enqueue(Outgoing& message) {
-  message.waits = true;
-  if (message.owned) {
-    messages_kept_.fetch_add(1, std::memory_order_relaxed);
-  } else {
-    bytes_lent_.fetch_add(message.piece.size(), std::memory_order_relaxed);
-  }
-  ++lanes_[message.lane].waiting;
-  ++waiting_;
-  if (message.flow != nullptr) message.ahead = std::exchange(message.flow->last_, &message);
-  if (message.ahead == nullptr) {
-    TakeTurn(message);
-  } else {
-    message.ahead->behind = &message;
-  }
-  UpdateHasWaiting();
-}
-
-// To the end of its lane.
-void Outbox::TakeTurn(Outgoing& message) {
-  Lane& lane = lanes_[message.lane];
-  message.turn = ++turns_;
-  if (&message != lane.partial) (message.whole ? lane.small : lane.large).PushBack(message);
-}
-
-void Outbox::Dequeue(Outgoing& message) {
-  message.Unlink();
-  message.waits = false;
-  if (message.owned) {
-    messages_kept_.fetch_sub(1, std::memory_order_relaxed);
-  } else {
-    bytes_lent_.fetch_sub(message.piece.size(), std::memory_order_relaxed);
-  }
-  --lanes_[message.lane].waiting;
-  --waiting_;
-  LeaveFlow(message);
-}
-
-void Outbox::LeaveFlow(Outgoing& message) {
-  Outgoing* const ahead = std::exchange(message.ahead, nullptr);
-  Outgoing* const behind = std::exchange(message.behind, nullptr);
-  if (ahead != nullptr) ahead->behind = behind;
-  if (behind != nullptr) {
-    behind->ahead = ahead;
-    if (ahead == nullptr) TakeTurn(*behind);
-  } else if (message.flow != nullptr) {
-    message.flow->last_ = ahead;
-  }
-}
-
 void Outbox::Leave(Flow& flow) {
   base::MutexLock lock(mutex_);
-  for (Outgoing* message = flow.last_; message != nullptr; message = message->ahead) message->flow = nullptr;
-  flow.last_ = nullptr;
+  SendLanes::Leave(flow);
 }
 
 void Outbox::Withdraw(Outgoing& message) {
   base::MutexLock lock(mutex_);
-  if (message.waits) Dequeue(message);
+  if (message.waits) {
+    lanes_.Remove(message);
+    held_.Remove(message);
+  }
   if (!closed_ && message.started && !message.given_up && !message.fragmenter.done()) {
     // The receiver holds a part of it. The frame that says "forget it" takes the message's place.
-    message.given_up = true;
-    Lane& lane = lanes_[message.lane];
-    lane.partial = &lane.forget.emplace(Outgoing::Forget(), message);
-    Enqueue(*lane.partial);
+    lanes_.AddForget(message);
     PumpLocked();
   }
   UpdateHasWaiting();
@@ -163,73 +104,49 @@ bool Outbox::TryCharge(Outgoing& message, size_t bytes) const {
 void Outbox::Keep(std::unique_ptr<Outgoing> message) {
   base::MutexLock lock(mutex_);
   if (closed_) return;
-  bytes_kept_ += message->kept.size();
   // A message whose first frames its sender has sent himself goes on in its place.
-  if (message->started) lanes_[message->lane].partial = message.get();
+  if (message->started) lanes_.GoOn(*message);
   message->owned = true;
-  Enqueue(*message.release());
+  held_.Add(*message);
+  lanes_.Add(*message.release());
+  UpdateHasWaiting();
   PumpLocked();
 }
 
 bool Outbox::Pump() {
   base::MutexLock lock(mutex_);
-  PumpLocked();
-  return waiting_ == 0 && flushed_;
-}
-
-bool Outbox::PumpSome() {
-  base::MutexLock lock(mutex_);
   return PumpLocked();
 }
 
-// Whether anything was sent.
 bool Outbox::PumpLocked() {
   const bool rest_has_gone = !flushed_ && transport_.Flush();
   if (rest_has_gone) frames_handed_over_ = frames_sent_;
   bool sent = unannounced_ || rest_has_gone;
-  while (waiting_ != 0 && SendNext()) sent = true;
+  while (!lanes_.empty() && SendNext()) sent = true;
   if (sent) HandOverAll();
   return sent;
 }
 
-// Whose frame is the lane's next: of those that may go, who waits longest. nullptr: nobody may.
-Outgoing* Outbox::Next(Lane& lane) {
-  Outgoing* const small = lane.small.front();
-  Outgoing* large = lane.partial;
-  if (large == nullptr) {
-    large = lane.large.front();
-  } else if (!large->waits) {
-    large = nullptr;
-  }
-  if (small == nullptr || large == nullptr) return small == nullptr ? large : small;
-  return small->turn < large->turn ? small : large;
-}
-
-// One frame of the highest lane that has one. False: no room, or nothing that may go.
+// False: no room, or nothing that may go.
 bool Outbox::SendNext() {
-  for (size_t i = lanes_.size(); i-- > 0;) {
-    Outgoing* const message = Next(lanes_[i]);
-    if (message == nullptr) continue;
-    if (!SendFrame(*message)) return false;
-    if (message->given_up || message->fragmenter.done() || !message->owned) {
-      Drop(*message);
-    } else {
-      message->Unlink();
-      TakeTurn(*message);  // the lane's others have theirs first
-    }
-    return true;
+  Outgoing* const message = lanes_.Next();
+  if (message == nullptr || !SendFrame(*message)) return false;
+  if (message->given_up || message->fragmenter.done() || !message->owned) {
+    Drop(*message);
+  } else {
+    lanes_.TakeAnotherTurn(*message);  // the lane's others have theirs first
   }
-  return false;
+  return true;
 }
 
 // Whoever waits for its frame does so no longer; what is ours ends.
 void Outbox::Drop(Outgoing& message) {
   const std::unique_ptr<Outgoing> ours(message.owned ? &message : nullptr);
-  Dequeue(message);
-  if (ours != nullptr) {
-    bytes_kept_ -= message.kept.size();
-  } else if (message.given_up) {
-    lanes_[message.lane].forget.reset();
+  lanes_.Remove(message);
+  held_.Remove(message);
+  if (ours != nullptr) return;
+  if (message.given_up) {
+    lanes_.DropForget(message);
   } else if (message.sender != nullptr) {
     message.sender->Poke();
   }
@@ -243,7 +160,6 @@ bool Outbox::SendFrame(Outgoing& message) {
       transport_.Reserve(wire::kHeaderSize + header.payload_size, static_cast<int>(message.lane));
   if (frame.empty()) return false;
 
-  Lane& lane = lanes_[message.lane];
   header.source_id = source_id_;
   header.sequence = sequence_.Next(static_cast<int>(message.lane));
   wire::EncodeHeader(header, frame);
@@ -254,36 +170,22 @@ bool Outbox::SendFrame(Outgoing& message) {
   transport_.Fill(frame.subspan(wire::kHeaderSize), payload);
   CommitFrame();
   message.fragmenter = next;
-  message.started = true;
-  if (!message.whole) lane.partial = message.given_up || next.done() ? nullptr : &message;
+  lanes_.NoteSent(message, next.done());
   return true;
 }
 
 size_t Outbox::RoomWanted() {
   base::MutexLock lock(mutex_);
   if (!flushed_) return transport_.max_frame_size();
-  return std::any_of(lanes_.begin(), lanes_.end(), [](Lane& lane) { return Next(lane) != nullptr; })
-             ? transport_.max_frame_size()
-             : 0;
+  return lanes_.Next() == nullptr ? 0 : transport_.max_frame_size();
 }
 
 void Outbox::Close() {
   base::MutexLock lock(mutex_);
   closed_ = true;
-  for (Lane& lane : lanes_) {
-    while (lane.waiting != 0) {
-      Outgoing* const listed = lane.small.empty() ? lane.large.front() : lane.small.front();
-      Drop(listed != nullptr ? *listed : *lane.partial);
-    }
-    lane.partial = nullptr;
-  }
+  while (Outgoing* const message = lanes_.Last()) Drop(*message);
   flushed_ = true;
   UpdateHasWaiting();
-}
-
-bool Outbox::closed() {
-  base::MutexLock lock(mutex_);
-  return closed_;
 }
 
 uint64_t Outbox::frames_sent() {

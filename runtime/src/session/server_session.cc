@@ -245,7 +245,7 @@ void ServerSession::CancelAll() {
 }
 
 std::string ServerSession::DebugString() {
-  const size_t kept = outbox_.bytes_kept();
+  const size_t kept = outbox_.held().kept();
   const uint64_t frames_sent = outbox_.frames_sent();
   base::MutexLock lock(mutex_);
   return absl::StrCat("connection ", id_, ": ", transport_->name(), ", client pid ", peer_.pid, " uid ", peer_.uid,

@@ -45,7 +45,7 @@ void SlotLine::ForEach(absl::FunctionRef<void(Waiting&)> visit) {
 
 std::string SlotLine::WhyFull(const ServerName& server) const {
   if (!has_room_for_bytes()) {
-    return absl::StrCat(outbox_.bytes_waiting(), " B of requests to ", server.address, " wait for room in the ",
+    return absl::StrCat(outbox_.held().all(), " B of requests to ", server.address, " wait for room in the ",
                         server.transport, " transport, more than ChannelOptions::max_queued_bytes (", max_queued_bytes_,
                         " B)");
   }

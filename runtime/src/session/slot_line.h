@@ -39,7 +39,7 @@ class SlotLine {
   std::string WhyFull(const ServerName& server) const;
 
  private:
-  bool has_room_for_bytes() const { return outbox_.bytes_waiting() <= max_queued_bytes_; }
+  bool has_room_for_bytes() const { return outbox_.held().all() <= max_queued_bytes_; }
   bool full() const { return calls_.full() || !has_room_for_bytes(); }
 
   const CallTable& calls_;

@@ -42,7 +42,7 @@ class MessageWriterTest : public ::testing::Test {
     std::optional<session::testing::Received> received;
     do {
       received = client_.Receive(base::NowNs());
-    } while (!received && outbox_.PumpSome());
+    } while (!received && outbox_.Pump());
     return received;
   }
 
@@ -81,18 +81,18 @@ TEST_F(MessageWriterTest, WithoutRoomASmallReplyIsKept) {
   const Bytes reply = MakeBytes("0123456789");
   for (uint64_t id = 1; id <= 3; ++id) Write(id, "", &reply);
   EXPECT_TRUE(outbox_.has_waiting());
-  EXPECT_EQ(outbox_.bytes_kept(), reply.ByteSizeLong());
+  EXPECT_EQ(outbox_.held().kept(), reply.ByteSizeLong());
   for (uint64_t id = 1; id <= 3; ++id) ExpectMessage(id, reply.SerializeAsString());
-  EXPECT_EQ(outbox_.bytes_kept(), 0u);
+  EXPECT_EQ(outbox_.held().kept(), 0u);
 }
 
 TEST_F(MessageWriterTest, OfALargeReplyOnlyWhatFindsNoRoomIsKept) {
   const Bytes reply = MakeBytes(std::string(100, 'r'));
   Write(7, "ee", &reply);
   EXPECT_EQ(outbox_.frames_sent(), 2u);
-  EXPECT_EQ(outbox_.bytes_kept(), 2 + reply.ByteSizeLong() - 32);
+  EXPECT_EQ(outbox_.held().kept(), 2 + reply.ByteSizeLong() - 32);
   ExpectMessage(7, "ee" + reply.SerializeAsString());
-  EXPECT_EQ(outbox_.bytes_kept(), 0u);
+  EXPECT_EQ(outbox_.held().kept(), 0u);
 }
 
 TEST_F(MessageWriterTest, ALargeReplyWithoutAnyRoomIsKeptWhole) {
@@ -101,7 +101,7 @@ TEST_F(MessageWriterTest, ALargeReplyWithoutAnyRoomIsKeptWhole) {
   Write(1, "", &small);
   Write(2, "", &small);
   Write(3, "ee", &large);
-  EXPECT_EQ(outbox_.bytes_kept(), 2 + large.ByteSizeLong());
+  EXPECT_EQ(outbox_.held().kept(), 2 + large.ByteSizeLong());
   ExpectMessage(1, small.SerializeAsString());
   ExpectMessage(2, small.SerializeAsString());
   ExpectMessage(3, "ee" + large.SerializeAsString());
@@ -133,7 +133,7 @@ TEST_F(MessageWriterTest, AfterTheEndOfTheConnectionNothingIsKept) {
   const Bytes large = MakeBytes(std::string(100, 'r'));
   outbox_.Close();
   Write(1, "", &large);
-  EXPECT_EQ(outbox_.bytes_kept(), 0u);
+  EXPECT_EQ(outbox_.held().kept(), 0u);
   EXPECT_FALSE(outbox_.has_waiting());
 }
 
@@ -145,7 +145,7 @@ TEST_F(MessageWriterTest, AReplyOfAnotherSizeThanItSaidIsTakenBack) {
     EXPECT_EQ(WriteMessage(outbox_, max_frame_size_, Header(wire::FrameKind::kReply, 7, 1), {}, &reply, size),
               Written::kChanged);
     EXPECT_FALSE(Receive());
-    EXPECT_EQ(outbox_.bytes_kept(), 0u);
+    EXPECT_EQ(outbox_.held().kept(), 0u);
     Write(8, "", &reply);
     ExpectMessage(8, reply.SerializeAsString());
   }

@@ -115,7 +115,7 @@ class ServerEnd {
     for (;;) {
       const session::Inbox::Event event = session_->Next(call.request().message);
       session_->Release();
-      client_->outbox().Pump();
+      session::testing::PumpAll(client_->outbox());
       if (event == session::Inbox::Event::kMessage) break;
       if (event == session::Inbox::Event::kProgress) continue;
       ADD_FAILURE() << "no request: event " << static_cast<int>(event) << ", " << session_->DebugString();
@@ -134,7 +134,7 @@ class ServerEnd {
     std::optional<session::testing::Received> received;
     do {
       received = client_->Receive(base::NowNs());
-    } while (!received && session_->outbox().PumpSome());
+    } while (!received && session_->outbox().Pump());
     if (!received) return std::nullopt;
     const size_t size = received->header.envelope_size;
     auto envelope = wire::DecodeReplyEnvelope(static_cast<absl::StatusCode>(received->header.status),

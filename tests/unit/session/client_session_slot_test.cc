@@ -43,7 +43,7 @@ class ClientSessionSlotTest : public ::testing::Test {
     std::memcpy(bytes.data(), request.data(), request.size());
     wire::FrameHeader header = testing::Header(wire::FrameKind::kRequest, call.id, call.lane);
     session_->Post(header, bytes, Outbox::HandOver::kNow);
-    EXPECT_GT(session_->outbox().bytes_waiting(), kMaxQueuedBytes);
+    EXPECT_GT(session_->outbox().held().all(), kMaxQueuedBytes);
     session_->Cancel(call);
     EXPECT_EQ(queue_.Pop(), &call);
     session_->callers().Release(call);

@@ -78,6 +78,12 @@ inline std::unique_ptr<Outgoing> Kept(const wire::FrameHeader& header, const std
   return message;
 }
 
+// Sends what fits now. True if nothing is left.
+inline bool PumpAll(Outbox& outbox) {
+  outbox.Pump();
+  return !outbox.has_waiting();
+}
+
 // Writes a frame past any outbox: for what a peer must not send.
 inline bool SendRaw(transport::Transport& transport, const wire::FrameHeader& header, const std::string& payload) {
   const std::span<std::byte> frame = transport.Reserve(wire::kHeaderSize + payload.size(), header.priority);

@@ -109,7 +109,7 @@ class ScriptedPeer {
           return std::nullopt;
         case Inbox::Event::kEmpty:
           if (base::NowNs() >= until) return std::nullopt;
-          if (!outbox_.PumpSome()) Sleep(transport::Transport::kFrames, until);
+          if (!outbox_.Pump()) Sleep(transport::Transport::kFrames, until);
           break;
         default:
           inbox_.Release();
@@ -130,7 +130,7 @@ class ScriptedPeer {
 
   void SendRest() {
     const base::SteadyNs until = Patience();
-    while (!outbox_.Pump() && base::NowNs() < until) Sleep(transport::Transport::kRoom, until);
+    while (!PumpAll(outbox_) && base::NowNs() < until) Sleep(transport::Transport::kRoom, until);
   }
 
   // Answers `request` in its lane.

@@ -64,7 +64,8 @@ class World {
       CheckAccounts();
     }
     while (!lents_.empty()) EndLent(lents_.begin());
-    for (int i = 0; i < 100'000 && (!outbox_.Pump() || !link_.server.transport->PeerHasReadAll()); ++i) Receive();
+    for (int i = 0; i < 100'000 && (!testing::PumpAll(outbox_) || !link_.server.transport->PeerHasReadAll()); ++i)
+      Receive();
     while (Receive()) {
     }
     CheckAccounts();
@@ -99,10 +100,10 @@ class World {
         if (Roll(4) == 0 && !lents_.empty()) Withdraw(PickLent());
         return;
       case 5:
-        outbox_.Pump();
+        testing::PumpAll(outbox_);
         return;
       case 6:
-        outbox_.PumpSome();
+        outbox_.Pump();
         return;
       default:
         Receive();
@@ -158,7 +159,7 @@ class World {
   void EndLent(Lents::iterator which) {
     for (int i = 0; i < 100'000 && !which->second->outgoing.fragmenter.done(); ++i) {
       for (auto& lent : lents_) GoOn(lent);
-      outbox_.Pump();
+      testing::PumpAll(outbox_);
       Receive();
     }
     EXPECT_TRUE(which->second->outgoing.fragmenter.done()) << "stuck";
@@ -199,15 +200,15 @@ class World {
     if (outbox_.RoomWanted() != 0) {
       EXPECT_TRUE(outbox_.has_waiting());
     }
-    if (outbox_.bytes_kept() != 0) {
+    if (outbox_.held().kept() != 0) {
       EXPECT_TRUE(outbox_.has_waiting());
     }
     // What has arrived is not kept any more; what is kept has not arrived.
     size_t not_arrived = 0;
     for (const uint64_t id : kept_) not_arrived += expected_[id].size();
-    EXPECT_LE(outbox_.bytes_kept(), not_arrived);
+    EXPECT_LE(outbox_.held().kept(), not_arrived);
     if (!outbox_.has_waiting()) {
-      EXPECT_EQ(outbox_.bytes_kept(), 0u);
+      EXPECT_EQ(outbox_.held().kept(), 0u);
     }
   }
 
@@ -261,9 +262,9 @@ TEST(OutboxPropertyTest, ManyThreadsSendAtOnce) {
   }
   std::thread pump([&] {
     while (senders.load() != 0) {
-      if (!outbox.PumpSome()) std::this_thread::yield();
+      if (!outbox.Pump()) std::this_thread::yield();
     }
-    outbox.Pump();
+    testing::PumpAll(outbox);
   });
   std::set<uint64_t> ids;
   for (int i = 0; i < kThreads * kMessages; ++i) {

@@ -90,7 +90,7 @@ TEST_F(SlotLineTest, BytesThatWaitForRoomKeepNewCallsOut) {
   const std::string text(200, 'x');
   outbox_.Keep(
       testing::Kept(testing::Header(wire::FrameKind::kRequest, 1, 1), text, link_.client.transport->max_frame_size()));
-  ASSERT_GT(outbox_.bytes_waiting(), 64u);
+  ASSERT_GT(outbox_.held().all(), 64u);
   EXPECT_FALSE(line_.IsNext(normal_, 1));
   EXPECT_THAT(line_.WhyFull(server_), HasSubstr("200 B of requests to shm:echo wait for room in the shm transport"));
 }

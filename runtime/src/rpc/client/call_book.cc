@@ -55,7 +55,7 @@ bool CallBook::MayWait(const AsyncCall& call) {
 
 // Here, and in the session.
 size_t CallBook::BytesWaiting() {
-  return line_.bytes() + (session_ == nullptr ? 0 : session_->outbox().bytes_waiting());
+  return line_.bytes() + (session_ == nullptr ? 0 : session_->outbox().held().all());
 }
 
 absl::Status CallBook::NoRoom() {

@@ -182,7 +182,7 @@ bool Intake::IsAlone(const session::ServerSession& session) const {
 
 bool Intake::PumpHeldBack(Connection& connection) {
   session::Outbox& outbox = connection.session->outbox();
-  return outbox.has_waiting() && outbox.PumpSome();
+  return outbox.has_waiting() && outbox.Pump();
 }
 
 bool Intake::MayRead(const Connection& connection) const {
@@ -192,7 +192,7 @@ bool Intake::MayRead(const Connection& connection) const {
 
 // Of a user who has used up what may be held for it already, any reply is too much.
 bool Intake::LeavesRepliesLying(const Connection& connection) {
-  const size_t kept = connection.session->outbox().cost_kept();
+  const size_t kept = connection.session->outbox().held().cost();
   const base::Account* account = connection.session->account();
   return kept > base::kHeldBackPause || (kept != 0 && account != nullptr && account->memory.exhausted());
 }
