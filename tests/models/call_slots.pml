@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The slots of calls, at both ends: a call has its slot until its reply, and not until somebody loses patience.
 
-   The code: CallTable Insert, Take, TakeAnswered, Release; ServerSession AddCall, RemoveCall, Cancel; Answer
+   The code: CallTable Insert, Take, TakeAnswered, Release; ServedCalls Add, Remove, Cancel; Answer
    Give.
 
    The processes: `caller` makes CALLS calls one after the other in the first free of SLOTS slots; it gives each up at

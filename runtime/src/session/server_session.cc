@@ -38,10 +38,10 @@ ServerSession::ServerSession(transport::Connection connection, const ServerSessi
       peer_max_message_size_(connection.peer_terms.max_message_size),
       send_window_(connection.peer_terms.stream_window),
       max_message_size_(options.max_message_size),
-      max_calls_(options.max_calls),
       logger_(std::move(logger)),
       account_(std::move(account)),
       outbox_(*transport_, connection.local_id, account_ == nullptr ? nullptr : &account_->memory),
+      calls_(options.max_calls),
       inbox_(*transport_, connection.peer_id, options.max_message_size,
              account_ == nullptr ? nullptr : &account_->memory),
       listener_(std::move(listener)) {}
@@ -56,34 +56,12 @@ Inbox::Event ServerSession::Next(wire::Message& message) {
     return event;
   }
   if (message.header.kind == wire::FrameKind::kRequest) return event;
-  if (absl::Status violation = TakeForStream(event, message); !violation.ok()) {
+  const auto why_dropped = [this](Inbox::Event what, size_t size) { return WhyDropped(what, size); };
+  if (absl::Status violation = calls_.Deliver(event, message, why_dropped); !violation.ok()) {
     Break(violation);
     return Inbox::Event::kBroken;
   }
   return Inbox::Event::kProgress;
-}
-
-// Of a call that has been answered nothing is wanted any more.
-absl::Status ServerSession::TakeForStream(Inbox::Event event, wire::Message& message) {
-  const wire::FrameHeader& header = message.header;
-  const auto violation = [&](absl::string_view what) {
-    return absl::InternalError(absl::StrCat("expected a request, got a frame of kind ", static_cast<int>(header.kind),
-                                            " for call ", header.call_id, what));
-  };
-  if (header.kind == wire::FrameKind::kReply) return violation("");
-  base::MutexLock lock(mutex_);
-  Slot* const slot = SlotOf(header.call_id);
-  if (slot == nullptr) return violation(", whose slot was not granted");
-  ActiveCall* const call = slot->call;
-  if (call == nullptr || call->call_id() != header.call_id || call->slot_is_free()) return absl::OkStatus();
-  if (call->method_id() != header.method_id) return violation(", of another method");
-  if (call->stream() == nullptr) return violation(", which does not stream");
-  if (event == Inbox::Event::kMessage) return call->stream()->Take(message);
-  // Who gives an element up has given the call up.
-  if (event == Inbox::Event::kAborted) return absl::OkStatus();
-  call->stream()->Fail(WhyDropped(event, header.message_size));
-  call->MarkCancelled();
-  return absl::OkStatus();
 }
 
 absl::Status ServerSession::WhyDropped(Inbox::Event event, size_t size) const {
@@ -95,80 +73,21 @@ absl::Status ServerSession::WhyDropped(Inbox::Event event, size_t size) const {
       "an element has ", size, " B, more than ServerOptions::max_message_size (", max_message_size_, " B)"));
 }
 
-size_t ServerSession::streams() {
-  base::MutexLock lock(mutex_);
-  return stream_count_;
-}
-
 bool ServerSession::AddCall(ActiveCall& call) {
-  absl::Status violation;
-  {
-    base::MutexLock lock(mutex_);
-    violation = TakeSlot(call);
-    if (violation.ok()) {
-      calls_.PushBack(call);
-      ++call_count_;
-      if (call.stream() != nullptr) ++stream_count_;
-      if (gone() && (hung_up() || !call.one_way())) call.MarkCancelled();
-    }
-  }
+  const absl::Status violation = calls_.Add(call);
   if (!violation.ok()) Break(violation);
   return violation.ok();
 }
 
-absl::Status ServerSession::TakeSlot(ActiveCall& call) {
-  Slot* const slot = SlotOf(call.call_id());
-  if (slot == nullptr) {
-    return absl::InternalError(absl::StrCat("call ", call.call_id(), " has slot ", wire::SlotOf(call.call_id()),
-                                            ", where ", max_calls_, " slots were granted"));
-  }
-  if (slot->call != nullptr && !slot->call->slot_is_free()) {
-    return absl::InternalError(absl::StrCat("call ", call.call_id(), " begins in the slot of call ",
-                                            slot->call->call_id(), ", which has not been answered"));
-  }
-  slot->call = &call;
-  if (std::exchange(slot->early_cancel, 0) == call.call_id()) call.MarkCancelled();
-  return absl::OkStatus();
-}
-
-// nullptr: the client has none of that number.
-ServerSession::Slot* ServerSession::SlotOf(uint64_t call_id) {
-  const size_t index = wire::SlotOf(call_id);
-  if (index >= max_calls_) return nullptr;
-  if (index >= slots_.size()) slots_.resize(index + 1);
-  return &slots_[index];
-}
-
-void ServerSession::RemoveCall(ActiveCall& call) {
-  base::MutexLock lock(mutex_);
-  call.Unlink();
-  --call_count_;
-  if (call.stream() != nullptr) --stream_count_;
-  Slot& slot = slots_[wire::SlotOf(call.call_id())];
-  if (slot.call == &call) slot.call = nullptr;
-}
-
 void ServerSession::OnControl(const transport::ControlMessage& message) {
   if (message.kind == transport::ControlMessage::Kind::kRing) return AskToBeLookedAt();
-  if (message.kind == transport::ControlMessage::Kind::kCancel) Cancel(message.call_id);
+  if (message.kind == transport::ControlMessage::Kind::kCancel) calls_.Cancel(message.call_id);
 }
 
 std::optional<transport::Progress> ServerSession::OnPing() {
   base::MutexLock lock(listener_mutex_);
   if (!listener_.on_ping) return std::nullopt;
   return listener_.on_ping();
-}
-
-void ServerSession::Cancel(uint64_t call_id) {
-  base::MutexLock lock(mutex_);
-  Slot* const slot = SlotOf(call_id);
-  if (slot == nullptr) return;  // none that it could begin
-  if (slot->call != nullptr && slot->call->call_id() == call_id) {
-    slot->call->MarkCancelled();
-  } else {
-    // Its request may still stand in the transport. (Or it has been answered already.)
-    slot->early_cancel = std::max(slot->early_cancel, call_id);  // ids of a slot grow
-  }
 }
 
 void ServerSession::OnPeerGone() {
@@ -206,7 +125,7 @@ void ServerSession::HangUp() {
   if (transport::ControlChannel* control = this->control()) control->HangUp();
   if (End()) return;
   // The client had gone before: what it had sent one way ends, too.
-  CancelAll();
+  calls_.CancelAll(hung_up());
   AskToBeLookedAt();
 }
 
@@ -214,7 +133,7 @@ void ServerSession::HangUp() {
 bool ServerSession::End() {
   if (gone_.exchange(true, std::memory_order_acq_rel)) return false;
   outbox_.Close();
-  CancelAll();
+  calls_.CancelAll(hung_up());
   base::MutexLock lock(listener_mutex_);
   if (listener_.on_gone) listener_.on_gone();
   gone_was_told_ = true;
@@ -236,20 +155,13 @@ void ServerSession::Detach() {
   listener_ = {};
 }
 
-void ServerSession::CancelAll() {
-  base::MutexLock lock(mutex_);
-  calls_.ForEachUntil([this](ActiveCall& call) {
-    if (hung_up() || !call.one_way()) call.MarkCancelled();
-    return false;
-  });
-}
-
 std::string ServerSession::DebugString() {
   const size_t kept = outbox_.held().kept();
   const uint64_t frames_sent = outbox_.frames_sent();
+  const size_t calls = calls_.count();
   base::MutexLock lock(mutex_);
   return absl::StrCat("connection ", id_, ": ", transport_->name(), ", client pid ", peer_.pid, " uid ", peer_.uid,
-                      ", ", call_count_, " calls, ", frames_sent, " frames sent, ", kept, " B held back",
+                      ", ", calls, " calls, ", frames_sent, " frames sent, ", kept, " B held back",
                       gone() ? ", gone" : "", violation_.empty() ? "" : absl::StrCat(", ", violation_));
 }
 

@@ -8,68 +8,21 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/clock.h"
-#include "base/intrusive_list.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/quota.h"
+#include "session/active_call.h"
 #include "session/inbox.h"
 #include "session/outbox.h"
-#include "session/stream.h"
+#include "session/served_calls.h"
 #include "transport/connection.h"
 #include "transport/control.h"
 
 namespace nearcall::session {
-
-// A call that the server has read and that holds something of it still, as far as cancelling it, and telling of it,
-// needs it.
-class ActiveCall : public base::ListNode<ActiveCall> {
- public:
-  explicit ActiveCall(uint64_t call_id = 0) : call_id_(call_id) {}
-  uint64_t call_id() const { return call_id_; }
-  uint64_t method_id() const { return method_id_; }
-  // It goes on though its client has gone.
-  bool one_way() const { return one_way_; }
-
-  // If it streams. Guarded by the session's lock.
-  Stream* stream() const { return stream_; }
-
-  // Its reply is about to be sent, or never will be: the client may use its slot again. Any thread.
-  void FreeSlot() { slot_is_free_.store(true, std::memory_order_release); }
-  bool slot_is_free() const { return slot_is_free_.load(std::memory_order_acquire); }
-
-  // For people. Any thread.
-  enum class Stage { kWaiting, kInHandler, kDeferred, kSuspended };
-  virtual Stage stage() const = 0;
-  virtual const char* method_name() const = 0;  // "package.Service/Method"; nullptr: an unknown one
-  virtual base::SteadyNs arrived() const = 0;
-
-  // Nobody waits for the answer any more. Any thread, the monitor's too, under the session's lock: must not block, not
-  // call the session, not allocate, and run no code of the user's.
-  virtual void MarkCancelled() = 0;
-
- protected:
-  ~ActiveCall() = default;
-  void Begin(uint64_t call_id, uint64_t method_id, Stream* stream, bool one_way = false) {
-    call_id_ = call_id;
-    method_id_ = method_id;
-    stream_ = stream;
-    one_way_ = one_way;
-    slot_is_free_.store(false, std::memory_order_relaxed);
-  }
-
- private:
-  uint64_t call_id_;
-  uint64_t method_id_ = 0;
-  Stream* stream_ = nullptr;
-  bool one_way_ = false;
-  std::atomic<bool> slot_is_free_{false};
-};
 
 struct ServerSessionOptions {
   size_t max_message_size;
@@ -111,28 +64,11 @@ class ServerSession final : public transport::ControlSink {
   Inbox::Event Next(wire::Message& message);
   void Release() { inbox_.Release(); }
 
-  // From its being read to its being done with. A cancel that came before the call itself counts. Calls of a dead
-  // connection are cancelled from the start (one-way ones if this side has hung up). False: its slot is not the
-  // client's to use, which is a violation and has been dealt with; the call has not been added.
+  // From its being read to its being done with: in calls(). False: the client may not begin it, which has been dealt
+  // with; the call has not been added. Calls of a dead connection are cancelled from the start (one-way ones if this
+  // side has hung up).
   [[nodiscard]] bool AddCall(ActiveCall& call);
-  void RemoveCall(ActiveCall& call);
-
-  // Of the calls that have been added.
-  size_t streams();
-
-  // Under the session's lock.
-  template <typename Do>
-  auto Locked(Do&& something) {
-    base::MutexLock lock(mutex_);
-    return something();
-  }
-
-  // Calls `visit` under the session's lock, until it returns true.
-  template <typename Visit>
-  void ForEachCallUntil(Visit&& visit) {
-    base::MutexLock lock(mutex_);
-    calls_.ForEachUntil(visit);
-  }
+  ServedCalls& calls() { return calls_; }
 
   bool gone() const { return gone_.load(std::memory_order_acquire); }
   // Gone because of this side. Else what the client has sent one way is still to be done.
@@ -148,7 +84,7 @@ class ServerSession final : public transport::ControlSink {
   void WantALook() {
     wants_a_look_.store(true, std::memory_order_seq_cst);
     // Whoever removes a call after this sees it; of those before the poller, who looks again, sees that they are gone.
-    base::MutexLock lock(mutex_);
+    calls_.Locked([] {});
   }
 
   // For whoever has written a reply: what did not fit of it waits for room, but the client may have been asked to ring
@@ -175,20 +111,9 @@ class ServerSession final : public transport::ControlSink {
   void OnControlViolation(const char* what) override;
 
  private:
-  // What the client uses under one number: a call, and a cancel that has come before its call.
-  struct Slot {
-    ActiveCall* call = nullptr;
-    uint64_t early_cancel = 0;
-  };
-
   ServerSession(transport::Connection connection, const ServerSessionOptions& options,
                 std::shared_ptr<base::Logger> logger, Listener listener, std::shared_ptr<base::Account> account);
-  absl::Status TakeForStream(Inbox::Event event, wire::Message& message);
   absl::Status WhyDropped(Inbox::Event event, size_t size) const;
-  absl::Status TakeSlot(ActiveCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Slot* SlotOf(uint64_t call_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Cancel(uint64_t call_id);
-  void CancelAll();
   transport::ControlChannel* control();
   bool End();
 
@@ -199,12 +124,12 @@ class ServerSession final : public transport::ControlSink {
   const size_t peer_max_message_size_;
   const uint32_t send_window_;
   const size_t max_message_size_;
-  const size_t max_calls_;
   const std::shared_ptr<base::Logger> logger_;
   const std::shared_ptr<base::Account> account_;
 
   // Synchronise themselves.
   Outbox outbox_;
+  ServedCalls calls_;
   std::atomic<bool> wants_a_look_{false};
   std::atomic<bool> gone_{false};
   std::atomic<bool> hung_up_{false};
@@ -218,10 +143,6 @@ class ServerSession final : public transport::ControlSink {
 
   base::Mutex mutex_;
   std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
-  base::List<ActiveCall> calls_ ABSL_GUARDED_BY(mutex_);
-  size_t call_count_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t stream_count_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // as many as the client has used yet
   std::string violation_ ABSL_GUARDED_BY(mutex_);
 };
 

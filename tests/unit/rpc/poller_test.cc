@@ -185,7 +185,7 @@ TEST_F(PollerTest, AConnectionThatIsJustEndingWhenItIsAddedIsToldOf) {
   may_end.count_down();
   ends.join();
   EXPECT_EQ(gone[0], 1);
-  ending->RemoveCall(call);
+  ending->calls().Remove(call);
 }
 
 TEST_F(PollerTest, AClientThatNeverStopsSendingIsServedInTurns) {

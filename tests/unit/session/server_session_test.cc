@@ -129,8 +129,8 @@ TEST_F(ServerSessionTest, ACancelReachesItsCallOnly) {
   SendCancel(2);
   EXPECT_TRUE(Becomes([&] { return two.cancelled(); }));
   EXPECT_FALSE(one.cancelled());
-  session_->RemoveCall(one);
-  session_->RemoveCall(two);
+  session_->calls().Remove(one);
+  session_->calls().Remove(two);
 }
 
 TEST_F(ServerSessionTest, ACancelThatComesBeforeItsRequestCountsOnce) {
@@ -139,11 +139,11 @@ TEST_F(ServerSessionTest, ACancelThatComesBeforeItsRequestCountsOnce) {
   FakeCall call(7);
   EXPECT_TRUE(session_->AddCall(call));
   EXPECT_TRUE(call.cancelled());
-  session_->RemoveCall(call);
+  session_->calls().Remove(call);
   FakeCall again(7);
   EXPECT_TRUE(session_->AddCall(again));
   EXPECT_FALSE(again.cancelled());
-  session_->RemoveCall(again);
+  session_->calls().Remove(again);
 }
 
 constexpr uint64_t kNextInSlot = uint64_t{1} << wire::kSlotBits;
@@ -162,14 +162,14 @@ TEST_F(ServerSessionTest, AFloodOfCancelsIsRememberedBySlot) {
   EXPECT_TRUE(session_->AddCall(three));
   EXPECT_TRUE(two.cancelled());
   EXPECT_TRUE(three.cancelled()) << "a cancel that came late took its place";
-  session_->RemoveCall(two);
-  session_->RemoveCall(three);
+  session_->calls().Remove(two);
+  session_->calls().Remove(three);
 }
 
 TEST_F(ServerSessionTest, ALateCancelIsForNoOtherCall) {
   FakeCall old(3);
   EXPECT_TRUE(session_->AddCall(old));
-  session_->RemoveCall(old);
+  session_->calls().Remove(old);
   SendCancel(3);
   WaitForControl();
   FakeCall next(3 + kNextInSlot);
@@ -177,7 +177,7 @@ TEST_F(ServerSessionTest, ALateCancelIsForNoOtherCall) {
   SendCancel(3);
   WaitForControl();
   EXPECT_FALSE(next.cancelled());
-  session_->RemoveCall(next);
+  session_->calls().Remove(next);
 }
 
 // --- slots ---
@@ -188,12 +188,12 @@ TEST_F(ServerSessionTest, TheSlotOfACallThatIsBeingAnsweredIsTheNextOnes) {
   EXPECT_TRUE(session_->AddCall(old));
   old.FreeSlot();
   EXPECT_TRUE(session_->AddCall(next));
-  session_->RemoveCall(old);
+  session_->calls().Remove(old);
   SendCancel(next.call_id());
   WaitForControl();
   EXPECT_TRUE(next.cancelled());
   EXPECT_FALSE(old.cancelled());
-  session_->RemoveCall(next);
+  session_->calls().Remove(next);
 }
 
 TEST_F(ServerSessionTest, ASlotThatIsTakenIsAViolation) {
@@ -203,7 +203,7 @@ TEST_F(ServerSessionTest, ASlotThatIsTakenIsAViolation) {
   EXPECT_TRUE(session_->gone());
   EXPECT_FALSE(next.linked());
   EXPECT_THAT(Logged(), ElementsAre(HasSubstr("call 65539 begins in the slot of call 3, which has not been answered")));
-  session_->RemoveCall(old);
+  session_->calls().Remove(old);
 }
 
 TEST_F(ServerSessionTest, ASlotThatWasNotGrantedIsAViolation) {
@@ -211,7 +211,7 @@ TEST_F(ServerSessionTest, ASlotThatWasNotGrantedIsAViolation) {
   EXPECT_TRUE(session_->AddCall(last));
   EXPECT_FALSE(session_->AddCall(beyond));
   EXPECT_THAT(Logged(), ElementsAre(HasSubstr("call 16 has slot 16, where 16 slots were granted")));
-  session_->RemoveCall(last);
+  session_->calls().Remove(last);
 }
 
 TEST_F(ServerSessionTest, OtherControlMessagesChangeNothing) {
@@ -233,8 +233,8 @@ TEST_F(ServerSessionTest, WhenTheClientHangsUpItsCallsAreCancelledAndTheOwnerTol
   EXPECT_FALSE(session_->outbox().TrySend({}, 0, [](std::span<std::byte>) {})) << "it is closed";
   session_->HangUp();
   EXPECT_EQ(gone_, 1);
-  session_->RemoveCall(one);
-  session_->RemoveCall(two);
+  session_->calls().Remove(one);
+  session_->calls().Remove(two);
   EXPECT_THAT(Logged(), IsEmpty());
 }
 
@@ -243,7 +243,7 @@ TEST_F(ServerSessionTest, CallsOfADeadConnectionAreCancelledFromTheStart) {
   FakeCall call(1);
   EXPECT_TRUE(session_->AddCall(call));
   EXPECT_TRUE(call.cancelled());
-  session_->RemoveCall(call);
+  session_->calls().Remove(call);
 }
 
 TEST_F(ServerSessionTest, HangUpIsSeenByTheClientAndToldToTheOwnerOnce) {
@@ -346,7 +346,7 @@ TEST_F(ServerSessionTest, AOneWayCallOutlivesItsClientAndNotThisSidesEnd) {
   EXPECT_TRUE(session_->hung_up());
   EXPECT_EQ(gone_, 1);
   EXPECT_EQ(rings_, 1) << "the poller is to look";
-  for (FakeCall* call : {&unary, &one_way, &late_unary, &late_one_way}) session_->RemoveCall(*call);
+  for (FakeCall* call : {&unary, &one_way, &late_unary, &late_one_way}) session_->calls().Remove(*call);
 }
 
 // --- streams ---
@@ -378,7 +378,7 @@ TEST_F(ServerSessionStreamTest, AnElementComesToItsCall) {
   Arrivals arrivals;
   EXPECT_TRUE(stream_.TakeArrivals(arrivals));
   EXPECT_EQ(testing::AsText(arrivals.front()), "e");
-  session_->RemoveCall(call);
+  session_->calls().Remove(call);
 }
 
 TEST_F(ServerSessionStreamTest, AnElementForACallThatDoesNotStream) {
@@ -386,7 +386,7 @@ TEST_F(ServerSessionStreamTest, AnElementForACallThatDoesNotStream) {
   EXPECT_TRUE(session_->AddCall(call));
   SendElement(1, "e");
   ExpectViolation("which does not stream");
-  session_->RemoveCall(call);
+  session_->calls().Remove(call);
 }
 
 TEST_F(ServerSessionStreamTest, AnElementOfAnotherMethod) {
@@ -396,7 +396,7 @@ TEST_F(ServerSessionStreamTest, AnElementOfAnotherMethod) {
   header.method_id = testing::kMethod + 1;
   client_->Send(header, "e");
   ExpectViolation("of another method");
-  session_->RemoveCall(call);
+  session_->calls().Remove(call);
 }
 
 TEST_F(ServerSessionStreamTest, AnElementInASlotThatWasNotGranted) {
@@ -413,7 +413,7 @@ TEST_F(ServerSessionStreamTest, WhatComesAfterTheAnswerIsDropped) {
   ExpectTaken();
   Arrivals arrivals;
   EXPECT_FALSE(stream_.TakeArrivals(arrivals));
-  session_->RemoveCall(call);
+  session_->calls().Remove(call);
   SendElement(1, "e");
   ExpectTaken();
   client_->SendSome(Header(wire::FrameKind::kHalfClose, 1, 1), "");
@@ -429,7 +429,7 @@ TEST_F(ServerSessionStreamTest, ATooLargeElementEndsItsCall) {
   EXPECT_EQ(stream_.failure().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(stream_.failure().message()), HasSubstr("ServerOptions::max_message_size"));
   EXPECT_TRUE(call.cancelled());
-  session_->RemoveCall(call);
+  session_->calls().Remove(call);
 }
 
 TEST_F(ServerSessionTest, ATooLargeRequestIsNoViolation) {

@@ -127,7 +127,7 @@ bool IncomingCall::Accept(std::shared_ptr<session::ServerSession> session, base:
 void IncomingCall::Reset() {
   if (request_.session == nullptr) return;
   std::shared_ptr<session::ServerSession> session = request_.session;
-  session->RemoveCall(*this);
+  session->calls().Remove(*this);
   if (stream_ != nullptr) session->outbox().Leave(stream_->flow());
   stream_.reset();
   request_.session.reset();

@@ -53,7 +53,7 @@ absl::Status ServerStreamImpl::Admit() {
     }
   }
   const size_t window = core_.options.stream_window_bytes;
-  const size_t streams = request_.session->streams();
+  const size_t streams = request_.session->calls().streams();
   if (streams * window > core_.options.max_stream_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("this connection has ", streams - 1, " streams of ", window,
@@ -68,19 +68,19 @@ absl::Status ServerStreamImpl::Admit() {
 }
 
 absl::Status ServerStreamImpl::Failure() {
-  return request_.session->Locked([this] { return state_.failure(); });
+  return request_.session->calls().Locked([this] { return state_.failure(); });
 }
 
 // Always false.
 bool ServerStreamImpl::Fail(absl::Status why) {
-  request_.session->Locked([&] { state_.Fail(std::move(why)); });
+  request_.session->calls().Locked([&] { state_.Fail(std::move(why)); });
   return false;
 }
 
 void ServerStreamImpl::End() {
   if (!request_.suspends()) return;
   const bool answered_while_its_handler_waits_for_the_stream =
-      request_.session->Locked([this] { return reading_.somebody_waits() || writing_.somebody_waits(); });
+      request_.session->calls().Locked([this] { return reading_.somebody_waits() || writing_.somebody_waits(); });
   NEARCALL_CHECK(!answered_while_its_handler_waits_for_the_stream);
 }
 
@@ -115,7 +115,7 @@ Tried ServerStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
   if (context_.IsCancelled()) return Tried::kOver;
   if (mine_.empty()) {
     bool over = false;
-    const bool some = request_.session->Locked([&] {
+    const bool some = request_.session->calls().Locked([&] {
       over = state_.peer_is_done() || !state_.failure().ok();
       return state_.TakeArrivals(mine_);
     });
@@ -137,7 +137,7 @@ void ServerStreamImpl::GiveCredit(size_t element_size) {
   const uint32_t credit = read_.Read(element_size);
   if (credit == 0) return;
   session::ServerSession& session = *request_.session;
-  const bool useful = session.Locked([&] {
+  const bool useful = session.calls().Locked([&] {
     state_.OpenWindow(credit);
     return !state_.peer_is_done();
   });
@@ -188,7 +188,7 @@ Tried ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) 
   }
   if (context_.IsCancelled()) return Tried::kOver;
   bool failed = false;
-  const bool begun = request_.session->Locked([&] {
+  const bool begun = request_.session->calls().Locked([&] {
     failed = !state_.failure().ok();
     return !failed && state_.BeginElement(size);
   });
@@ -238,7 +238,7 @@ bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::proto
 // SUBTLE: what ends the call is looked for under the lock under which it tells those who wait.
 bool ServerStreamImpl::WhenReadable(internal::Operation& operation) {
   if (!WatchDeadline() || !mine_.empty()) return false;
-  return request_.session->Locked([&] {
+  return request_.session->calls().Locked([&] {
     if (context_.IsCancelled() || !state_.failure().ok()) return false;
     if (state_.has_arrivals() || state_.peer_is_done()) return false;
     reading_.Leave(operation);
@@ -248,7 +248,7 @@ bool ServerStreamImpl::WhenReadable(internal::Operation& operation) {
 
 bool ServerStreamImpl::WhenWritable(internal::Operation& operation) {
   if (!WatchDeadline()) return false;
-  return request_.session->Locked([&] {
+  return request_.session->calls().Locked([&] {
     if (context_.IsCancelled() || !state_.failure().ok() || state_.may_write()) return false;
     writing_.Leave(operation);
     return true;
@@ -256,7 +256,7 @@ bool ServerStreamImpl::WhenWritable(internal::Operation& operation) {
 }
 
 void ServerStreamImpl::Withdraw(internal::Operation& operation) {
-  request_.session->Locked([&] {
+  request_.session->calls().Locked([&] {
     reading_.Withdraw(operation);
     writing_.Withdraw(operation);
   });
@@ -266,7 +266,8 @@ void ServerStreamImpl::Withdraw(internal::Operation& operation) {
 bool ServerStreamImpl::WatchDeadline() {
   if (request_.deadline == base::kNever || watches_deadline_.exchange(true, std::memory_order_relaxed)) return true;
   auto timer = base::OrNoMemory([this] {
-    return transport::StartTimer(request_.deadline, [this] { request_.session->Locked([this] { state_.Wake(); }); });
+    return transport::StartTimer(request_.deadline,
+                                 [this] { request_.session->calls().Locked([this] { state_.Wake(); }); });
   });
   if (!timer.ok()) return Fail(timer.status());
   at_deadline_ = *std::move(timer);

@@ -22,7 +22,7 @@ void StreamSide::Withdraw(const internal::Operation& operation) {
 // SUBTLE: a turn cannot be taken out of its queue, which belongs to the leader. One whose operation was withdrawn
 // meanwhile has nothing to do; and the news is not that of another one that was left since.
 void StreamSide::Run() {
-  internal::Operation* const operation = call.request().session->Locked([this] {
+  internal::Operation* const operation = call.request().session->calls().Locked([this] {
     queued_ = false;
     return waiting_.has_news() ? std::exchange(operation_, nullptr) : nullptr;
   });
