@@ -3,11 +3,7 @@
 
 namespace nearcall::plugin {
 
-namespace {
-
-// ---- Stub ----
-
-constexpr char kStubClass[] = R"(
+const char kStubClass[] = R"(
 $doc$
 class $Class$ final {
  public:
@@ -19,6 +15,20 @@ class $Class$ final {
   ::std::shared_ptr<::nearcall::Channel> channel_;
 };
 )";
+
+const char kServiceClass[] = R"(
+$doc$
+class $Class$ : public ::nearcall::Service {
+ public:
+  $methods$
+
+  const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+};
+)";
+
+namespace {
+
+// ---- Stub ----
 
 constexpr char kStubDoc[] = R"(
 // Calls the service and waits for its answer. Copyable, thread-safe, keeps the channel alive. The second form of a
@@ -120,7 +130,7 @@ constexpr char kAsyncStubDoc[] = R"(
 
 constexpr char kAsyncStubStreamsDoc[] = R"(
 //
-// Methods that stream are not here: Stub has them.
+// Methods that stream are not here: Stub and CoStub have them.
 )";
 
 constexpr char kAsyncStubUnary[] = R"(
@@ -159,16 +169,6 @@ void $Service$::AsyncStub::$Method$(
 )";
 
 // ---- Service ----
-
-constexpr char kServiceClass[] = R"(
-$doc$
-class $Class$ : public ::nearcall::Service {
- public:
-  $methods$
-
-  const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
-};
-)";
 
 constexpr char kServiceDoc[] = R"(
 // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
@@ -261,7 +261,7 @@ constexpr char kAsyncServiceDoc[] = R"(
 
 constexpr char kAsyncServiceStreamsDoc[] = R"(
 //
-// Methods that stream are not here, and answer UNIMPLEMENTED: Service has them.
+// Methods that stream are not here, and answer UNIMPLEMENTED: Service and CoService have them.
 )";
 
 constexpr char kAsyncServiceUnary[] = R"(
@@ -295,52 +295,57 @@ void $Service$::AsyncService::$Method$(
 }
 )";
 
-constexpr ClassTemplate kClasses[] = {
-    {kStubClass,
-     "Stub",
-     kStubDoc,
-     kStubStreamsDoc,
-     kStubOneWayDoc,
-     /*serves=*/false,
-     {{kStubUnary, kStubUnaryDefinition},
-      {kStubClientStreaming, kStubClientStreamingDefinition},
-      {kStubServerStreaming, kStubServerStreamingDefinition},
-      {kStubBidiStreaming, kStubBidiStreamingDefinition},
-      {kStubOneWay, kStubOneWayDefinition}}},
-    {kStubClass,
-     "AsyncStub",
-     kAsyncStubDoc,
-     kAsyncStubStreamsDoc,
-     kAsyncStubOneWayDoc,
-     /*serves=*/false,
-     {{kAsyncStubUnary, kAsyncStubUnaryDefinition}, {}, {}, {}, {kAsyncStubOneWay, kAsyncStubOneWayDefinition}}},
-    {kServiceClass,
-     "Service",
-     kServiceDoc,
-     kServiceStreamsDoc,
-     kServiceOneWayDoc,
-     /*serves=*/true,
-     {{kServiceUnary, kServiceUnaryDefinition, "RunUnary"},
-      {kServiceClientStreaming, kServiceClientStreamingDefinition, "RunClientStreaming"},
-      {kServiceServerStreaming, kServiceServerStreamingDefinition, "RunServerStreaming"},
-      {kServiceBidiStreaming, kServiceBidiStreamingDefinition, "RunBidiStreaming"},
-      {kServiceOneWay, kServiceOneWayDefinition, "RunOneWay"}}},
-    {kServiceClass,
-     "AsyncService",
-     kAsyncServiceDoc,
-     kAsyncServiceStreamsDoc,
-     kAsyncServiceOneWayDoc,
-     /*serves=*/true,
-     {{kAsyncServiceUnary, kAsyncServiceUnaryDefinition, "RunAsyncUnary"},
-      {},
-      {},
-      {},
-      {kAsyncServiceOneWay, kAsyncServiceOneWayDefinition, "RunAsyncOneWay"}}}};
-
 }  // namespace
 
 std::span<const ClassTemplate> ClassTemplates() {
-  return kClasses;
+  static const ClassTemplate classes[] = {
+      {kStubClass,
+       "Stub",
+       kStubDoc,
+       kStubStreamsDoc,
+       kStubOneWayDoc,
+       /*serves=*/false,
+       /*suspends=*/false,
+       {{kStubUnary, kStubUnaryDefinition},
+        {kStubClientStreaming, kStubClientStreamingDefinition},
+        {kStubServerStreaming, kStubServerStreamingDefinition},
+        {kStubBidiStreaming, kStubBidiStreamingDefinition},
+        {kStubOneWay, kStubOneWayDefinition}}},
+      {kStubClass,
+       "AsyncStub",
+       kAsyncStubDoc,
+       kAsyncStubStreamsDoc,
+       kAsyncStubOneWayDoc,
+       /*serves=*/false,
+       /*suspends=*/false,
+       {{kAsyncStubUnary, kAsyncStubUnaryDefinition}, {}, {}, {}, {kAsyncStubOneWay, kAsyncStubOneWayDefinition}}},
+      kCoStub,
+      {kServiceClass,
+       "Service",
+       kServiceDoc,
+       kServiceStreamsDoc,
+       kServiceOneWayDoc,
+       /*serves=*/true,
+       /*suspends=*/false,
+       {{kServiceUnary, kServiceUnaryDefinition, "RunUnary"},
+        {kServiceClientStreaming, kServiceClientStreamingDefinition, "RunClientStreaming"},
+        {kServiceServerStreaming, kServiceServerStreamingDefinition, "RunServerStreaming"},
+        {kServiceBidiStreaming, kServiceBidiStreamingDefinition, "RunBidiStreaming"},
+        {kServiceOneWay, kServiceOneWayDefinition, "RunOneWay"}}},
+      {kServiceClass,
+       "AsyncService",
+       kAsyncServiceDoc,
+       kAsyncServiceStreamsDoc,
+       kAsyncServiceOneWayDoc,
+       /*serves=*/true,
+       /*suspends=*/false,
+       {{kAsyncServiceUnary, kAsyncServiceUnaryDefinition, "RunAsyncUnary"},
+        {},
+        {},
+        {},
+        {kAsyncServiceOneWay, kAsyncServiceOneWayDefinition, "RunAsyncOneWay"}}},
+      kCoService};
+  return classes;
 }
 
 }  // namespace nearcall::plugin

@@ -24,10 +24,19 @@ struct ClassTemplate {
   const char* streams_doc;  // more, where the service has methods that stream
   const char* one_way_doc;  // more, where it has one-way methods
   bool serves;
+  bool suspends;  // its methods are coroutines
   MethodTemplate methods[kKinds];
 };
 
 // In the order in which they are generated.
 std::span<const ClassTemplate> ClassTemplates();
+
+// What the classes for each style have in common.
+extern const char kStubClass[];
+extern const char kServiceClass[];
+
+// Those for coroutines, in coroutine_templates.cc.
+extern const ClassTemplate kCoStub;
+extern const ClassTemplate kCoService;
 
 }  // namespace nearcall::plugin

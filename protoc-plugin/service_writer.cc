@@ -106,7 +106,7 @@ static constexpr ::nearcall::internal::ServerMethod kTable[] = {
 
 constexpr char kMethodTableRow[] = R"(
 {Methods::$Method$,
- &::nearcall::internal::$run$<$Class$, $Request$, $Reply$, &$Class$::$Method$>},
+ &::nearcall::internal::$run$<$Class$, $Request$, $Reply$, &$Class$::$Method$>$suspends$},
 )";
 
 constexpr const char* kKindNames[kKinds] = {"kUnary", "kClientStreaming", "kServerStreaming", "kBidiStreaming",
@@ -189,6 +189,7 @@ std::string ServiceInfoOf(const pb::ServiceDescriptor& service, const Names& nam
     Values values = MethodValues(method, names);
     values["Class"] = one.name;
     values["run"] = run;
+    values["suspends"] = one.suspends ? ", /*suspends=*/true" : "";
     return Fill(kMethodTableRow, values);
   });
   return Fill(kServiceInfo, {{"Service", names.Of(service)},

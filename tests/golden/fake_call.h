@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -46,7 +47,11 @@ class FakeCall final : public internal::ServerCall {
     reply_bytes = reply.SerializeAsString();
   }
 
-  std::unique_ptr<internal::PendingAnswer> Defer() override { return std::make_unique<Pending>(*this); }
+  std::unique_ptr<internal::PendingAnswer> Defer() override {
+    ++deferred;
+    if (on_defer) on_defer();
+    return std::make_unique<Pending>(*this);
+  }
 
   FakeServerStream& stream() override { return stream_; }
   void FinishStream(const absl::Status& status) override {
@@ -55,6 +60,9 @@ class FakeCall final : public internal::ServerCall {
     answer = status;
   }
 
+  std::function<void()> on_defer;
+  int deferred = 0;
+  bool thrown = false;
   int answers = 0;
   int answers_without_reply = 0;
   bool dropped = false;
@@ -68,6 +76,11 @@ class FakeCall final : public internal::ServerCall {
     ~Pending() override { call_.dropped = call_.answers == 0; }
     void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
       call_.Finish(status, reply);
+    }
+    void FinishStream(const absl::Status& status) override { call_.FinishStream(status); }
+    void FinishThrown() override {
+      ++call_.answers;
+      call_.thrown = true;
     }
 
    private:

@@ -66,10 +66,13 @@ class FakeChannel : public Channel {
   }
 
   std::unique_ptr<internal::ClientCall> BeginCall(const internal::MethodInfo& method,
-                                                  const google::protobuf::MessageLite* /*request*/,
-                                                  const CallOptions& /*options*/) override {
+                                                  const google::protobuf::MessageLite* request,
+                                                  const CallOptions& options) override {
     info = &method;
-    return nullptr;
+    has_request = request != nullptr;
+    sent = has_request ? request->SerializeAsString() : "";
+    timeout = options.timeout;
+    return std::make_unique<FakeClientCall>(stream);
   }
 
   absl::Status SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
@@ -83,7 +86,7 @@ class FakeChannel : public Channel {
 
   absl::Status status;
   std::string text;
-  const std::shared_ptr<StreamLog> stream = std::make_shared<StreamLog>();  // of each stream
+  const std::shared_ptr<StreamLog> stream = std::make_shared<StreamLog>();  // of each stream, or ClientCall
   const internal::MethodInfo* info = nullptr;
   bool has_request = false;
   std::string sent;

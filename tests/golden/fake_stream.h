@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +28,45 @@ struct StreamLog {
   std::vector<const google::protobuf::MessageLite*> read_into;   // by each Read() that was true
   const google::protobuf::MessageLite* finished_with = nullptr;  // the reply of the last Finish()
   std::vector<std::string> ends;                                 // "stream", "channel": in the order of their ends
+
+  // For those that do not wait.
+  bool open = false;  // more may come; else what is above is all there will be
+  bool full = false;  // no element can be written now
+  internal::Operation* reader = nullptr;
+  internal::Operation* writer = nullptr;
+  std::function<void()> before_wait;  // once, before an operation is left
+  std::function<void()> once_left;    // once, when one has been
+
+  internal::Tried TryRead(google::protobuf::MessageLite& message) {
+    if (open && elements.empty()) return internal::Tried::kNotYet;
+    return Read(message) ? internal::Tried::kDone : internal::Tried::kOver;
+  }
+  internal::Tried TryWrite(const char* how, const google::protobuf::MessageLite& message) {
+    if (full) return internal::Tried::kNotYet;
+    return Write(how, message) ? internal::Tried::kDone : internal::Tried::kOver;
+  }
+  bool WhenReadable(internal::Operation& operation) {
+    return When(reader, operation, [this] { return !open || !elements.empty(); });
+  }
+  bool WhenWritable(internal::Operation& operation) {
+    return When(writer, operation, [this] { return !full; });
+  }
+  bool When(internal::Operation*& place, internal::Operation& operation, const std::function<bool()>& is_ready) {
+    if (before_wait) std::exchange(before_wait, nullptr)();
+    if (is_ready()) return false;
+    EXPECT_EQ(place, nullptr);
+    place = &operation;
+    calls.push_back("wait");
+    if (once_left) std::exchange(once_left, nullptr)();
+    return true;
+  }
+  void Withdraw(const internal::Operation& operation) {
+    calls.push_back("Withdraw");
+    if (reader == &operation) reader = nullptr;
+    if (writer == &operation) writer = nullptr;
+  }
+  void RunReader() { std::exchange(reader, nullptr)->Run(); }
+  void RunWriter() { std::exchange(writer, nullptr)->Run(); }
 
   bool Read(google::protobuf::MessageLite& message) {
     calls.push_back("Read");
@@ -70,10 +112,59 @@ class FakeClientStream final : public internal::ClientStream {
   const std::shared_ptr<StreamLog> log_;
 };
 
+class FakeClientCall final : public internal::ClientCall {
+ public:
+  explicit FakeClientCall(std::shared_ptr<StreamLog> log) : log_(std::move(log)) {}
+  ~FakeClientCall() override { log_->ends.push_back("call"); }
+
+  internal::Tried TryRead(google::protobuf::MessageLite& element) override { return log_->TryRead(element); }
+  internal::Tried TryInitialMetadata() override {
+    if (log_->open && log_->elements.empty()) return internal::Tried::kNotYet;
+    log_->calls.push_back("InitialMetadata");
+    return log_->status.ok() ? internal::Tried::kDone : internal::Tried::kOver;
+  }
+  internal::Tried TryFinish(google::protobuf::MessageLite* reply, absl::Status& status) override {
+    if (log_->open) return internal::Tried::kNotYet;
+    log_->calls.push_back("Finish");
+    log_->finished_with = reply;
+    if (reply != nullptr) reply->ParseFromString(log_->reply);
+    status = log_->status;
+    return internal::Tried::kDone;
+  }
+  bool WhenReadable(internal::Operation& operation) override { return log_->WhenReadable(operation); }
+
+  internal::Tried TryWrite(const google::protobuf::MessageLite& element, bool last) override {
+    return log_->TryWrite(last ? "WriteLast" : "Write", element);
+  }
+  bool WritesDone() override {
+    log_->calls.push_back("WritesDone");
+    return log_->may_write;
+  }
+  bool WhenWritable(internal::Operation& operation) override { return log_->WhenWritable(operation); }
+
+  void Withdraw(internal::Operation& operation) override { log_->Withdraw(operation); }
+  void Cancel() override {
+    log_->calls.push_back("Cancel");
+    log_->status = absl::CancelledError();
+    log_->open = log_->full = log_->may_write = false;
+  }
+  const ResponseMetadata& metadata() const override { return log_->metadata; }
+
+ private:
+  const std::shared_ptr<StreamLog> log_;
+};
+
 class FakeServerStream final : public internal::ServerStream {
  public:
   bool Read(google::protobuf::MessageLite& message) override { return log.Read(message); }
   bool Write(const google::protobuf::MessageLite& message) override { return log.Write("Write", message); }
+  internal::Tried TryRead(google::protobuf::MessageLite& message) override { return log.TryRead(message); }
+  internal::Tried TryWrite(const google::protobuf::MessageLite& message) override {
+    return log.TryWrite("Write", message);
+  }
+  bool WhenReadable(internal::Operation& operation) override { return log.WhenReadable(operation); }
+  bool WhenWritable(internal::Operation& operation) override { return log.WhenWritable(operation); }
+  void Withdraw(internal::Operation& operation) override { log.Withdraw(operation); }
 
   StreamLog log;
 };

@@ -61,11 +61,11 @@ TEST(PluginTest, ObeysNoOptionOfSomebodyElse) {
               HasSubstr("::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/false);"));
 }
 
-TEST(PluginTest, WritesAQuarterOfTheHeaderLinesOfGrpcForFourMethods) {
+TEST(PluginTest, WritesAThirdOfTheHeaderLinesOfGrpcForFourMethods) {
   constexpr int kLinesOfGrpc = 656;  // grpc_cpp_plugin 1.51 for a service of four methods
   const std::string header = ReadFile(kGoldens / "echo.nearcall.pb.h");
   EXPECT_GT(header.size(), 0u);
-  EXPECT_LE(std::count(header.begin(), header.end(), '\n'), kLinesOfGrpc / 4);
+  EXPECT_LE(std::count(header.begin(), header.end(), '\n'), kLinesOfGrpc / 3);
 }
 
 }  // namespace

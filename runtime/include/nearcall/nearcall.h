@@ -6,8 +6,10 @@
 #include "nearcall/call_options.h"        // IWYU pragma: export
 #include "nearcall/callback.h"            // IWYU pragma: export
 #include "nearcall/channel.h"             // IWYU pragma: export
+#include "nearcall/co_stream.h"           // IWYU pragma: export
 #include "nearcall/exec_state.h"          // IWYU pragma: export
 #include "nearcall/executor.h"            // IWYU pragma: export
+#include "nearcall/internal/coroutine.h"  // IWYU pragma: export
 #include "nearcall/internal/method.h"     // IWYU pragma: export
 #include "nearcall/internal/streaming.h"  // IWYU pragma: export
 #include "nearcall/internal/unary.h"      // IWYU pragma: export
@@ -18,3 +20,4 @@
 #include "nearcall/server_context.h"      // IWYU pragma: export
 #include "nearcall/service.h"             // IWYU pragma: export
 #include "nearcall/stream.h"              // IWYU pragma: export
+#include "nearcall/task.h"                // IWYU pragma: export

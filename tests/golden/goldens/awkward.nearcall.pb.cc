@@ -15,6 +15,12 @@ void Echo::AsyncStub::Echo(
       *channel_, Methods::Echo, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::Echo(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::Echo, &request, options);
+}
+
 ::absl::Status Echo::Service::Echo(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Echo);
@@ -23,6 +29,11 @@ void Echo::AsyncStub::Echo(
 void Echo::AsyncService::Echo(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Echo));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::Echo(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Echo);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::delete_(
@@ -37,6 +48,12 @@ void Echo::AsyncStub::delete_(
       *channel_, Methods::delete_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::delete_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::delete_, &request, options);
+}
+
 ::absl::Status Echo::Service::delete_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::delete_);
@@ -45,6 +62,11 @@ void Echo::AsyncStub::delete_(
 void Echo::AsyncService::delete_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::delete_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::delete_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::delete_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::register_(
@@ -59,6 +81,12 @@ void Echo::AsyncStub::register_(
       *channel_, Methods::register_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::register_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::register_, &request, options);
+}
+
 ::absl::Status Echo::Service::register_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::register_);
@@ -67,6 +95,11 @@ void Echo::AsyncStub::register_(
 void Echo::AsyncService::register_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::register_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::register_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::register_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::co_await_(
@@ -81,6 +114,12 @@ void Echo::AsyncStub::co_await_(
       *channel_, Methods::co_await_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::co_await_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::co_await_, &request, options);
+}
+
 ::absl::Status Echo::Service::co_await_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::co_await_);
@@ -89,6 +128,11 @@ void Echo::AsyncStub::co_await_(
 void Echo::AsyncService::co_await_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::co_await_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::co_await_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::co_await_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::Stub_(
@@ -103,6 +147,12 @@ void Echo::AsyncStub::Stub_(
       *channel_, Methods::Stub_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::Stub_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::Stub_, &request, options);
+}
+
 ::absl::Status Echo::Service::Stub_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Stub_);
@@ -111,6 +161,11 @@ void Echo::AsyncStub::Stub_(
 void Echo::AsyncService::Stub_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Stub_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::Stub_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Stub_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::Service_(
@@ -125,6 +180,12 @@ void Echo::AsyncStub::Service_(
       *channel_, Methods::Service_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::Service_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::Service_, &request, options);
+}
+
 ::absl::Status Echo::Service::Service_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Service_);
@@ -133,6 +194,11 @@ void Echo::AsyncStub::Service_(
 void Echo::AsyncService::Service_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Service_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::Service_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Service_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::AsyncStub_(
@@ -147,6 +213,12 @@ void Echo::AsyncStub::AsyncStub_(
       *channel_, Methods::AsyncStub_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::AsyncStub_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::AsyncStub_, &request, options);
+}
+
 ::absl::Status Echo::Service::AsyncStub_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::AsyncStub_);
@@ -155,6 +227,11 @@ void Echo::AsyncStub::AsyncStub_(
 void Echo::AsyncService::AsyncStub_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::AsyncStub_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::AsyncStub_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::AsyncStub_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::AsyncService_(
@@ -169,6 +246,12 @@ void Echo::AsyncStub::AsyncService_(
       *channel_, Methods::AsyncService_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::AsyncService_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::AsyncService_, &request, options);
+}
+
 ::absl::Status Echo::Service::AsyncService_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::AsyncService_);
@@ -177,6 +260,11 @@ void Echo::AsyncStub::AsyncService_(
 void Echo::AsyncService::AsyncService_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::AsyncService_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::AsyncService_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::AsyncService_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::CoStub_(
@@ -191,6 +279,12 @@ void Echo::AsyncStub::CoStub_(
       *channel_, Methods::CoStub_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::CoStub_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::CoStub_, &request, options);
+}
+
 ::absl::Status Echo::Service::CoStub_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::CoStub_);
@@ -199,6 +293,11 @@ void Echo::AsyncStub::CoStub_(
 void Echo::AsyncService::CoStub_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::CoStub_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::CoStub_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::CoStub_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::CoService_(
@@ -213,6 +312,12 @@ void Echo::AsyncStub::CoService_(
       *channel_, Methods::CoService_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::CoService_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::CoService_, &request, options);
+}
+
 ::absl::Status Echo::Service::CoService_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::CoService_);
@@ -221,6 +326,11 @@ void Echo::AsyncStub::CoService_(
 void Echo::AsyncService::CoService_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::CoService_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::CoService_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::CoService_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::kFullName_(
@@ -235,6 +345,12 @@ void Echo::AsyncStub::kFullName_(
       *channel_, Methods::kFullName_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::kFullName_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::kFullName_, &request, options);
+}
+
 ::absl::Status Echo::Service::kFullName_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::kFullName_);
@@ -243,6 +359,11 @@ void Echo::AsyncStub::kFullName_(
 void Echo::AsyncService::kFullName_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::kFullName_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::kFullName_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::kFullName_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::GetServiceInfo_(
@@ -257,6 +378,12 @@ void Echo::AsyncStub::GetServiceInfo_(
       *channel_, Methods::GetServiceInfo_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::GetServiceInfo_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::GetServiceInfo_, &request, options);
+}
+
 ::absl::Status Echo::Service::GetServiceInfo_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::GetServiceInfo_);
@@ -265,6 +392,11 @@ void Echo::AsyncStub::GetServiceInfo_(
 void Echo::AsyncService::GetServiceInfo_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::GetServiceInfo_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::GetServiceInfo_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::GetServiceInfo_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::Methods_(
@@ -279,6 +411,12 @@ void Echo::AsyncStub::Methods_(
       *channel_, Methods::Methods_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::Methods_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::Methods_, &request, options);
+}
+
 ::absl::Status Echo::Service::Methods_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Methods_);
@@ -287,6 +425,11 @@ void Echo::AsyncStub::Methods_(
 void Echo::AsyncService::Methods_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Methods_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::Methods_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Methods_);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::channel__(
@@ -301,6 +444,12 @@ void Echo::AsyncStub::channel__(
       *channel_, Methods::channel__, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::channel__(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::channel__, &request, options);
+}
+
 ::absl::Status Echo::Service::channel__(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::channel__);
@@ -309,6 +458,11 @@ void Echo::AsyncStub::channel__(
 void Echo::AsyncService::channel__(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::channel__));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::channel__(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::channel__);
 }
 
 ::absl::StatusOr<::demo::awkward::delete__register> Echo::Stub::errno_(
@@ -323,6 +477,12 @@ void Echo::AsyncStub::errno_(
       *channel_, Methods::errno_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete__register> Echo::CoStub::errno_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete__register>>(
+      channel_, Methods::errno_, &request, options);
+}
+
 ::absl::Status Echo::Service::errno_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::errno_);
@@ -331,6 +491,11 @@ void Echo::AsyncStub::errno_(
 void Echo::AsyncService::errno_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::errno_));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::errno_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete__register& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::errno_);
 }
 
 const ::nearcall::internal::ServiceInfo& Echo::Service::GetServiceInfo() const {
@@ -407,6 +572,43 @@ const ::nearcall::internal::ServiceInfo& Echo::AsyncService::GetServiceInfo() co
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Echo::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Echo,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::Echo>, /*suspends=*/true},
+      {Methods::delete_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::delete_>, /*suspends=*/true},
+      {Methods::register_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::register_>, /*suspends=*/true},
+      {Methods::co_await_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::co_await_>, /*suspends=*/true},
+      {Methods::Stub_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::Stub_>, /*suspends=*/true},
+      {Methods::Service_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::Service_>, /*suspends=*/true},
+      {Methods::AsyncStub_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::AsyncStub_>, /*suspends=*/true},
+      {Methods::AsyncService_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::AsyncService_>, /*suspends=*/true},
+      {Methods::CoStub_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::CoStub_>, /*suspends=*/true},
+      {Methods::CoService_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::CoService_>, /*suspends=*/true},
+      {Methods::kFullName_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::kFullName_>, /*suspends=*/true},
+      {Methods::GetServiceInfo_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::GetServiceInfo_>, /*suspends=*/true},
+      {Methods::Methods_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::Methods_>, /*suspends=*/true},
+      {Methods::channel__,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::channel__>, /*suspends=*/true},
+      {Methods::errno_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete__register, &CoService::errno_>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::demo::awkward::delete_> Stub_::Stub::Stub_(
     const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::demo::awkward::delete_, ::demo::awkward::delete_>(
@@ -419,6 +621,12 @@ void Stub_::AsyncStub::Stub_(
       *channel_, Methods::Stub_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Stub_::CoStub::Stub_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::Stub_, &request, options);
+}
+
 ::absl::Status Stub_::Service::Stub_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Stub_);
@@ -427,6 +635,11 @@ void Stub_::AsyncStub::Stub_(
 void Stub_::AsyncService::Stub_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Stub_));
+}
+
+::nearcall::Task<::absl::Status> Stub_::CoService::Stub_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Stub_);
 }
 
 const ::nearcall::internal::ServiceInfo& Stub_::Service::GetServiceInfo() const {
@@ -447,6 +660,15 @@ const ::nearcall::internal::ServiceInfo& Stub_::AsyncService::GetServiceInfo() c
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Stub_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Stub_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::Stub_>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::demo::awkward::delete_> Service_::Stub::Service_(
     const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::demo::awkward::delete_, ::demo::awkward::delete_>(
@@ -459,6 +681,12 @@ void Service_::AsyncStub::Service_(
       *channel_, Methods::Service_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Service_::CoStub::Service_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::Service_, &request, options);
+}
+
 ::absl::Status Service_::Service::Service_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Service_);
@@ -467,6 +695,11 @@ void Service_::AsyncStub::Service_(
 void Service_::AsyncService::Service_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Service_));
+}
+
+::nearcall::Task<::absl::Status> Service_::CoService::Service_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Service_);
 }
 
 const ::nearcall::internal::ServiceInfo& Service_::Service::GetServiceInfo() const {
@@ -487,6 +720,15 @@ const ::nearcall::internal::ServiceInfo& Service_::AsyncService::GetServiceInfo(
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Service_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Service_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::Service_>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::demo::awkward::delete_> class_::Stub::class_(
     const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::demo::awkward::delete_, ::demo::awkward::delete_>(
@@ -499,6 +741,12 @@ void class_::AsyncStub::class_(
       *channel_, Methods::class_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> class_::CoStub::class_(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::class_, &request, options);
+}
+
 ::absl::Status class_::Service::class_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::class_);
@@ -507,6 +755,11 @@ void class_::AsyncStub::class_(
 void class_::AsyncService::class_(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::class_));
+}
+
+::nearcall::Task<::absl::Status> class_::CoService::class_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::class_);
 }
 
 const ::nearcall::internal::ServiceInfo& class_::Service::GetServiceInfo() const {
@@ -522,6 +775,15 @@ const ::nearcall::internal::ServiceInfo& class_::AsyncService::GetServiceInfo() 
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::class_,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::awkward::delete_, ::demo::awkward::delete_, &AsyncService::class_>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& class_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::class_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::class_>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

@@ -217,6 +217,78 @@ class Echo final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> Echo(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> Echo(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> delete_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> delete_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> register_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> register_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> co_await_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> co_await_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> Stub_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> Stub_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> Service_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> Service_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> AsyncStub_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> AsyncStub_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> AsyncService_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> AsyncService_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> CoStub_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> CoStub_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> CoService_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> CoService_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> kFullName_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> kFullName_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> GetServiceInfo_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> GetServiceInfo_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> Methods_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> Methods_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> channel__(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> channel__(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> errno_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete__register> errno_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -322,6 +394,58 @@ class Echo final {
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
 
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Echo(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> delete_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> register_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> co_await_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Stub_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Service_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> AsyncStub_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> AsyncService_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> CoStub_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> CoService_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> kFullName_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> GetServiceInfo_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Methods_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> channel__(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    virtual ::nearcall::Task<::absl::Status> errno_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete__register& reply);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
  private:
   // What both sides know of each method.
   struct Methods {
@@ -410,6 +534,22 @@ class Stub_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> Stub_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> Stub_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -427,6 +567,16 @@ class Stub_ final {
    public:
     virtual void Stub_(
         ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Stub_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -477,6 +627,22 @@ class Service_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> Service_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> Service_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -494,6 +660,16 @@ class Service_ final {
    public:
     virtual void Service_(
         ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Service_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -544,6 +720,22 @@ class class_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> class_(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> class_(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -561,6 +753,16 @@ class class_ final {
    public:
     virtual void class_(
         ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> class_(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

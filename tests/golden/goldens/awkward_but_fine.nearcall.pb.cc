@@ -15,6 +15,12 @@ void Fine::AsyncStub::request(
       *channel_, Methods::request, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::request(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::request, &request, options);
+}
+
 ::absl::Status Fine::Service::request(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::request);
@@ -23,6 +29,11 @@ void Fine::AsyncStub::request(
 void Fine::AsyncService::request(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::request));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::request(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::request);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::reply(
@@ -37,6 +48,12 @@ void Fine::AsyncStub::reply(
       *channel_, Methods::reply, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::reply(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::reply, &request, options);
+}
+
 ::absl::Status Fine::Service::reply(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::reply);
@@ -45,6 +62,11 @@ void Fine::AsyncStub::reply(
 void Fine::AsyncService::reply(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::reply));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::reply(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::reply);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::options(
@@ -59,6 +81,12 @@ void Fine::AsyncStub::options(
       *channel_, Methods::options, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::options(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::options, &request, options);
+}
+
 ::absl::Status Fine::Service::options(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::options);
@@ -67,6 +95,11 @@ void Fine::AsyncStub::options(
 void Fine::AsyncService::options(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::options));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::options(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::options);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::context(
@@ -81,6 +114,12 @@ void Fine::AsyncStub::context(
       *channel_, Methods::context, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::context(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::context, &request, options);
+}
+
 ::absl::Status Fine::Service::context(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::context);
@@ -89,6 +128,11 @@ void Fine::AsyncStub::context(
 void Fine::AsyncService::context(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::context));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::context(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::context);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::channel(
@@ -103,6 +147,12 @@ void Fine::AsyncStub::channel(
       *channel_, Methods::channel, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::channel(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::channel, &request, options);
+}
+
 ::absl::Status Fine::Service::channel(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::channel);
@@ -111,6 +161,11 @@ void Fine::AsyncStub::channel(
 void Fine::AsyncService::channel(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::channel));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::channel(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::channel);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::std(
@@ -125,6 +180,12 @@ void Fine::AsyncStub::std(
       *channel_, Methods::std, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::std(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::std, &request, options);
+}
+
 ::absl::Status Fine::Service::std(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::std);
@@ -133,6 +194,11 @@ void Fine::AsyncStub::std(
 void Fine::AsyncService::std(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::std));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::std(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::std);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::absl(
@@ -147,6 +213,12 @@ void Fine::AsyncStub::absl(
       *channel_, Methods::absl, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::absl(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::absl, &request, options);
+}
+
 ::absl::Status Fine::Service::absl(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::absl);
@@ -155,6 +227,11 @@ void Fine::AsyncStub::absl(
 void Fine::AsyncService::absl(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::absl));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::absl(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::absl);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::nearcall(
@@ -169,6 +246,12 @@ void Fine::AsyncStub::nearcall(
       *channel_, Methods::nearcall, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::nearcall(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::nearcall, &request, options);
+}
+
 ::absl::Status Fine::Service::nearcall(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::nearcall);
@@ -177,6 +260,11 @@ void Fine::AsyncStub::nearcall(
 void Fine::AsyncService::nearcall(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::nearcall));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::nearcall(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::nearcall);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::override(
@@ -191,6 +279,12 @@ void Fine::AsyncStub::override(
       *channel_, Methods::override, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::override(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::override, &request, options);
+}
+
 ::absl::Status Fine::Service::override(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::override);
@@ -199,6 +293,11 @@ void Fine::AsyncStub::override(
 void Fine::AsyncService::override(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::override));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::override(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::override);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::kTable(
@@ -213,6 +312,12 @@ void Fine::AsyncStub::kTable(
       *channel_, Methods::kTable, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::kTable(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::kTable, &request, options);
+}
+
 ::absl::Status Fine::Service::kTable(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::kTable);
@@ -221,6 +326,11 @@ void Fine::AsyncStub::kTable(
 void Fine::AsyncService::kTable(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::kTable));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::kTable(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::kTable);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::kInfo(
@@ -235,6 +345,12 @@ void Fine::AsyncStub::kInfo(
       *channel_, Methods::kInfo, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::kInfo(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::kInfo, &request, options);
+}
+
 ::absl::Status Fine::Service::kInfo(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::kInfo);
@@ -243,6 +359,11 @@ void Fine::AsyncStub::kInfo(
 void Fine::AsyncService::kInfo(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::kInfo));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::kInfo(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::kInfo);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::Status(
@@ -257,6 +378,12 @@ void Fine::AsyncStub::Status(
       *channel_, Methods::Status, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::Status(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::Status, &request, options);
+}
+
 ::absl::Status Fine::Service::Status(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Status);
@@ -265,6 +392,11 @@ void Fine::AsyncStub::Status(
 void Fine::AsyncService::Status(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Status));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::Status(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Status);
 }
 
 ::absl::StatusOr<::demo::awkward::delete_> Fine::Stub::R(
@@ -279,6 +411,12 @@ void Fine::AsyncStub::R(
       *channel_, Methods::R, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::awkward::delete_> Fine::CoStub::R(
+    const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::awkward::delete_>>(
+      channel_, Methods::R, &request, options);
+}
+
 ::absl::Status Fine::Service::R(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::R);
@@ -287,6 +425,11 @@ void Fine::AsyncStub::R(
 void Fine::AsyncService::R(
     ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::R));
+}
+
+::nearcall::Task<::absl::Status> Fine::CoService::R(
+    ::nearcall::ServerContext& /*context*/, const ::demo::awkward::delete_& /*request*/, ::demo::awkward::delete_& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::R);
 }
 
 const ::nearcall::internal::ServiceInfo& Fine::Service::GetServiceInfo() const {
@@ -350,6 +493,39 @@ const ::nearcall::internal::ServiceInfo& Fine::AsyncService::GetServiceInfo() co
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::awkward::delete_, ::demo::awkward::delete_, &AsyncService::Status>},
       {Methods::R,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::awkward::delete_, ::demo::awkward::delete_, &AsyncService::R>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Fine::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::request,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::request>, /*suspends=*/true},
+      {Methods::reply,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::reply>, /*suspends=*/true},
+      {Methods::options,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::options>, /*suspends=*/true},
+      {Methods::context,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::context>, /*suspends=*/true},
+      {Methods::channel,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::channel>, /*suspends=*/true},
+      {Methods::std,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::std>, /*suspends=*/true},
+      {Methods::absl,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::absl>, /*suspends=*/true},
+      {Methods::nearcall,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::nearcall>, /*suspends=*/true},
+      {Methods::override,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::override>, /*suspends=*/true},
+      {Methods::kTable,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::kTable>, /*suspends=*/true},
+      {Methods::kInfo,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::kInfo>, /*suspends=*/true},
+      {Methods::Status,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::Status>, /*suspends=*/true},
+      {Methods::R,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::awkward::delete_, ::demo::awkward::delete_, &CoService::R>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

@@ -193,6 +193,70 @@ class Fine final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> request(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> request(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> reply(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> reply(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> options(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> options(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> context(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> context(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> channel(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> channel(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> std(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> std(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> absl(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> absl(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> nearcall(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> nearcall(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> override(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> override(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> kTable(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> kTable(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> kInfo(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> kInfo(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> Status(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> Status(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::awkward::delete_> R(
+        const ::demo::awkward::delete_& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::awkward::delete_> R(const ::demo::awkward::delete_&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -282,6 +346,52 @@ class Fine final {
 
     virtual void R(
         ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> request(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> reply(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> options(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> context(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> channel(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> std(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> absl(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> nearcall(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> override(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> kTable(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> kInfo(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Status(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
+
+    virtual ::nearcall::Task<::absl::Status> R(
+        ::nearcall::ServerContext& context, const ::demo::awkward::delete_& request, ::demo::awkward::delete_& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

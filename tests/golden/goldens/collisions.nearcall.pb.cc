@@ -15,6 +15,12 @@ void Outer_Inner_::AsyncStub::delete__(
       *channel_, Methods::delete__, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::collisions::Outer> Outer_Inner_::CoStub::delete__(
+    const ::demo::collisions::Outer& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::collisions::Outer>>(
+      channel_, Methods::delete__, &request, options);
+}
+
 ::absl::Status Outer_Inner_::Service::delete__(
     ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::delete__);
@@ -23,6 +29,11 @@ void Outer_Inner_::AsyncStub::delete__(
 void Outer_Inner_::AsyncService::delete__(
     ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::delete__));
+}
+
+::nearcall::Task<::absl::Status> Outer_Inner_::CoService::delete__(
+    ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::delete__);
 }
 
 ::absl::StatusOr<::demo::collisions::Outer> Outer_Inner_::Stub::delete_(
@@ -37,6 +48,12 @@ void Outer_Inner_::AsyncStub::delete_(
       *channel_, Methods::delete_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::collisions::Outer> Outer_Inner_::CoStub::delete_(
+    const ::demo::collisions::Outer& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::collisions::Outer>>(
+      channel_, Methods::delete_, &request, options);
+}
+
 ::absl::Status Outer_Inner_::Service::delete_(
     ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::delete_);
@@ -45,6 +62,11 @@ void Outer_Inner_::AsyncStub::delete_(
 void Outer_Inner_::AsyncService::delete_(
     ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::delete_));
+}
+
+::nearcall::Task<::absl::Status> Outer_Inner_::CoService::delete_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::delete_);
 }
 
 const ::nearcall::internal::ServiceInfo& Outer_Inner_::Service::GetServiceInfo() const {
@@ -69,12 +91,28 @@ const ::nearcall::internal::ServiceInfo& Outer_Inner_::AsyncService::GetServiceI
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Outer_Inner_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::delete__,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::collisions::Outer, ::demo::collisions::Outer, &CoService::delete__>, /*suspends=*/true},
+      {Methods::delete_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::collisions::Outer, ::demo::collisions::Outer, &CoService::delete_>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 const ::nearcall::internal::ServiceInfo& Outer_Inner_Kind_::Service::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
 }
 
 const ::nearcall::internal::ServiceInfo& Outer_Inner_Kind_::AsyncService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Outer_Inner_Kind_::CoService::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
 }
@@ -91,6 +129,12 @@ void delete__::AsyncStub::Go(
       *channel_, Methods::Go, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::collisions::Outer> delete__::CoStub::Go(
+    const ::demo::collisions::Outer& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::collisions::Outer>>(
+      channel_, Methods::Go, &request, options);
+}
+
 ::absl::Status delete__::Service::Go(
     ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Go);
@@ -99,6 +143,11 @@ void delete__::AsyncStub::Go(
 void delete__::AsyncService::Go(
     ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Go));
+}
+
+::nearcall::Task<::absl::Status> delete__::CoService::Go(
+    ::nearcall::ServerContext& /*context*/, const ::demo::collisions::Outer& /*request*/, ::demo::collisions::Outer& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Go);
 }
 
 const ::nearcall::internal::ServiceInfo& delete__::Service::GetServiceInfo() const {
@@ -119,6 +168,15 @@ const ::nearcall::internal::ServiceInfo& delete__::AsyncService::GetServiceInfo(
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& delete__::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Go,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::collisions::Outer, ::demo::collisions::Outer, &CoService::Go>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 const ::nearcall::internal::ServiceInfo& Stub__::Service::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
@@ -129,12 +187,22 @@ const ::nearcall::internal::ServiceInfo& Stub__::AsyncService::GetServiceInfo() 
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Stub__::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
+  return kInfo;
+}
+
 const ::nearcall::internal::ServiceInfo& Stub_::Service::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
 }
 
 const ::nearcall::internal::ServiceInfo& Stub_::AsyncService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Stub_::CoService::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
 }

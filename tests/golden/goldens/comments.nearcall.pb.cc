@@ -15,6 +15,12 @@ void Commented::AsyncStub::Backslash(
       *channel_, Methods::Backslash, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Word> Commented::CoStub::Backslash(
+    const ::demo::Word& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Word>>(
+      channel_, Methods::Backslash, &request, options);
+}
+
 ::absl::Status Commented::Service::Backslash(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Backslash);
@@ -23,6 +29,11 @@ void Commented::AsyncStub::Backslash(
 void Commented::AsyncService::Backslash(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Backslash));
+}
+
+::nearcall::Task<::absl::Status> Commented::CoService::Backslash(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Backslash);
 }
 
 ::absl::StatusOr<::demo::Word> Commented::Stub::Trigraph(
@@ -37,6 +48,12 @@ void Commented::AsyncStub::Trigraph(
       *channel_, Methods::Trigraph, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Word> Commented::CoStub::Trigraph(
+    const ::demo::Word& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Word>>(
+      channel_, Methods::Trigraph, &request, options);
+}
+
 ::absl::Status Commented::Service::Trigraph(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Trigraph);
@@ -45,6 +62,11 @@ void Commented::AsyncStub::Trigraph(
 void Commented::AsyncService::Trigraph(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Trigraph));
+}
+
+::nearcall::Task<::absl::Status> Commented::CoService::Trigraph(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Trigraph);
 }
 
 ::absl::StatusOr<::demo::Word> Commented::Stub::Behind(
@@ -59,6 +81,12 @@ void Commented::AsyncStub::Behind(
       *channel_, Methods::Behind, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Word> Commented::CoStub::Behind(
+    const ::demo::Word& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Word>>(
+      channel_, Methods::Behind, &request, options);
+}
+
 ::absl::Status Commented::Service::Behind(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Behind);
@@ -67,6 +95,11 @@ void Commented::AsyncStub::Behind(
 void Commented::AsyncService::Behind(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Behind));
+}
+
+::nearcall::Task<::absl::Status> Commented::CoService::Behind(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Behind);
 }
 
 ::absl::StatusOr<::demo::Word> Commented::Stub::Close(
@@ -81,6 +114,12 @@ void Commented::AsyncStub::Close(
       *channel_, Methods::Close, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Word> Commented::CoStub::Close(
+    const ::demo::Word& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Word>>(
+      channel_, Methods::Close, &request, options);
+}
+
 ::absl::Status Commented::Service::Close(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Close);
@@ -89,6 +128,11 @@ void Commented::AsyncStub::Close(
 void Commented::AsyncService::Close(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Close));
+}
+
+::nearcall::Task<::absl::Status> Commented::CoService::Close(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Close);
 }
 
 ::absl::StatusOr<::demo::Word> Commented::Stub::Silent(
@@ -103,6 +147,12 @@ void Commented::AsyncStub::Silent(
       *channel_, Methods::Silent, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Word> Commented::CoStub::Silent(
+    const ::demo::Word& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Word>>(
+      channel_, Methods::Silent, &request, options);
+}
+
 ::absl::Status Commented::Service::Silent(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Silent);
@@ -111,6 +161,11 @@ void Commented::AsyncStub::Silent(
 void Commented::AsyncService::Silent(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Silent));
+}
+
+::nearcall::Task<::absl::Status> Commented::CoService::Silent(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Silent);
 }
 
 ::absl::StatusOr<::demo::Word> Commented::Stub::Trojan(
@@ -125,6 +180,12 @@ void Commented::AsyncStub::Trojan(
       *channel_, Methods::Trojan, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Word> Commented::CoStub::Trojan(
+    const ::demo::Word& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Word>>(
+      channel_, Methods::Trojan, &request, options);
+}
+
 ::absl::Status Commented::Service::Trojan(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Trojan);
@@ -133,6 +194,11 @@ void Commented::AsyncStub::Trojan(
 void Commented::AsyncService::Trojan(
     ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Trojan));
+}
+
+::nearcall::Task<::absl::Status> Commented::CoService::Trojan(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Word& /*request*/, ::demo::Word& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Trojan);
 }
 
 const ::nearcall::internal::ServiceInfo& Commented::Service::GetServiceInfo() const {
@@ -168,6 +234,25 @@ const ::nearcall::internal::ServiceInfo& Commented::AsyncService::GetServiceInfo
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Word, ::demo::Word, &AsyncService::Silent>},
       {Methods::Trojan,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Word, ::demo::Word, &AsyncService::Trojan>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Commented::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Backslash,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Word, ::demo::Word, &CoService::Backslash>, /*suspends=*/true},
+      {Methods::Trigraph,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Word, ::demo::Word, &CoService::Trigraph>, /*suspends=*/true},
+      {Methods::Behind,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Word, ::demo::Word, &CoService::Behind>, /*suspends=*/true},
+      {Methods::Close,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Word, ::demo::Word, &CoService::Close>, /*suspends=*/true},
+      {Methods::Silent,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Word, ::demo::Word, &CoService::Silent>, /*suspends=*/true},
+      {Methods::Trojan,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Word, ::demo::Word, &CoService::Trojan>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

@@ -121,6 +121,47 @@ class Commented final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    // C:\temp\ //
+    ::nearcall::UnaryCall<::demo::Word> Backslash(
+        const ::demo::Word& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Word> Backslash(const ::demo::Word&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // Really??/ //
+    ::nearcall::UnaryCall<::demo::Word> Trigraph(
+        const ::demo::Word& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Word> Trigraph(const ::demo::Word&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // Said behind it.
+    ::nearcall::UnaryCall<::demo::Word> Behind(
+        const ::demo::Word& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Word> Behind(const ::demo::Word&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // Without a blank, with #pragma and // slashes
+    ::nearcall::UnaryCall<::demo::Word> Close(
+        const ::demo::Word& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Word> Close(const ::demo::Word&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Word> Silent(
+        const ::demo::Word& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Word> Silent(const ::demo::Word&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // Turned <U+202E>routavatni<U+2066>, and <U+0007> rings.
+    ::nearcall::UnaryCall<::demo::Word> Trojan(
+        const ::demo::Word& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Word> Trojan(const ::demo::Word&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -178,6 +219,36 @@ class Commented final {
     // Turned <U+202E>routavatni<U+2066>, and <U+0007> rings.
     virtual void Trojan(
         ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    // C:\temp\ //
+    virtual ::nearcall::Task<::absl::Status> Backslash(
+        ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
+
+    // Really??/ //
+    virtual ::nearcall::Task<::absl::Status> Trigraph(
+        ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
+
+    // Said behind it.
+    virtual ::nearcall::Task<::absl::Status> Behind(
+        ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
+
+    // Without a blank, with #pragma and // slashes
+    virtual ::nearcall::Task<::absl::Status> Close(
+        ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Silent(
+        ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
+
+    // Turned <U+202E>routavatni<U+2066>, and <U+0007> rings.
+    virtual ::nearcall::Task<::absl::Status> Trojan(
+        ::nearcall::ServerContext& context, const ::demo::Word& request, ::demo::Word& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

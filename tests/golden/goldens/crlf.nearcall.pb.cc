@@ -15,6 +15,12 @@ void Crlf::AsyncStub::Go(
       *channel_, Methods::Go, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Line> Crlf::CoStub::Go(
+    const ::demo::Line& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Line>>(
+      channel_, Methods::Go, &request, options);
+}
+
 ::absl::Status Crlf::Service::Go(
     ::nearcall::ServerContext& /*context*/, const ::demo::Line& /*request*/, ::demo::Line& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Go);
@@ -23,6 +29,11 @@ void Crlf::AsyncStub::Go(
 void Crlf::AsyncService::Go(
     ::nearcall::ServerContext& /*context*/, const ::demo::Line& /*request*/, ::demo::Line& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Go));
+}
+
+::nearcall::Task<::absl::Status> Crlf::CoService::Go(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Line& /*request*/, ::demo::Line& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Go);
 }
 
 const ::nearcall::internal::ServiceInfo& Crlf::Service::GetServiceInfo() const {
@@ -38,6 +49,15 @@ const ::nearcall::internal::ServiceInfo& Crlf::AsyncService::GetServiceInfo() co
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Go,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Line, ::demo::Line, &AsyncService::Go>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Crlf::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Go,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Line, ::demo::Line, &CoService::Go>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

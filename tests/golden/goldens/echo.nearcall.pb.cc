@@ -15,6 +15,12 @@ void Echo::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Reply> Echo::CoStub::Say(
+    const ::demo::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Reply>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status Echo::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -23,6 +29,11 @@ void Echo::AsyncStub::Say(
 void Echo::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 ::absl::StatusOr<::demo::Reply> Echo::Stub::Shout(
@@ -37,6 +48,12 @@ void Echo::AsyncStub::Shout(
       *channel_, Methods::Shout, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Reply> Echo::CoStub::Shout(
+    const ::demo::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Reply>>(
+      channel_, Methods::Shout, &request, options);
+}
+
 ::absl::Status Echo::Service::Shout(
     ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Shout);
@@ -45,6 +62,11 @@ void Echo::AsyncStub::Shout(
 void Echo::AsyncService::Shout(
     ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Shout));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::Shout(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Shout);
 }
 
 ::absl::StatusOr<::demo::Reply> Echo::Stub::Whisper(
@@ -59,6 +81,12 @@ void Echo::AsyncStub::Whisper(
       *channel_, Methods::Whisper, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Reply> Echo::CoStub::Whisper(
+    const ::demo::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Reply>>(
+      channel_, Methods::Whisper, &request, options);
+}
+
 ::absl::Status Echo::Service::Whisper(
     ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Whisper);
@@ -67,6 +95,11 @@ void Echo::AsyncStub::Whisper(
 void Echo::AsyncService::Whisper(
     ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Whisper));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::Whisper(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Whisper);
 }
 
 ::absl::StatusOr<::demo::Reply> Echo::Stub::Reverse(
@@ -81,6 +114,12 @@ void Echo::AsyncStub::Reverse(
       *channel_, Methods::Reverse, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Reply> Echo::CoStub::Reverse(
+    const ::demo::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Reply>>(
+      channel_, Methods::Reverse, &request, options);
+}
+
 ::absl::Status Echo::Service::Reverse(
     ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Reverse);
@@ -89,6 +128,11 @@ void Echo::AsyncStub::Reverse(
 void Echo::AsyncService::Reverse(
     ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Reverse));
+}
+
+::nearcall::Task<::absl::Status> Echo::CoService::Reverse(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Request& /*request*/, ::demo::Reply& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Reverse);
 }
 
 const ::nearcall::internal::ServiceInfo& Echo::Service::GetServiceInfo() const {
@@ -116,6 +160,21 @@ const ::nearcall::internal::ServiceInfo& Echo::AsyncService::GetServiceInfo() co
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Request, ::demo::Reply, &AsyncService::Whisper>},
       {Methods::Reverse,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Request, ::demo::Reply, &AsyncService::Reverse>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Echo::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Request, ::demo::Reply, &CoService::Say>, /*suspends=*/true},
+      {Methods::Shout,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Request, ::demo::Reply, &CoService::Shout>, /*suspends=*/true},
+      {Methods::Whisper,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Request, ::demo::Reply, &CoService::Whisper>, /*suspends=*/true},
+      {Methods::Reverse,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Request, ::demo::Reply, &CoService::Reverse>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

@@ -94,6 +94,38 @@ class Echo final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    // The same text.
+    ::nearcall::UnaryCall<::demo::Reply> Say(
+        const ::demo::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Reply> Say(const ::demo::Request&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // In capitals.
+    ::nearcall::UnaryCall<::demo::Reply> Shout(
+        const ::demo::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Reply> Shout(const ::demo::Request&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // In small letters.
+    ::nearcall::UnaryCall<::demo::Reply> Whisper(
+        const ::demo::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Reply> Whisper(const ::demo::Request&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // Backwards.
+    ::nearcall::UnaryCall<::demo::Reply> Reverse(
+        const ::demo::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Reply> Reverse(const ::demo::Request&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -137,6 +169,29 @@ class Echo final {
     // Backwards.
     virtual void Reverse(
         ::nearcall::ServerContext& context, const ::demo::Request& request, ::demo::Reply& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    // The same text.
+    virtual ::nearcall::Task<::absl::Status> Say(
+        ::nearcall::ServerContext& context, const ::demo::Request& request, ::demo::Reply& reply);
+
+    // In capitals.
+    virtual ::nearcall::Task<::absl::Status> Shout(
+        ::nearcall::ServerContext& context, const ::demo::Request& request, ::demo::Reply& reply);
+
+    // In small letters.
+    virtual ::nearcall::Task<::absl::Status> Whisper(
+        ::nearcall::ServerContext& context, const ::demo::Request& request, ::demo::Reply& reply);
+
+    // Backwards.
+    virtual ::nearcall::Task<::absl::Status> Reverse(
+        ::nearcall::ServerContext& context, const ::demo::Request& request, ::demo::Reply& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

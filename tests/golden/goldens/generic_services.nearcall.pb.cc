@@ -15,6 +15,12 @@ void Echo__::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::generic::Text> Echo__::CoStub::Say(
+    const ::demo::generic::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::generic::Text>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status Echo__::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -23,6 +29,11 @@ void Echo__::AsyncStub::Say(
 void Echo__::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> Echo__::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& Echo__::Service::GetServiceInfo() const {
@@ -43,6 +54,15 @@ const ::nearcall::internal::ServiceInfo& Echo__::AsyncService::GetServiceInfo() 
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Echo__::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::generic::Text, ::demo::generic::Text, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::demo::generic::Text> Echo___::Stub::channel(
     const ::demo::generic::Text& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::demo::generic::Text, ::demo::generic::Text>(
@@ -55,6 +75,12 @@ void Echo___::AsyncStub::channel(
       *channel_, Methods::channel, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::generic::Text> Echo___::CoStub::channel(
+    const ::demo::generic::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::generic::Text>>(
+      channel_, Methods::channel, &request, options);
+}
+
 ::absl::Status Echo___::Service::channel(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::channel);
@@ -63,6 +89,11 @@ void Echo___::AsyncStub::channel(
 void Echo___::AsyncService::channel(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::channel));
+}
+
+::nearcall::Task<::absl::Status> Echo___::CoService::channel(
+    ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::channel);
 }
 
 const ::nearcall::internal::ServiceInfo& Echo___::Service::GetServiceInfo() const {
@@ -83,6 +114,15 @@ const ::nearcall::internal::ServiceInfo& Echo___::AsyncService::GetServiceInfo()
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Echo___::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::channel,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::generic::Text, ::demo::generic::Text, &CoService::channel>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::demo::generic::Text> Service_::Stub::Say(
     const ::demo::generic::Text& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::demo::generic::Text, ::demo::generic::Text>(
@@ -95,6 +135,12 @@ void Service_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::generic::Text> Service_::CoStub::Say(
+    const ::demo::generic::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::generic::Text>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status Service_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -103,6 +149,11 @@ void Service_::AsyncStub::Say(
 void Service_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> Service_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& Service_::Service::GetServiceInfo() const {
@@ -118,6 +169,15 @@ const ::nearcall::internal::ServiceInfo& Service_::AsyncService::GetServiceInfo(
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Say,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::generic::Text, ::demo::generic::Text, &AsyncService::Say>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Service_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::generic::Text, ::demo::generic::Text, &CoService::Say>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

@@ -13,6 +13,12 @@ void tm_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::Global> tm_::CoStub::Say(
+    const ::Global& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::Global>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status tm_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -21,6 +27,11 @@ void tm_::AsyncStub::Say(
 void tm_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> tm_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& tm_::Service::GetServiceInfo() const {
@@ -41,6 +52,15 @@ const ::nearcall::internal::ServiceInfo& tm_::AsyncService::GetServiceInfo() con
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& tm_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::Global, ::Global, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::Global> FILE_::Stub::Say(
     const ::Global& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::Global, ::Global>(
@@ -53,6 +73,12 @@ void FILE_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::Global> FILE_::CoStub::Say(
+    const ::Global& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::Global>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status FILE_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -61,6 +87,11 @@ void FILE_::AsyncStub::Say(
 void FILE_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> FILE_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& FILE_::Service::GetServiceInfo() const {
@@ -81,6 +112,15 @@ const ::nearcall::internal::ServiceInfo& FILE_::AsyncService::GetServiceInfo() c
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& FILE_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::Global, ::Global, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::Global> int64_t_::Stub::Say(
     const ::Global& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::Global, ::Global>(
@@ -93,6 +133,12 @@ void int64_t_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::Global> int64_t_::CoStub::Say(
+    const ::Global& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::Global>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status int64_t_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -101,6 +147,11 @@ void int64_t_::AsyncStub::Say(
 void int64_t_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> int64_t_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& int64_t_::Service::GetServiceInfo() const {
@@ -121,6 +172,15 @@ const ::nearcall::internal::ServiceInfo& int64_t_::AsyncService::GetServiceInfo(
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& int64_t_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::Global, ::Global, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::Global> read::Stub::Say(
     const ::Global& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::Global, ::Global>(
@@ -133,6 +193,12 @@ void read::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::Global> read::CoStub::Say(
+    const ::Global& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::Global>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status read::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -141,6 +207,11 @@ void read::AsyncStub::Say(
 void read::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> read::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::Global& /*request*/, ::Global& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& read::Service::GetServiceInfo() const {
@@ -156,6 +227,15 @@ const ::nearcall::internal::ServiceInfo& read::AsyncService::GetServiceInfo() co
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Say,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::Global, ::Global, &AsyncService::Say>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& read::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::Global, ::Global, &CoService::Say>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

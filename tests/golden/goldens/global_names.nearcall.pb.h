@@ -47,6 +47,22 @@ class tm_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::Global> Say(
+        const ::Global& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::Global> Say(const ::Global&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -64,6 +80,16 @@ class tm_ final {
    public:
     virtual void Say(
         ::nearcall::ServerContext& context, const ::Global& request, ::Global& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Say(
+        ::nearcall::ServerContext& context, const ::Global& request, ::Global& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -114,6 +140,22 @@ class FILE_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::Global> Say(
+        const ::Global& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::Global> Say(const ::Global&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -131,6 +173,16 @@ class FILE_ final {
    public:
     virtual void Say(
         ::nearcall::ServerContext& context, const ::Global& request, ::Global& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Say(
+        ::nearcall::ServerContext& context, const ::Global& request, ::Global& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -181,6 +233,22 @@ class int64_t_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::Global> Say(
+        const ::Global& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::Global> Say(const ::Global&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -198,6 +266,16 @@ class int64_t_ final {
    public:
     virtual void Say(
         ::nearcall::ServerContext& context, const ::Global& request, ::Global& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Say(
+        ::nearcall::ServerContext& context, const ::Global& request, ::Global& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -249,6 +327,22 @@ class read final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::Global> Say(
+        const ::Global& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::Global> Say(const ::Global&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -266,6 +360,16 @@ class read final {
    public:
     virtual void Say(
         ::nearcall::ServerContext& context, const ::Global& request, ::Global& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Say(
+        ::nearcall::ServerContext& context, const ::Global& request, ::Global& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

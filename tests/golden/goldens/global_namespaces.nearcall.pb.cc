@@ -13,6 +13,12 @@ void nearcall_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::OfNamespaces> nearcall_::CoStub::Say(
+    const ::OfNamespaces& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::OfNamespaces>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status nearcall_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -21,6 +27,11 @@ void nearcall_::AsyncStub::Say(
 void nearcall_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> nearcall_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& nearcall_::Service::GetServiceInfo() const {
@@ -41,6 +52,15 @@ const ::nearcall::internal::ServiceInfo& nearcall_::AsyncService::GetServiceInfo
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& nearcall_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::OfNamespaces, ::OfNamespaces, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::OfNamespaces> absl_::Stub::Say(
     const ::OfNamespaces& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::OfNamespaces, ::OfNamespaces>(
@@ -53,6 +73,12 @@ void absl_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::OfNamespaces> absl_::CoStub::Say(
+    const ::OfNamespaces& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::OfNamespaces>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status absl_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -61,6 +87,11 @@ void absl_::AsyncStub::Say(
 void absl_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> absl_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& absl_::Service::GetServiceInfo() const {
@@ -81,6 +112,15 @@ const ::nearcall::internal::ServiceInfo& absl_::AsyncService::GetServiceInfo() c
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& absl_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::OfNamespaces, ::OfNamespaces, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::OfNamespaces> google_::Stub::Say(
     const ::OfNamespaces& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::OfNamespaces, ::OfNamespaces>(
@@ -93,6 +133,12 @@ void google_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::OfNamespaces> google_::CoStub::Say(
+    const ::OfNamespaces& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::OfNamespaces>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status google_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -101,6 +147,11 @@ void google_::AsyncStub::Say(
 void google_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> google_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& google_::Service::GetServiceInfo() const {
@@ -121,6 +172,15 @@ const ::nearcall::internal::ServiceInfo& google_::AsyncService::GetServiceInfo()
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& google_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::OfNamespaces, ::OfNamespaces, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::OfNamespaces> std_::Stub::Say(
     const ::OfNamespaces& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::OfNamespaces, ::OfNamespaces>(
@@ -133,6 +193,12 @@ void std_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::OfNamespaces> std_::CoStub::Say(
+    const ::OfNamespaces& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::OfNamespaces>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status std_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -141,6 +207,11 @@ void std_::AsyncStub::Say(
 void std_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> std_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::OfNamespaces& /*request*/, ::OfNamespaces& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& std_::Service::GetServiceInfo() const {
@@ -156,6 +227,15 @@ const ::nearcall::internal::ServiceInfo& std_::AsyncService::GetServiceInfo() co
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Say,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::OfNamespaces, ::OfNamespaces, &AsyncService::Say>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& std_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::OfNamespaces, ::OfNamespaces, &CoService::Say>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

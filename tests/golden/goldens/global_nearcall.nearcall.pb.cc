@@ -15,6 +15,12 @@ void Prober::AsyncStub::absl(
       *channel_, Methods::absl, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::nearcall::Probe> Prober::CoStub::absl(
+    const ::nearcall::Probe& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::nearcall::Probe>>(
+      channel_, Methods::absl, &request, options);
+}
+
 ::absl::Status Prober::Service::absl(
     ::nearcall::ServerContext& /*context*/, const ::nearcall::Probe& /*request*/, ::nearcall::Probe& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::absl);
@@ -23,6 +29,11 @@ void Prober::AsyncStub::absl(
 void Prober::AsyncService::absl(
     ::nearcall::ServerContext& /*context*/, const ::nearcall::Probe& /*request*/, ::nearcall::Probe& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::absl));
+}
+
+::nearcall::Task<::absl::Status> Prober::CoService::absl(
+    ::nearcall::ServerContext& /*context*/, const ::nearcall::Probe& /*request*/, ::nearcall::Probe& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::absl);
 }
 
 const ::nearcall::internal::ServiceInfo& Prober::Service::GetServiceInfo() const {
@@ -43,6 +54,15 @@ const ::nearcall::internal::ServiceInfo& Prober::AsyncService::GetServiceInfo() 
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Prober::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::absl,
+       &::nearcall::internal::RunCoUnary<CoService, ::nearcall::Probe, ::nearcall::Probe, &CoService::absl>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::nearcall::Probe> Channel_::Stub::Server(
     const ::nearcall::Probe& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::nearcall::Probe, ::nearcall::Probe>(
@@ -55,6 +75,12 @@ void Channel_::AsyncStub::Server(
       *channel_, Methods::Server, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::nearcall::Probe> Channel_::CoStub::Server(
+    const ::nearcall::Probe& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::nearcall::Probe>>(
+      channel_, Methods::Server, &request, options);
+}
+
 ::absl::Status Channel_::Service::Server(
     ::nearcall::ServerContext& /*context*/, const ::nearcall::Probe& /*request*/, ::nearcall::Probe& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Server);
@@ -63,6 +89,11 @@ void Channel_::AsyncStub::Server(
 void Channel_::AsyncService::Server(
     ::nearcall::ServerContext& /*context*/, const ::nearcall::Probe& /*request*/, ::nearcall::Probe& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Server));
+}
+
+::nearcall::Task<::absl::Status> Channel_::CoService::Server(
+    ::nearcall::ServerContext& /*context*/, const ::nearcall::Probe& /*request*/, ::nearcall::Probe& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Server);
 }
 
 const ::nearcall::internal::ServiceInfo& Channel_::Service::GetServiceInfo() const {
@@ -83,15 +114,35 @@ const ::nearcall::internal::ServiceInfo& Channel_::AsyncService::GetServiceInfo(
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Channel_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Server,
+       &::nearcall::internal::RunCoUnary<CoService, ::nearcall::Probe, ::nearcall::Probe, &CoService::Server>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::nearcall::Probe, ::nearcall::Probe>> ClientWriter_::Stub::ClientReader(
     const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::OpenReaderWriter<::nearcall::Probe, ::nearcall::Probe>(
       channel_, Methods::ClientReader, options);
 }
 
+::nearcall::CoReaderWriter<::nearcall::Probe, ::nearcall::Probe> ClientWriter_::CoStub::ClientReader(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::nearcall::Probe, ::nearcall::Probe>>(
+      channel_, Methods::ClientReader, nullptr, options);
+}
+
 ::absl::Status ClientWriter_::Service::ClientReader(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::nearcall::Probe, ::nearcall::Probe>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::ClientReader);
+}
+
+::nearcall::Task<::absl::Status> ClientWriter_::CoService::ClientReader(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::nearcall::Probe, ::nearcall::Probe>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::ClientReader);
 }
 
 const ::nearcall::internal::ServiceInfo& ClientWriter_::Service::GetServiceInfo() const {
@@ -105,6 +156,15 @@ const ::nearcall::internal::ServiceInfo& ClientWriter_::Service::GetServiceInfo(
 
 const ::nearcall::internal::ServiceInfo& ClientWriter_::AsyncService::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& ClientWriter_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::ClientReader,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::nearcall::Probe, ::nearcall::Probe, &CoService::ClientReader>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;
 }
 

@@ -49,6 +49,22 @@ class Prober final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::nearcall::Probe> absl(
+        const ::nearcall::Probe& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::nearcall::Probe> absl(const ::nearcall::Probe&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -66,6 +82,16 @@ class Prober final {
    public:
     virtual void absl(
         ::nearcall::ServerContext& context, const ::nearcall::Probe& request, ::nearcall::Probe& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> absl(
+        ::nearcall::ServerContext& context, const ::nearcall::Probe& request, ::nearcall::Probe& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -116,6 +142,22 @@ class Channel_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::nearcall::Probe> Server(
+        const ::nearcall::Probe& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::nearcall::Probe> Server(const ::nearcall::Probe&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -133,6 +175,16 @@ class Channel_ final {
    public:
     virtual void Server(
         ::nearcall::ServerContext& context, const ::nearcall::Probe& request, ::nearcall::Probe& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Server(
+        ::nearcall::ServerContext& context, const ::nearcall::Probe& request, ::nearcall::Probe& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -171,10 +223,27 @@ class ClientWriter_ final {
   // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
   // alive; the end of the channel ends its calls.
   //
-  // Methods that stream are not here: Stub has them.
+  // Methods that stream are not here: Stub and CoStub have them.
   class AsyncStub final {
    public:
     explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  //
+  // A method that streams returns its stream, and what that has is awaited.
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::CoReaderWriter<::nearcall::Probe, ::nearcall::Probe> ClientReader(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
 
    private:
     ::std::shared_ptr<::nearcall::Channel> channel_;
@@ -196,9 +265,21 @@ class ClientWriter_ final {
   // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
   // request and reply live until then. Dropping `done` answers INTERNAL.
   //
-  // Methods that stream are not here, and answer UNIMPLEMENTED: Service has them.
+  // Methods that stream are not here, and answer UNIMPLEMENTED: Service and CoService have them.
   class AsyncService : public ::nearcall::Service {
    public:
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  //
+  // So do streams. See nearcall/co_stream.h.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> ClientReader(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::nearcall::Probe, ::nearcall::Probe>& stream);
+
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
 

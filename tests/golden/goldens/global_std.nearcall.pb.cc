@@ -15,6 +15,12 @@ void NearcallService::AsyncStub::absl(
       *channel_, Methods::absl, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::std::NearcallMessage> NearcallService::CoStub::absl(
+    const ::std::NearcallMessage& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::std::NearcallMessage>>(
+      channel_, Methods::absl, &request, options);
+}
+
 ::absl::Status NearcallService::Service::absl(
     ::nearcall::ServerContext& /*context*/, const ::std::NearcallMessage& /*request*/, ::std::NearcallMessage& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::absl);
@@ -23,6 +29,11 @@ void NearcallService::AsyncStub::absl(
 void NearcallService::AsyncService::absl(
     ::nearcall::ServerContext& /*context*/, const ::std::NearcallMessage& /*request*/, ::std::NearcallMessage& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::absl));
+}
+
+::nearcall::Task<::absl::Status> NearcallService::CoService::absl(
+    ::nearcall::ServerContext& /*context*/, const ::std::NearcallMessage& /*request*/, ::std::NearcallMessage& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::absl);
 }
 
 const ::nearcall::internal::ServiceInfo& NearcallService::Service::GetServiceInfo() const {
@@ -43,6 +54,15 @@ const ::nearcall::internal::ServiceInfo& NearcallService::AsyncService::GetServi
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& NearcallService::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::absl,
+       &::nearcall::internal::RunCoUnary<CoService, ::std::NearcallMessage, ::std::NearcallMessage, &CoService::absl>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::std::NearcallMessage> string_::Stub::vector(
     const ::std::NearcallMessage& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::std::NearcallMessage, ::std::NearcallMessage>(
@@ -55,6 +75,12 @@ void string_::AsyncStub::vector(
       *channel_, Methods::vector, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::std::NearcallMessage> string_::CoStub::vector(
+    const ::std::NearcallMessage& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::std::NearcallMessage>>(
+      channel_, Methods::vector, &request, options);
+}
+
 ::absl::Status string_::Service::vector(
     ::nearcall::ServerContext& /*context*/, const ::std::NearcallMessage& /*request*/, ::std::NearcallMessage& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::vector);
@@ -63,6 +89,11 @@ void string_::AsyncStub::vector(
 void string_::AsyncService::vector(
     ::nearcall::ServerContext& /*context*/, const ::std::NearcallMessage& /*request*/, ::std::NearcallMessage& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::vector));
+}
+
+::nearcall::Task<::absl::Status> string_::CoService::vector(
+    ::nearcall::ServerContext& /*context*/, const ::std::NearcallMessage& /*request*/, ::std::NearcallMessage& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::vector);
 }
 
 const ::nearcall::internal::ServiceInfo& string_::Service::GetServiceInfo() const {
@@ -78,6 +109,15 @@ const ::nearcall::internal::ServiceInfo& string_::AsyncService::GetServiceInfo()
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::vector,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::std::NearcallMessage, ::std::NearcallMessage, &AsyncService::vector>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& string_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::vector,
+       &::nearcall::internal::RunCoUnary<CoService, ::std::NearcallMessage, ::std::NearcallMessage, &CoService::vector>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

@@ -15,6 +15,12 @@ void Importer::AsyncStub::Take(
       *channel_, Methods::Take, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::google::protobuf::Empty> Importer::CoStub::Take(
+    const ::library::Parcel_Label& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::google::protobuf::Empty>>(
+      channel_, Methods::Take, &request, options);
+}
+
 ::absl::Status Importer::Service::Take(
     ::nearcall::ServerContext& /*context*/, const ::library::Parcel_Label& /*request*/, ::google::protobuf::Empty& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Take);
@@ -23,6 +29,11 @@ void Importer::AsyncStub::Take(
 void Importer::AsyncService::Take(
     ::nearcall::ServerContext& /*context*/, const ::library::Parcel_Label& /*request*/, ::google::protobuf::Empty& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Take));
+}
+
+::nearcall::Task<::absl::Status> Importer::CoService::Take(
+    ::nearcall::ServerContext& /*context*/, const ::library::Parcel_Label& /*request*/, ::google::protobuf::Empty& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Take);
 }
 
 const ::nearcall::internal::ServiceInfo& Importer::Service::GetServiceInfo() const {
@@ -38,6 +49,15 @@ const ::nearcall::internal::ServiceInfo& Importer::AsyncService::GetServiceInfo(
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Take,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::library::Parcel_Label, ::google::protobuf::Empty, &AsyncService::Take>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Importer::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Take,
+       &::nearcall::internal::RunCoUnary<CoService, ::library::Parcel_Label, ::google::protobuf::Empty, &CoService::Take>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

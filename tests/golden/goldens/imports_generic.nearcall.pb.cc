@@ -15,6 +15,12 @@ void Echo____::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::generic::Text> Echo____::CoStub::Say(
+    const ::demo::generic::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::generic::Text>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status Echo____::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -23,6 +29,11 @@ void Echo____::AsyncStub::Say(
 void Echo____::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> Echo____::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& Echo____::Service::GetServiceInfo() const {
@@ -43,6 +54,15 @@ const ::nearcall::internal::ServiceInfo& Echo____::AsyncService::GetServiceInfo(
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Echo____::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::generic::Text, ::demo::generic::Text, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::demo::generic::Text> Service_Stub_::Stub::Say(
     const ::demo::generic::Text& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::demo::generic::Text, ::demo::generic::Text>(
@@ -55,6 +75,12 @@ void Service_Stub_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::generic::Text> Service_Stub_::CoStub::Say(
+    const ::demo::generic::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::generic::Text>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status Service_Stub_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -63,6 +89,11 @@ void Service_Stub_::AsyncStub::Say(
 void Service_Stub_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> Service_Stub_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::demo::generic::Text& /*request*/, ::demo::generic::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& Service_Stub_::Service::GetServiceInfo() const {
@@ -78,6 +109,15 @@ const ::nearcall::internal::ServiceInfo& Service_Stub_::AsyncService::GetService
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Say,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::generic::Text, ::demo::generic::Text, &AsyncService::Say>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Service_Stub_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::generic::Text, ::demo::generic::Text, &CoService::Say>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

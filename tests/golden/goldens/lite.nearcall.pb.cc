@@ -15,6 +15,12 @@ void Lite::AsyncStub::Go(
       *channel_, Methods::Go, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Small> Lite::CoStub::Go(
+    const ::demo::Small& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Small>>(
+      channel_, Methods::Go, &request, options);
+}
+
 ::absl::Status Lite::Service::Go(
     ::nearcall::ServerContext& /*context*/, const ::demo::Small& /*request*/, ::demo::Small& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Go);
@@ -23,6 +29,11 @@ void Lite::AsyncStub::Go(
 void Lite::AsyncService::Go(
     ::nearcall::ServerContext& /*context*/, const ::demo::Small& /*request*/, ::demo::Small& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Go));
+}
+
+::nearcall::Task<::absl::Status> Lite::CoService::Go(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Small& /*request*/, ::demo::Small& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Go);
 }
 
 const ::nearcall::internal::ServiceInfo& Lite::Service::GetServiceInfo() const {
@@ -38,6 +49,15 @@ const ::nearcall::internal::ServiceInfo& Lite::AsyncService::GetServiceInfo() co
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Go,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Small, ::demo::Small, &AsyncService::Go>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Lite::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Go,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Small, ::demo::Small, &CoService::Go>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

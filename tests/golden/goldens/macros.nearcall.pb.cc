@@ -15,6 +15,12 @@ void Macros::AsyncStub::NAN_(
       *channel_, Methods::NAN_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::NAN_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::NAN_, &request, options);
+}
+
 ::absl::Status Macros::Service::NAN_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::NAN_);
@@ -23,6 +29,11 @@ void Macros::AsyncStub::NAN_(
 void Macros::AsyncService::NAN_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::NAN_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::NAN_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::NAN_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::BIG_ENDIAN_(
@@ -37,6 +48,12 @@ void Macros::AsyncStub::BIG_ENDIAN_(
       *channel_, Methods::BIG_ENDIAN_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::BIG_ENDIAN_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::BIG_ENDIAN_, &request, options);
+}
+
 ::absl::Status Macros::Service::BIG_ENDIAN_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::BIG_ENDIAN_);
@@ -45,6 +62,11 @@ void Macros::AsyncStub::BIG_ENDIAN_(
 void Macros::AsyncService::BIG_ENDIAN_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::BIG_ENDIAN_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::BIG_ENDIAN_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::BIG_ENDIAN_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::PATH_MAX_(
@@ -59,6 +81,12 @@ void Macros::AsyncStub::PATH_MAX_(
       *channel_, Methods::PATH_MAX_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::PATH_MAX_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::PATH_MAX_, &request, options);
+}
+
 ::absl::Status Macros::Service::PATH_MAX_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::PATH_MAX_);
@@ -67,6 +95,11 @@ void Macros::AsyncStub::PATH_MAX_(
 void Macros::AsyncService::PATH_MAX_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::PATH_MAX_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::PATH_MAX_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::PATH_MAX_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::timerclear_(
@@ -81,6 +114,12 @@ void Macros::AsyncStub::timerclear_(
       *channel_, Methods::timerclear_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::timerclear_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::timerclear_, &request, options);
+}
+
 ::absl::Status Macros::Service::timerclear_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::timerclear_);
@@ -89,6 +128,11 @@ void Macros::AsyncStub::timerclear_(
 void Macros::AsyncService::timerclear_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::timerclear_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::timerclear_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::timerclear_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::alloca_(
@@ -103,6 +147,12 @@ void Macros::AsyncStub::alloca_(
       *channel_, Methods::alloca_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::alloca_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::alloca_, &request, options);
+}
+
 ::absl::Status Macros::Service::alloca_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::alloca_);
@@ -111,6 +161,11 @@ void Macros::AsyncStub::alloca_(
 void Macros::AsyncService::alloca_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::alloca_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::alloca_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::alloca_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::offsetof_(
@@ -125,6 +180,12 @@ void Macros::AsyncStub::offsetof_(
       *channel_, Methods::offsetof_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::offsetof_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::offsetof_, &request, options);
+}
+
 ::absl::Status Macros::Service::offsetof_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::offsetof_);
@@ -133,6 +194,11 @@ void Macros::AsyncStub::offsetof_(
 void Macros::AsyncService::offsetof_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::offsetof_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::offsetof_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::offsetof_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::FD_SET_(
@@ -147,6 +213,12 @@ void Macros::AsyncStub::FD_SET_(
       *channel_, Methods::FD_SET_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::FD_SET_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::FD_SET_, &request, options);
+}
+
 ::absl::Status Macros::Service::FD_SET_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::FD_SET_);
@@ -155,6 +227,11 @@ void Macros::AsyncStub::FD_SET_(
 void Macros::AsyncService::FD_SET_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::FD_SET_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::FD_SET_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::FD_SET_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::ABSL_GUARDED_BY_(
@@ -169,6 +246,12 @@ void Macros::AsyncStub::ABSL_GUARDED_BY_(
       *channel_, Methods::ABSL_GUARDED_BY_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::ABSL_GUARDED_BY_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::ABSL_GUARDED_BY_, &request, options);
+}
+
 ::absl::Status Macros::Service::ABSL_GUARDED_BY_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::ABSL_GUARDED_BY_);
@@ -177,6 +260,11 @@ void Macros::AsyncStub::ABSL_GUARDED_BY_(
 void Macros::AsyncService::ABSL_GUARDED_BY_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::ABSL_GUARDED_BY_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::ABSL_GUARDED_BY_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::ABSL_GUARDED_BY_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::SYS_read_(
@@ -191,6 +279,12 @@ void Macros::AsyncStub::SYS_read_(
       *channel_, Methods::SYS_read_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::SYS_read_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::SYS_read_, &request, options);
+}
+
 ::absl::Status Macros::Service::SYS_read_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::SYS_read_);
@@ -199,6 +293,11 @@ void Macros::AsyncStub::SYS_read_(
 void Macros::AsyncService::SYS_read_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::SYS_read_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::SYS_read_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::SYS_read_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::linux_(
@@ -213,6 +312,12 @@ void Macros::AsyncStub::linux_(
       *channel_, Methods::linux_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::linux_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::linux_, &request, options);
+}
+
 ::absl::Status Macros::Service::linux_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::linux_);
@@ -221,6 +326,11 @@ void Macros::AsyncStub::linux_(
 void Macros::AsyncService::linux_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::linux_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::linux_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::linux_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::__FILE___(
@@ -235,6 +345,12 @@ void Macros::AsyncStub::__FILE___(
       *channel_, Methods::__FILE___, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::__FILE___(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::__FILE___, &request, options);
+}
+
 ::absl::Status Macros::Service::__FILE___(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::__FILE___);
@@ -243,6 +359,11 @@ void Macros::AsyncStub::__FILE___(
 void Macros::AsyncService::__FILE___(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::__FILE___));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::__FILE___(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::__FILE___);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::__LINE_(
@@ -257,6 +378,12 @@ void Macros::AsyncStub::__LINE_(
       *channel_, Methods::__LINE_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::__LINE_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::__LINE_, &request, options);
+}
+
 ::absl::Status Macros::Service::__LINE_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::__LINE_);
@@ -265,6 +392,11 @@ void Macros::AsyncStub::__LINE_(
 void Macros::AsyncService::__LINE_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::__LINE_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::__LINE_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::__LINE_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::__thread_(
@@ -279,6 +411,12 @@ void Macros::AsyncStub::__thread_(
       *channel_, Methods::__thread_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::__thread_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::__thread_, &request, options);
+}
+
 ::absl::Status Macros::Service::__thread_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::__thread_);
@@ -287,6 +425,11 @@ void Macros::AsyncStub::__thread_(
 void Macros::AsyncService::__thread_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::__thread_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::__thread_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::__thread_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::_Pragma_(
@@ -301,6 +444,12 @@ void Macros::AsyncStub::_Pragma_(
       *channel_, Methods::_Pragma_, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::_Pragma_(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::_Pragma_, &request, options);
+}
+
 ::absl::Status Macros::Service::_Pragma_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::_Pragma_);
@@ -309,6 +458,11 @@ void Macros::AsyncStub::_Pragma_(
 void Macros::AsyncService::_Pragma_(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::_Pragma_));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::_Pragma_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::_Pragma_);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::GET(
@@ -323,6 +477,12 @@ void Macros::AsyncStub::GET(
       *channel_, Methods::GET, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::GET(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::GET, &request, options);
+}
+
 ::absl::Status Macros::Service::GET(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::GET);
@@ -331,6 +491,11 @@ void Macros::AsyncStub::GET(
 void Macros::AsyncService::GET(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::GET));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::GET(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::GET);
 }
 
 ::absl::StatusOr<::demo::macros::Text> Macros::Stub::Nan(
@@ -345,6 +510,12 @@ void Macros::AsyncStub::Nan(
       *channel_, Methods::Nan, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> Macros::CoStub::Nan(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::Nan, &request, options);
+}
+
 ::absl::Status Macros::Service::Nan(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Nan);
@@ -353,6 +524,11 @@ void Macros::AsyncStub::Nan(
 void Macros::AsyncService::Nan(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Nan));
+}
+
+::nearcall::Task<::absl::Status> Macros::CoService::Nan(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Nan);
 }
 
 const ::nearcall::internal::ServiceInfo& Macros::Service::GetServiceInfo() const {
@@ -433,6 +609,45 @@ const ::nearcall::internal::ServiceInfo& Macros::AsyncService::GetServiceInfo() 
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Macros::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::NAN_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::NAN_>, /*suspends=*/true},
+      {Methods::BIG_ENDIAN_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::BIG_ENDIAN_>, /*suspends=*/true},
+      {Methods::PATH_MAX_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::PATH_MAX_>, /*suspends=*/true},
+      {Methods::timerclear_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::timerclear_>, /*suspends=*/true},
+      {Methods::alloca_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::alloca_>, /*suspends=*/true},
+      {Methods::offsetof_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::offsetof_>, /*suspends=*/true},
+      {Methods::FD_SET_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::FD_SET_>, /*suspends=*/true},
+      {Methods::ABSL_GUARDED_BY_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::ABSL_GUARDED_BY_>, /*suspends=*/true},
+      {Methods::SYS_read_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::SYS_read_>, /*suspends=*/true},
+      {Methods::linux_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::linux_>, /*suspends=*/true},
+      {Methods::__FILE___,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::__FILE___>, /*suspends=*/true},
+      {Methods::__LINE_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::__LINE_>, /*suspends=*/true},
+      {Methods::__thread_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::__thread_>, /*suspends=*/true},
+      {Methods::_Pragma_,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::_Pragma_>, /*suspends=*/true},
+      {Methods::GET,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::GET>, /*suspends=*/true},
+      {Methods::Nan,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::Nan>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::demo::macros::Text> INFINITY_::Stub::Say(
     const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::demo::macros::Text, ::demo::macros::Text>(
@@ -445,6 +660,12 @@ void INFINITY_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> INFINITY_::CoStub::Say(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status INFINITY_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -453,6 +674,11 @@ void INFINITY_::AsyncStub::Say(
 void INFINITY_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> INFINITY_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& INFINITY_::Service::GetServiceInfo() const {
@@ -473,6 +699,15 @@ const ::nearcall::internal::ServiceInfo& INFINITY_::AsyncService::GetServiceInfo
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& INFINITY_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::Say>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::StatusOr<::demo::macros::Text> setjmp_::Stub::Say(
     const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::BlockingUnary<::demo::macros::Text, ::demo::macros::Text>(
@@ -485,6 +720,12 @@ void setjmp_::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::macros::Text> setjmp_::CoStub::Say(
+    const ::demo::macros::Text& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::macros::Text>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status setjmp_::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -493,6 +734,11 @@ void setjmp_::AsyncStub::Say(
 void setjmp_::AsyncService::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
+}
+
+::nearcall::Task<::absl::Status> setjmp_::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::demo::macros::Text& /*request*/, ::demo::macros::Text& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
 }
 
 const ::nearcall::internal::ServiceInfo& setjmp_::Service::GetServiceInfo() const {
@@ -508,6 +754,15 @@ const ::nearcall::internal::ServiceInfo& setjmp_::AsyncService::GetServiceInfo()
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Say,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::macros::Text, ::demo::macros::Text, &AsyncService::Say>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& setjmp_::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::macros::Text, ::demo::macros::Text, &CoService::Say>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

@@ -229,6 +229,82 @@ class Macros final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::macros::Text> NAN_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> NAN_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> BIG_ENDIAN_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> BIG_ENDIAN_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> PATH_MAX_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> PATH_MAX_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> timerclear_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> timerclear_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> alloca_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> alloca_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> offsetof_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> offsetof_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> FD_SET_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> FD_SET_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> ABSL_GUARDED_BY_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> ABSL_GUARDED_BY_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> SYS_read_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> SYS_read_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> linux_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> linux_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> __FILE___(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> __FILE___(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> __LINE_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> __LINE_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> __thread_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> __thread_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> _Pragma_(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> _Pragma_(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> GET(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> GET(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::macros::Text> Nan(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> Nan(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -340,6 +416,61 @@ class Macros final {
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
 
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> NAN_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> BIG_ENDIAN_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> PATH_MAX_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> timerclear_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> alloca_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> offsetof_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> FD_SET_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> ABSL_GUARDED_BY_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> SYS_read_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> linux_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> __FILE___(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> __LINE_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> __thread_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> _Pragma_(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> GET(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Nan(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
  private:
   // What both sides know of each method.
   struct Methods {
@@ -431,6 +562,22 @@ class INFINITY_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::macros::Text> Say(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> Say(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -448,6 +595,16 @@ class INFINITY_ final {
    public:
     virtual void Say(
         ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Say(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -498,6 +655,22 @@ class setjmp_ final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::macros::Text> Say(
+        const ::demo::macros::Text& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::macros::Text> Say(const ::demo::macros::Text&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -515,6 +688,16 @@ class setjmp_ final {
    public:
     virtual void Say(
         ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Say(
+        ::nearcall::ServerContext& context, const ::demo::macros::Text& request, ::demo::macros::Text& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

@@ -15,6 +15,12 @@ void Options::AsyncStub::Default(
       *channel_, Methods::Default, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::Default(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::Default, &request, options);
+}
+
 ::absl::Status Options::Service::Default(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Default);
@@ -23,6 +29,11 @@ void Options::AsyncStub::Default(
 void Options::AsyncService::Default(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Default));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::Default(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Default);
 }
 
 ::absl::StatusOr<::demo::Job> Options::Stub::Low(
@@ -37,6 +48,12 @@ void Options::AsyncStub::Low(
       *channel_, Methods::Low, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::Low(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::Low, &request, options);
+}
+
 ::absl::Status Options::Service::Low(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Low);
@@ -45,6 +62,11 @@ void Options::AsyncStub::Low(
 void Options::AsyncService::Low(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Low));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::Low(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Low);
 }
 
 ::absl::StatusOr<::demo::Job> Options::Stub::Normal(
@@ -59,6 +81,12 @@ void Options::AsyncStub::Normal(
       *channel_, Methods::Normal, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::Normal(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::Normal, &request, options);
+}
+
 ::absl::Status Options::Service::Normal(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Normal);
@@ -67,6 +95,11 @@ void Options::AsyncStub::Normal(
 void Options::AsyncService::Normal(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Normal));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::Normal(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Normal);
 }
 
 ::absl::StatusOr<::demo::Job> Options::Stub::High(
@@ -81,6 +114,12 @@ void Options::AsyncStub::High(
       *channel_, Methods::High, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::High(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::High, &request, options);
+}
+
 ::absl::Status Options::Service::High(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::High);
@@ -89,6 +128,11 @@ void Options::AsyncStub::High(
 void Options::AsyncService::High(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::High));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::High(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::High);
 }
 
 ::absl::StatusOr<::demo::Job> Options::Stub::Urgent(
@@ -103,6 +147,12 @@ void Options::AsyncStub::Urgent(
       *channel_, Methods::Urgent, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::Urgent(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::Urgent, &request, options);
+}
+
 ::absl::Status Options::Service::Urgent(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Urgent);
@@ -111,6 +161,11 @@ void Options::AsyncStub::Urgent(
 void Options::AsyncService::Urgent(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Urgent));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::Urgent(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Urgent);
 }
 
 ::absl::StatusOr<::demo::Job> Options::Stub::Timeout(
@@ -125,6 +180,12 @@ void Options::AsyncStub::Timeout(
       *channel_, Methods::Timeout, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::Timeout(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::Timeout, &request, options);
+}
+
 ::absl::Status Options::Service::Timeout(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Timeout);
@@ -133,6 +194,11 @@ void Options::AsyncStub::Timeout(
 void Options::AsyncService::Timeout(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Timeout));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::Timeout(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Timeout);
 }
 
 ::absl::StatusOr<::demo::Job> Options::Stub::LongestTimeout(
@@ -147,6 +213,12 @@ void Options::AsyncStub::LongestTimeout(
       *channel_, Methods::LongestTimeout, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::LongestTimeout(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::LongestTimeout, &request, options);
+}
+
 ::absl::Status Options::Service::LongestTimeout(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::LongestTimeout);
@@ -155,6 +227,11 @@ void Options::AsyncStub::LongestTimeout(
 void Options::AsyncService::LongestTimeout(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::LongestTimeout));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::LongestTimeout(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::LongestTimeout);
 }
 
 ::absl::StatusOr<::demo::Job> Options::Stub::MayBlock(
@@ -169,6 +246,12 @@ void Options::AsyncStub::MayBlock(
       *channel_, Methods::MayBlock, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::MayBlock(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::MayBlock, &request, options);
+}
+
 ::absl::Status Options::Service::MayBlock(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::MayBlock);
@@ -177,6 +260,11 @@ void Options::AsyncStub::MayBlock(
 void Options::AsyncService::MayBlock(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::MayBlock));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::MayBlock(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::MayBlock);
 }
 
 ::absl::StatusOr<::demo::Job> Options::Stub::All(
@@ -191,6 +279,12 @@ void Options::AsyncStub::All(
       *channel_, Methods::All, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Job> Options::CoStub::All(
+    const ::demo::Job& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Job>>(
+      channel_, Methods::All, &request, options);
+}
+
 ::absl::Status Options::Service::All(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::All);
@@ -199,6 +293,11 @@ void Options::AsyncStub::All(
 void Options::AsyncService::All(
     ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::All));
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::All(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Job& /*request*/, ::demo::Job& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::All);
 }
 
 const ::nearcall::internal::ServiceInfo& Options::Service::GetServiceInfo() const {
@@ -246,6 +345,31 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Job, ::demo::Job, &AsyncService::MayBlock>},
       {Methods::All,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Job, ::demo::Job, &AsyncService::All>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Options::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Default,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::Default>, /*suspends=*/true},
+      {Methods::Low,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::Low>, /*suspends=*/true},
+      {Methods::Normal,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::Normal>, /*suspends=*/true},
+      {Methods::High,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::High>, /*suspends=*/true},
+      {Methods::Urgent,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::Urgent>, /*suspends=*/true},
+      {Methods::Timeout,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::Timeout>, /*suspends=*/true},
+      {Methods::LongestTimeout,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::LongestTimeout>, /*suspends=*/true},
+      {Methods::MayBlock,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::MayBlock>, /*suspends=*/true},
+      {Methods::All,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Job, ::demo::Job, &CoService::All>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

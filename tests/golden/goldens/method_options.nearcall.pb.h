@@ -145,6 +145,54 @@ class Options final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::Job> Default(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> Default(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Job> Low(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> Low(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Job> Normal(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> Normal(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Job> High(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> High(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Job> Urgent(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> Urgent(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Job> Timeout(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> Timeout(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Job> LongestTimeout(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> LongestTimeout(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Job> MayBlock(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> MayBlock(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::UnaryCall<::demo::Job> All(
+        const ::demo::Job& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::Job> All(const ::demo::Job&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -210,6 +258,40 @@ class Options final {
 
     virtual void All(
         ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Default(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Low(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Normal(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
+
+    virtual ::nearcall::Task<::absl::Status> High(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Urgent(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Timeout(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
+
+    virtual ::nearcall::Task<::absl::Status> LongestTimeout(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
+
+    virtual ::nearcall::Task<::absl::Status> MayBlock(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
+
+    virtual ::nearcall::Task<::absl::Status> All(
+        ::nearcall::ServerContext& context, const ::demo::Job& request, ::demo::Job& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

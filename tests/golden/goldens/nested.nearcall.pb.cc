@@ -15,6 +15,12 @@ void First::AsyncStub::Go(
       *channel_, Methods::Go, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::company::team::v1::Outer_Inner_Core> First::CoStub::Go(
+    const ::company::team::v1::Outer_Inner& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::company::team::v1::Outer_Inner_Core>>(
+      channel_, Methods::Go, &request, options);
+}
+
 ::absl::Status First::Service::Go(
     ::nearcall::ServerContext& /*context*/, const ::company::team::v1::Outer_Inner& /*request*/, ::company::team::v1::Outer_Inner_Core& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Go);
@@ -23,6 +29,11 @@ void First::AsyncStub::Go(
 void First::AsyncService::Go(
     ::nearcall::ServerContext& /*context*/, const ::company::team::v1::Outer_Inner& /*request*/, ::company::team::v1::Outer_Inner_Core& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Go));
+}
+
+::nearcall::Task<::absl::Status> First::CoService::Go(
+    ::nearcall::ServerContext& /*context*/, const ::company::team::v1::Outer_Inner& /*request*/, ::company::team::v1::Outer_Inner_Core& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Go);
 }
 
 const ::nearcall::internal::ServiceInfo& First::Service::GetServiceInfo() const {
@@ -43,12 +54,26 @@ const ::nearcall::internal::ServiceInfo& First::AsyncService::GetServiceInfo() c
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& First::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Go,
+       &::nearcall::internal::RunCoUnary<CoService, ::company::team::v1::Outer_Inner, ::company::team::v1::Outer_Inner_Core, &CoService::Go>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 const ::nearcall::internal::ServiceInfo& Empty::Service::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
 }
 
 const ::nearcall::internal::ServiceInfo& Empty::AsyncService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Empty::CoService::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
 }
@@ -65,6 +90,12 @@ void Second::AsyncStub::Go(
       *channel_, Methods::Go, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::company::team::v1::Outer> Second::CoStub::Go(
+    const ::company::team::v1::Outer& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::company::team::v1::Outer>>(
+      channel_, Methods::Go, &request, options);
+}
+
 ::absl::Status Second::Service::Go(
     ::nearcall::ServerContext& /*context*/, const ::company::team::v1::Outer& /*request*/, ::company::team::v1::Outer& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Go);
@@ -73,6 +104,11 @@ void Second::AsyncStub::Go(
 void Second::AsyncService::Go(
     ::nearcall::ServerContext& /*context*/, const ::company::team::v1::Outer& /*request*/, ::company::team::v1::Outer& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Go));
+}
+
+::nearcall::Task<::absl::Status> Second::CoService::Go(
+    ::nearcall::ServerContext& /*context*/, const ::company::team::v1::Outer& /*request*/, ::company::team::v1::Outer& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Go);
 }
 
 const ::nearcall::internal::ServiceInfo& Second::Service::GetServiceInfo() const {
@@ -88,6 +124,15 @@ const ::nearcall::internal::ServiceInfo& Second::AsyncService::GetServiceInfo() 
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Go,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::company::team::v1::Outer, ::company::team::v1::Outer, &AsyncService::Go>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Second::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Go,
+       &::nearcall::internal::RunCoUnary<CoService, ::company::team::v1::Outer, ::company::team::v1::Outer, &CoService::Go>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

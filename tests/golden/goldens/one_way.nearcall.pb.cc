@@ -14,6 +14,12 @@ void Journal::AsyncStub::Note(
       *channel_, Methods::Note, request, ::std::move(callback), options);
 }
 
+::nearcall::OneWayCall Journal::CoStub::Note(
+    const ::demo::one_way::Line& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::OneWayCall>(
+      channel_, Methods::Note, &request, options);
+}
+
 ::absl::Status Journal::Service::Note(
     ::nearcall::ServerContext& /*context*/, const ::demo::one_way::Line& /*request*/) {
   return ::nearcall::internal::Unimplemented(Methods::Note);
@@ -22,6 +28,11 @@ void Journal::AsyncStub::Note(
 void Journal::AsyncService::Note(
     ::nearcall::ServerContext& /*context*/, const ::demo::one_way::Line& /*request*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Note));
+}
+
+::nearcall::Task<::absl::Status> Journal::CoService::Note(
+    ::nearcall::ServerContext& /*context*/, const ::demo::one_way::Line& /*request*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Note);
 }
 
 ::absl::StatusOr<::google::protobuf::Empty> Journal::Stub::Flush(
@@ -36,6 +47,12 @@ void Journal::AsyncStub::Flush(
       *channel_, Methods::Flush, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::google::protobuf::Empty> Journal::CoStub::Flush(
+    const ::google::protobuf::Empty& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::google::protobuf::Empty>>(
+      channel_, Methods::Flush, &request, options);
+}
+
 ::absl::Status Journal::Service::Flush(
     ::nearcall::ServerContext& /*context*/, const ::google::protobuf::Empty& /*request*/, ::google::protobuf::Empty& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Flush);
@@ -44,6 +61,11 @@ void Journal::AsyncStub::Flush(
 void Journal::AsyncService::Flush(
     ::nearcall::ServerContext& /*context*/, const ::google::protobuf::Empty& /*request*/, ::google::protobuf::Empty& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Flush));
+}
+
+::nearcall::Task<::absl::Status> Journal::CoService::Flush(
+    ::nearcall::ServerContext& /*context*/, const ::google::protobuf::Empty& /*request*/, ::google::protobuf::Empty& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Flush);
 }
 
 const ::nearcall::internal::ServiceInfo& Journal::Service::GetServiceInfo() const {
@@ -68,6 +90,17 @@ const ::nearcall::internal::ServiceInfo& Journal::AsyncService::GetServiceInfo()
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Journal::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Note,
+       &::nearcall::internal::RunCoOneWay<CoService, ::demo::one_way::Line, ::google::protobuf::Empty, &CoService::Note>, /*suspends=*/true},
+      {Methods::Flush,
+       &::nearcall::internal::RunCoUnary<CoService, ::google::protobuf::Empty, ::google::protobuf::Empty, &CoService::Flush>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::absl::Status Bells::Stub::Ring(
     const ::google::protobuf::Empty& request, const ::nearcall::CallOptions& options) const {
   return channel_->SendOneWay(Methods::Ring, request, options);
@@ -79,6 +112,12 @@ void Bells::AsyncStub::Ring(
       *channel_, Methods::Ring, request, ::std::move(callback), options);
 }
 
+::nearcall::OneWayCall Bells::CoStub::Ring(
+    const ::google::protobuf::Empty& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::OneWayCall>(
+      channel_, Methods::Ring, &request, options);
+}
+
 ::absl::Status Bells::Service::Ring(
     ::nearcall::ServerContext& /*context*/, const ::google::protobuf::Empty& /*request*/) {
   return ::nearcall::internal::Unimplemented(Methods::Ring);
@@ -87,6 +126,11 @@ void Bells::AsyncStub::Ring(
 void Bells::AsyncService::Ring(
     ::nearcall::ServerContext& /*context*/, const ::google::protobuf::Empty& /*request*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Ring));
+}
+
+::nearcall::Task<::absl::Status> Bells::CoService::Ring(
+    ::nearcall::ServerContext& /*context*/, const ::google::protobuf::Empty& /*request*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Ring);
 }
 
 ::absl::Status Bells::Stub::SendOneWay(
@@ -100,6 +144,12 @@ void Bells::AsyncStub::SendOneWay(
       *channel_, Methods::SendOneWay, request, ::std::move(callback), options);
 }
 
+::nearcall::OneWayCall Bells::CoStub::SendOneWay(
+    const ::demo::one_way::Line& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::OneWayCall>(
+      channel_, Methods::SendOneWay, &request, options);
+}
+
 ::absl::Status Bells::Service::SendOneWay(
     ::nearcall::ServerContext& /*context*/, const ::demo::one_way::Line& /*request*/) {
   return ::nearcall::internal::Unimplemented(Methods::SendOneWay);
@@ -108,6 +158,11 @@ void Bells::AsyncStub::SendOneWay(
 void Bells::AsyncService::SendOneWay(
     ::nearcall::ServerContext& /*context*/, const ::demo::one_way::Line& /*request*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::SendOneWay));
+}
+
+::nearcall::Task<::absl::Status> Bells::CoService::SendOneWay(
+    ::nearcall::ServerContext& /*context*/, const ::demo::one_way::Line& /*request*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::SendOneWay);
 }
 
 const ::nearcall::internal::ServiceInfo& Bells::Service::GetServiceInfo() const {
@@ -127,6 +182,17 @@ const ::nearcall::internal::ServiceInfo& Bells::AsyncService::GetServiceInfo() c
        &::nearcall::internal::RunAsyncOneWay<AsyncService, ::google::protobuf::Empty, ::google::protobuf::Empty, &AsyncService::Ring>},
       {Methods::SendOneWay,
        &::nearcall::internal::RunAsyncOneWay<AsyncService, ::demo::one_way::Line, ::google::protobuf::Empty, &AsyncService::SendOneWay>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Bells::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Ring,
+       &::nearcall::internal::RunCoOneWay<CoService, ::google::protobuf::Empty, ::google::protobuf::Empty, &CoService::Ring>, /*suspends=*/true},
+      {Methods::SendOneWay,
+       &::nearcall::internal::RunCoOneWay<CoService, ::demo::one_way::Line, ::google::protobuf::Empty, &CoService::SendOneWay>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

@@ -64,6 +64,30 @@ class Journal final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  //
+  // A one-way method has no reply: awaited, it gives a status that says whether its handler has started.
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    // Its caller goes on.
+    ::nearcall::OneWayCall Note(
+        const ::demo::one_way::Line& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::OneWayCall Note(const ::demo::one_way::Line&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // Its caller waits, though there is nothing in the reply.
+    ::nearcall::UnaryCall<::google::protobuf::Empty> Flush(
+        const ::google::protobuf::Empty& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::google::protobuf::Empty> Flush(const ::google::protobuf::Empty&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   //
@@ -95,6 +119,23 @@ class Journal final {
     // Its caller waits, though there is nothing in the reply.
     virtual void Flush(
         ::nearcall::ServerContext& context, const ::google::protobuf::Empty& request, ::google::protobuf::Empty& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  //
+  // The status of a one-way method is logged if it is an error; its caller has gone on.
+  class CoService : public ::nearcall::Service {
+   public:
+    // Its caller goes on.
+    virtual ::nearcall::Task<::absl::Status> Note(
+        ::nearcall::ServerContext& context, const ::demo::one_way::Line& request);
+
+    // Its caller waits, though there is nothing in the reply.
+    virtual ::nearcall::Task<::absl::Status> Flush(
+        ::nearcall::ServerContext& context, const ::google::protobuf::Empty& request, ::google::protobuf::Empty& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -155,6 +196,28 @@ class Bells final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  //
+  // A one-way method has no reply: awaited, it gives a status that says whether its handler has started.
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::OneWayCall Ring(
+        const ::google::protobuf::Empty& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::OneWayCall Ring(const ::google::protobuf::Empty&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    ::nearcall::OneWayCall SendOneWay(
+        const ::demo::one_way::Line& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::OneWayCall SendOneWay(const ::demo::one_way::Line&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   //
@@ -182,6 +245,21 @@ class Bells final {
 
     virtual void SendOneWay(
         ::nearcall::ServerContext& context, const ::demo::one_way::Line& request, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  //
+  // The status of a one-way method is logged if it is an error; its caller has gone on.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Ring(
+        ::nearcall::ServerContext& context, const ::google::protobuf::Empty& request);
+
+    virtual ::nearcall::Task<::absl::Status> SendOneWay(
+        ::nearcall::ServerContext& context, const ::demo::one_way::Line& request);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

@@ -15,6 +15,12 @@ void Channel::AsyncStub::CallOptions(
       *channel_, Methods::CallOptions, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::nearcall::absl::internal::Status> Channel::CoStub::CallOptions(
+    const ::demo::nearcall::absl::internal::Status& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::nearcall::absl::internal::Status>>(
+      channel_, Methods::CallOptions, &request, options);
+}
+
 ::absl::Status Channel::Service::CallOptions(
     ::nearcall::ServerContext& /*context*/, const ::demo::nearcall::absl::internal::Status& /*request*/, ::demo::nearcall::absl::internal::Status& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::CallOptions);
@@ -23,6 +29,11 @@ void Channel::AsyncStub::CallOptions(
 void Channel::AsyncService::CallOptions(
     ::nearcall::ServerContext& /*context*/, const ::demo::nearcall::absl::internal::Status& /*request*/, ::demo::nearcall::absl::internal::Status& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::CallOptions));
+}
+
+::nearcall::Task<::absl::Status> Channel::CoService::CallOptions(
+    ::nearcall::ServerContext& /*context*/, const ::demo::nearcall::absl::internal::Status& /*request*/, ::demo::nearcall::absl::internal::Status& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::CallOptions);
 }
 
 const ::nearcall::internal::ServiceInfo& Channel::Service::GetServiceInfo() const {
@@ -38,6 +49,15 @@ const ::nearcall::internal::ServiceInfo& Channel::AsyncService::GetServiceInfo()
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::CallOptions,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::nearcall::absl::internal::Status, ::demo::nearcall::absl::internal::Status, &AsyncService::CallOptions>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Channel::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::CallOptions,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::nearcall::absl::internal::Status, ::demo::nearcall::absl::internal::Status, &CoService::CallOptions>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

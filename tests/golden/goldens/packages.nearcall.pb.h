@@ -49,6 +49,22 @@ class Channel final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::UnaryCall<::demo::nearcall::absl::internal::Status> CallOptions(
+        const ::demo::nearcall::absl::internal::Status& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::nearcall::absl::internal::Status> CallOptions(const ::demo::nearcall::absl::internal::Status&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -66,6 +82,16 @@ class Channel final {
    public:
     virtual void CallOptions(
         ::nearcall::ServerContext& context, const ::demo::nearcall::absl::internal::Status& request, ::demo::nearcall::absl::internal::Status& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> CallOptions(
+        ::nearcall::ServerContext& context, const ::demo::nearcall::absl::internal::Status& request, ::demo::nearcall::absl::internal::Status& reply);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

@@ -13,6 +13,12 @@ void Directory::AsyncStub::Find(
       *channel_, Methods::Find, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::Found> Directory::CoStub::Find(
+    const ::Lookup& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::Found>>(
+      channel_, Methods::Find, &request, options);
+}
+
 ::absl::Status Directory::Service::Find(
     ::nearcall::ServerContext& /*context*/, const ::Lookup& /*request*/, ::Found& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Find);
@@ -21,6 +27,11 @@ void Directory::AsyncStub::Find(
 void Directory::AsyncService::Find(
     ::nearcall::ServerContext& /*context*/, const ::Lookup& /*request*/, ::Found& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Find));
+}
+
+::nearcall::Task<::absl::Status> Directory::CoService::Find(
+    ::nearcall::ServerContext& /*context*/, const ::Lookup& /*request*/, ::Found& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Find);
 }
 
 const ::nearcall::internal::ServiceInfo& Directory::Service::GetServiceInfo() const {
@@ -36,6 +47,15 @@ const ::nearcall::internal::ServiceInfo& Directory::AsyncService::GetServiceInfo
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Find,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::Lookup, ::Found, &AsyncService::Find>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Directory::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Find,
+       &::nearcall::internal::RunCoUnary<CoService, ::Lookup, ::Found, &CoService::Find>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

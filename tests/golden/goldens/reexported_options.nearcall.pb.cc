@@ -15,6 +15,12 @@ void ReexportedOptions::AsyncStub::Urgent(
       *channel_, Methods::Urgent, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::Task> ReexportedOptions::CoStub::Urgent(
+    const ::demo::Task& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::Task>>(
+      channel_, Methods::Urgent, &request, options);
+}
+
 ::absl::Status ReexportedOptions::Service::Urgent(
     ::nearcall::ServerContext& /*context*/, const ::demo::Task& /*request*/, ::demo::Task& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Urgent);
@@ -23,6 +29,11 @@ void ReexportedOptions::AsyncStub::Urgent(
 void ReexportedOptions::AsyncService::Urgent(
     ::nearcall::ServerContext& /*context*/, const ::demo::Task& /*request*/, ::demo::Task& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Urgent));
+}
+
+::nearcall::Task<::absl::Status> ReexportedOptions::CoService::Urgent(
+    ::nearcall::ServerContext& /*context*/, const ::demo::Task& /*request*/, ::demo::Task& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Urgent);
 }
 
 const ::nearcall::internal::ServiceInfo& ReexportedOptions::Service::GetServiceInfo() const {
@@ -38,6 +49,15 @@ const ::nearcall::internal::ServiceInfo& ReexportedOptions::AsyncService::GetSer
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Urgent,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::demo::Task, ::demo::Task, &AsyncService::Urgent>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& ReexportedOptions::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Urgent,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::Task, ::demo::Task, &CoService::Urgent>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;

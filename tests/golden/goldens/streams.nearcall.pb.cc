@@ -15,6 +15,12 @@ void Streams::AsyncStub::Say(
       *channel_, Methods::Say, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::demo::streams::Reply> Streams::CoStub::Say(
+    const ::demo::streams::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::demo::streams::Reply>>(
+      channel_, Methods::Say, &request, options);
+}
+
 ::absl::Status Streams::Service::Say(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/, ::demo::streams::Reply& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Say);
@@ -25,15 +31,31 @@ void Streams::AsyncService::Say(
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Say));
 }
 
+::nearcall::Task<::absl::Status> Streams::CoService::Say(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/, ::demo::streams::Reply& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Say);
+}
+
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams::Request, ::demo::streams::Reply>> Streams::Stub::Up(
     const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::OpenWriter<::demo::streams::Request, ::demo::streams::Reply>(
       channel_, Methods::Up, options);
 }
 
+::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Reply> Streams::CoStub::Up(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Reply>>(
+      channel_, Methods::Up, nullptr, options);
+}
+
 ::absl::Status Streams::Service::Up(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Reply& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Up);
+}
+
+::nearcall::Task<::absl::Status> Streams::CoService::Up(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Reply& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Up);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams::Reply>> Streams::Stub::Down(
@@ -42,10 +64,22 @@ void Streams::AsyncService::Say(
       channel_, Methods::Down, request, options);
 }
 
+::nearcall::CoReader<::demo::streams::Reply> Streams::CoStub::Down(
+    const ::demo::streams::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams::Reply>>(
+      channel_, Methods::Down, &request, options);
+}
+
 ::absl::Status Streams::Service::Down(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
     ::nearcall::ServerWriter<::demo::streams::Reply>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::Down);
+}
+
+::nearcall::Task<::absl::Status> Streams::CoService::Down(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams::Reply>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Down);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams::Request, ::demo::streams::Reply>> Streams::Stub::Chat(
@@ -54,9 +88,20 @@ void Streams::AsyncService::Say(
       channel_, Methods::Chat, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Reply> Streams::CoStub::Chat(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Reply>>(
+      channel_, Methods::Chat, nullptr, options);
+}
+
 ::absl::Status Streams::Service::Chat(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams::Request, ::demo::streams::Reply>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::Chat);
+}
+
+::nearcall::Task<::absl::Status> Streams::CoService::Chat(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Reply>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Chat);
 }
 
 const ::nearcall::internal::ServiceInfo& Streams::Service::GetServiceInfo() const {
@@ -83,15 +128,41 @@ const ::nearcall::internal::ServiceInfo& Streams::AsyncService::GetServiceInfo()
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Streams::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Say,
+       &::nearcall::internal::RunCoUnary<CoService, ::demo::streams::Request, ::demo::streams::Reply, &CoService::Say>, /*suspends=*/true},
+      {Methods::Up,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams::Request, ::demo::streams::Reply, &CoService::Up>, /*suspends=*/true},
+      {Methods::Down,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams::Request, ::demo::streams::Reply, &CoService::Down>, /*suspends=*/true},
+      {Methods::Chat,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams::Request, ::demo::streams::Reply, &CoService::Chat>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams::Request, ::demo::streams::Reply>> Options::Stub::Up(
     const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::OpenWriter<::demo::streams::Request, ::demo::streams::Reply>(
       channel_, Methods::Up, options);
 }
 
+::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Reply> Options::CoStub::Up(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Reply>>(
+      channel_, Methods::Up, nullptr, options);
+}
+
 ::absl::Status Options::Service::Up(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Reply& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Up);
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::Up(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Reply& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Up);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams::Reply>> Options::Stub::Down(
@@ -100,10 +171,22 @@ const ::nearcall::internal::ServiceInfo& Streams::AsyncService::GetServiceInfo()
       channel_, Methods::Down, request, options);
 }
 
+::nearcall::CoReader<::demo::streams::Reply> Options::CoStub::Down(
+    const ::demo::streams::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams::Reply>>(
+      channel_, Methods::Down, &request, options);
+}
+
 ::absl::Status Options::Service::Down(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
     ::nearcall::ServerWriter<::demo::streams::Reply>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::Down);
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::Down(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams::Reply>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Down);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams::Request, ::demo::streams::Reply>> Options::Stub::Chat(
@@ -112,9 +195,20 @@ const ::nearcall::internal::ServiceInfo& Streams::AsyncService::GetServiceInfo()
       channel_, Methods::Chat, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Reply> Options::CoStub::Chat(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Reply>>(
+      channel_, Methods::Chat, nullptr, options);
+}
+
 ::absl::Status Options::Service::Chat(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams::Request, ::demo::streams::Reply>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::Chat);
+}
+
+::nearcall::Task<::absl::Status> Options::CoService::Chat(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Reply>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Chat);
 }
 
 const ::nearcall::internal::ServiceInfo& Options::Service::GetServiceInfo() const {
@@ -135,10 +229,29 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Options::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Up,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams::Request, ::demo::streams::Reply, &CoService::Up>, /*suspends=*/true},
+      {Methods::Down,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams::Request, ::demo::streams::Reply, &CoService::Down>, /*suspends=*/true},
+      {Methods::Chat,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams::Request, ::demo::streams::Reply, &CoService::Chat>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams::Request>> Names::Stub::Read(
     const ::demo::streams::Request& request, const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::OpenReader<::demo::streams::Request, ::demo::streams::Request>(
       channel_, Methods::Read, request, options);
+}
+
+::nearcall::CoReader<::demo::streams::Request> Names::CoStub::Read(
+    const ::demo::streams::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams::Request>>(
+      channel_, Methods::Read, &request, options);
 }
 
 ::absl::Status Names::Service::Read(
@@ -147,15 +260,32 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
   return ::nearcall::internal::Unimplemented(Methods::Read);
 }
 
+::nearcall::Task<::absl::Status> Names::CoService::Read(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams::Request>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Read);
+}
+
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams::Request, ::demo::streams::Request>> Names::Stub::Write(
     const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::OpenWriter<::demo::streams::Request, ::demo::streams::Request>(
       channel_, Methods::Write, options);
 }
 
+::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request> Names::CoStub::Write(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request>>(
+      channel_, Methods::Write, nullptr, options);
+}
+
 ::absl::Status Names::Service::Write(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Request& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Write);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::Write(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Request& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Write);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams::Request, ::demo::streams::Request>> Names::Stub::Finish(
@@ -164,9 +294,20 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::Finish, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request> Names::CoStub::Finish(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request>>(
+      channel_, Methods::Finish, nullptr, options);
+}
+
 ::absl::Status Names::Service::Finish(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::Finish);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::Finish(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Finish);
 }
 
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams::Request, ::demo::streams::Request>> Names::Stub::Cancel(
@@ -175,9 +316,20 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::Cancel, options);
 }
 
+::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request> Names::CoStub::Cancel(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request>>(
+      channel_, Methods::Cancel, nullptr, options);
+}
+
 ::absl::Status Names::Service::Cancel(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Request& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Cancel);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::Cancel(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Request& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Cancel);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams::Request, ::demo::streams::Request>> Names::Stub::stream(
@@ -186,9 +338,20 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::stream, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request> Names::CoStub::stream(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request>>(
+      channel_, Methods::stream, nullptr, options);
+}
+
 ::absl::Status Names::Service::stream(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::stream);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::stream(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::stream);
 }
 
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams::Request, ::demo::streams::Request>> Names::Stub::reader(
@@ -197,9 +360,20 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::reader, options);
 }
 
+::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request> Names::CoStub::reader(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request>>(
+      channel_, Methods::reader, nullptr, options);
+}
+
 ::absl::Status Names::Service::reader(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Request& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::reader);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::reader(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams::Request>& /*reader*/, ::demo::streams::Request& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::reader);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams::Request>> Names::Stub::writer(
@@ -208,10 +382,22 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::writer, request, options);
 }
 
+::nearcall::CoReader<::demo::streams::Request> Names::CoStub::writer(
+    const ::demo::streams::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams::Request>>(
+      channel_, Methods::writer, &request, options);
+}
+
 ::absl::Status Names::Service::writer(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
     ::nearcall::ServerWriter<::demo::streams::Request>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::writer);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::writer(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams::Request>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::writer);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams::Request>> Names::Stub::metadata(
@@ -220,10 +406,22 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::metadata, request, options);
 }
 
+::nearcall::CoReader<::demo::streams::Request> Names::CoStub::metadata(
+    const ::demo::streams::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams::Request>>(
+      channel_, Methods::metadata, &request, options);
+}
+
 ::absl::Status Names::Service::metadata(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
     ::nearcall::ServerWriter<::demo::streams::Request>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::metadata);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::metadata(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams::Request>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::metadata);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams::Request>> Names::Stub::ClientReader(
@@ -232,10 +430,22 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::ClientReader, request, options);
 }
 
+::nearcall::CoReader<::demo::streams::Request> Names::CoStub::ClientReader(
+    const ::demo::streams::Request& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams::Request>>(
+      channel_, Methods::ClientReader, &request, options);
+}
+
 ::absl::Status Names::Service::ClientReader(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
     ::nearcall::ServerWriter<::demo::streams::Request>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::ClientReader);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::ClientReader(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams::Request& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams::Request>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::ClientReader);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams::Request, ::demo::streams::Request>> Names::Stub::ServerReaderWriter(
@@ -244,9 +454,20 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::ServerReaderWriter, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request> Names::CoStub::ServerReaderWriter(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request>>(
+      channel_, Methods::ServerReaderWriter, nullptr, options);
+}
+
 ::absl::Status Names::Service::ServerReaderWriter(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::ServerReaderWriter);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::ServerReaderWriter(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::ServerReaderWriter);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams::Request, ::demo::streams::Request>> Names::Stub::delete_(
@@ -255,9 +476,20 @@ const ::nearcall::internal::ServiceInfo& Options::AsyncService::GetServiceInfo()
       channel_, Methods::delete_, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request> Names::CoStub::delete_(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request>>(
+      channel_, Methods::delete_, nullptr, options);
+}
+
 ::absl::Status Names::Service::delete_(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::delete_);
+}
+
+::nearcall::Task<::absl::Status> Names::CoService::delete_(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::delete_);
 }
 
 const ::nearcall::internal::ServiceInfo& Names::Service::GetServiceInfo() const {
@@ -291,6 +523,35 @@ const ::nearcall::internal::ServiceInfo& Names::Service::GetServiceInfo() const 
 
 const ::nearcall::internal::ServiceInfo& Names::AsyncService::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Names::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Read,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::Read>, /*suspends=*/true},
+      {Methods::Write,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::Write>, /*suspends=*/true},
+      {Methods::Finish,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::Finish>, /*suspends=*/true},
+      {Methods::Cancel,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::Cancel>, /*suspends=*/true},
+      {Methods::stream,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::stream>, /*suspends=*/true},
+      {Methods::reader,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::reader>, /*suspends=*/true},
+      {Methods::writer,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::writer>, /*suspends=*/true},
+      {Methods::metadata,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::metadata>, /*suspends=*/true},
+      {Methods::ClientReader,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::ClientReader>, /*suspends=*/true},
+      {Methods::ServerReaderWriter,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::ServerReaderWriter>, /*suspends=*/true},
+      {Methods::delete_,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams::Request, ::demo::streams::Request, &CoService::delete_>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;
 }
 

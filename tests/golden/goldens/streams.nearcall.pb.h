@@ -55,7 +55,7 @@ class Streams final {
   // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
   // alive; the end of the channel ends its calls.
   //
-  // Methods that stream are not here: Stub has them.
+  // Methods that stream are not here: Stub and CoStub have them.
   class AsyncStub final {
    public:
     explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
@@ -64,6 +64,37 @@ class Streams final {
     void Say(
         const ::demo::streams::Request& request, ::nearcall::Callback<::demo::streams::Reply> callback,
         const ::nearcall::CallOptions& options = {}) const;
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  //
+  // A method that streams returns its stream, and what that has is awaited.
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    // One to one.
+    ::nearcall::UnaryCall<::demo::streams::Reply> Say(
+        const ::demo::streams::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+    ::nearcall::UnaryCall<::demo::streams::Reply> Say(const ::demo::streams::Request&, ::nearcall::internal::UnsafeOptions) const = delete;
+
+    // Many to one.
+    ::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Reply> Up(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    // One to many.
+    ::nearcall::CoReader<::demo::streams::Reply> Down(
+        const ::demo::streams::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    // Many to many.
+    ::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Reply> Chat(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
 
    private:
     ::std::shared_ptr<::nearcall::Channel> channel_;
@@ -98,12 +129,37 @@ class Streams final {
   // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
   // request and reply live until then. Dropping `done` answers INTERNAL.
   //
-  // Methods that stream are not here, and answer UNIMPLEMENTED: Service has them.
+  // Methods that stream are not here, and answer UNIMPLEMENTED: Service and CoService have them.
   class AsyncService : public ::nearcall::Service {
    public:
     // One to one.
     virtual void Say(
         ::nearcall::ServerContext& context, const ::demo::streams::Request& request, ::demo::streams::Reply& reply, ::nearcall::Done done);
+
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  //
+  // So do streams. See nearcall/co_stream.h.
+  class CoService : public ::nearcall::Service {
+   public:
+    // One to one.
+    virtual ::nearcall::Task<::absl::Status> Say(
+        ::nearcall::ServerContext& context, const ::demo::streams::Request& request, ::demo::streams::Reply& reply);
+
+    // Many to one.
+    virtual ::nearcall::Task<::absl::Status> Up(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams::Request>& reader, ::demo::streams::Reply& reply);
+
+    // One to many.
+    virtual ::nearcall::Task<::absl::Status> Down(
+        ::nearcall::ServerContext& context, const ::demo::streams::Request& request, ::nearcall::CoServerWriter<::demo::streams::Reply>& writer);
+
+    // Many to many.
+    virtual ::nearcall::Task<::absl::Status> Chat(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Reply>& stream);
 
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
@@ -157,10 +213,33 @@ class Options final {
   // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
   // alive; the end of the channel ends its calls.
   //
-  // Methods that stream are not here: Stub has them.
+  // Methods that stream are not here: Stub and CoStub have them.
   class AsyncStub final {
    public:
     explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  //
+  // A method that streams returns its stream, and what that has is awaited.
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Reply> Up(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams::Reply> Down(
+        const ::demo::streams::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Reply> Chat(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
 
    private:
     ::std::shared_ptr<::nearcall::Channel> channel_;
@@ -188,9 +267,27 @@ class Options final {
   // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
   // request and reply live until then. Dropping `done` answers INTERNAL.
   //
-  // Methods that stream are not here, and answer UNIMPLEMENTED: Service has them.
+  // Methods that stream are not here, and answer UNIMPLEMENTED: Service and CoService have them.
   class AsyncService : public ::nearcall::Service {
    public:
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  //
+  // So do streams. See nearcall/co_stream.h.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Up(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams::Request>& reader, ::demo::streams::Reply& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Down(
+        ::nearcall::ServerContext& context, const ::demo::streams::Request& request, ::nearcall::CoServerWriter<::demo::streams::Reply>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> Chat(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Reply>& stream);
+
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
 
@@ -265,10 +362,58 @@ class Names final {
   // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
   // alive; the end of the channel ends its calls.
   //
-  // Methods that stream are not here: Stub has them.
+  // Methods that stream are not here: Stub and CoStub have them.
   class AsyncStub final {
    public:
     explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  //
+  // A method that streams returns its stream, and what that has is awaited.
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::CoReader<::demo::streams::Request> Read(
+        const ::demo::streams::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request> Write(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request> Finish(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request> Cancel(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request> stream(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoWriter<::demo::streams::Request, ::demo::streams::Request> reader(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams::Request> writer(
+        const ::demo::streams::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams::Request> metadata(
+        const ::demo::streams::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams::Request> ClientReader(
+        const ::demo::streams::Request& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request> ServerReaderWriter(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    // A keyword.
+    ::nearcall::CoReaderWriter<::demo::streams::Request, ::demo::streams::Request> delete_(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
 
    private:
     ::std::shared_ptr<::nearcall::Channel> channel_;
@@ -321,9 +466,52 @@ class Names final {
   // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
   // request and reply live until then. Dropping `done` answers INTERNAL.
   //
-  // Methods that stream are not here, and answer UNIMPLEMENTED: Service has them.
+  // Methods that stream are not here, and answer UNIMPLEMENTED: Service and CoService have them.
   class AsyncService : public ::nearcall::Service {
    public:
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  //
+  // So do streams. See nearcall/co_stream.h.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Read(
+        ::nearcall::ServerContext& context, const ::demo::streams::Request& request, ::nearcall::CoServerWriter<::demo::streams::Request>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> Write(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams::Request>& reader, ::demo::streams::Request& reply);
+
+    virtual ::nearcall::Task<::absl::Status> Finish(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& stream);
+
+    virtual ::nearcall::Task<::absl::Status> Cancel(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams::Request>& reader, ::demo::streams::Request& reply);
+
+    virtual ::nearcall::Task<::absl::Status> stream(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& stream);
+
+    virtual ::nearcall::Task<::absl::Status> reader(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams::Request>& reader, ::demo::streams::Request& reply);
+
+    virtual ::nearcall::Task<::absl::Status> writer(
+        ::nearcall::ServerContext& context, const ::demo::streams::Request& request, ::nearcall::CoServerWriter<::demo::streams::Request>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> metadata(
+        ::nearcall::ServerContext& context, const ::demo::streams::Request& request, ::nearcall::CoServerWriter<::demo::streams::Request>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> ClientReader(
+        ::nearcall::ServerContext& context, const ::demo::streams::Request& request, ::nearcall::CoServerWriter<::demo::streams::Request>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> ServerReaderWriter(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& stream);
+
+    // A keyword.
+    virtual ::nearcall::Task<::absl::Status> delete_(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams::Request, ::demo::streams::Request>& stream);
+
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
 

@@ -9,9 +9,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::std, options);
 }
 
+::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Stub, ::demo::streams_awkward::Stub::Service::Stub_Service> std::CoStub::std(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Stub, ::demo::streams_awkward::Stub::Service::Stub_Service>>(
+      channel_, Methods::std, nullptr, options);
+}
+
 ::absl::Status std::Service::std(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams_awkward::Stub::Service::Stub>& /*reader*/, ::demo::streams_awkward::Stub::Service::Stub_Service& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::std);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::std(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::Stub>& /*reader*/, ::demo::streams_awkward::Stub::Service::Stub_Service& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::std);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams_awkward::Stub::Service::Stub_Service>> std::Stub::absl(
@@ -20,10 +31,22 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::absl, request, options);
 }
 
+::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Stub_Service> std::CoStub::absl(
+    const ::demo::streams_awkward::Stub::Service::Stub& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Stub_Service>>(
+      channel_, Methods::absl, &request, options);
+}
+
 ::absl::Status std::Service::absl(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Stub& /*request*/,
     ::nearcall::ServerWriter<::demo::streams_awkward::Stub::Service::Stub_Service>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::absl);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::absl(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Stub& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Stub_Service>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::absl);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams_awkward::Stub::Service::Channel, ::demo::streams_awkward::Stub::Service::Stub_Channel>> std::Stub::nearcall(
@@ -32,9 +55,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::nearcall, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Channel, ::demo::streams_awkward::Stub::Service::Stub_Channel> std::CoStub::nearcall(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Channel, ::demo::streams_awkward::Stub::Service::Stub_Channel>>(
+      channel_, Methods::nearcall, nullptr, options);
+}
+
 ::absl::Status std::Service::nearcall(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams_awkward::Stub::Service::Channel, ::demo::streams_awkward::Stub::Service::Stub_Channel>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::nearcall);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::nearcall(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Channel, ::demo::streams_awkward::Stub::Service::Stub_Channel>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::nearcall);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::google::protobuf::Any>> std::Stub::google(
@@ -43,10 +77,22 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::google, request, options);
 }
 
+::nearcall::CoReader<::google::protobuf::Any> std::CoStub::google(
+    const ::google::protobuf::Empty& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::google::protobuf::Any>>(
+      channel_, Methods::google, &request, options);
+}
+
 ::absl::Status std::Service::google(
     ::nearcall::ServerContext& /*context*/, const ::google::protobuf::Empty& /*request*/,
     ::nearcall::ServerWriter<::google::protobuf::Any>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::google);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::google(
+    ::nearcall::ServerContext& /*context*/, const ::google::protobuf::Empty& /*request*/,
+    ::nearcall::CoServerWriter<::google::protobuf::Any>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::google);
 }
 
 ::std::unique_ptr<::nearcall::ClientWriter<::google::protobuf::FileDescriptorProto, ::google::protobuf::FileDescriptorSet>> std::Stub::options(
@@ -55,9 +101,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::options, options);
 }
 
+::nearcall::CoWriter<::google::protobuf::FileDescriptorProto, ::google::protobuf::FileDescriptorSet> std::CoStub::options(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::google::protobuf::FileDescriptorProto, ::google::protobuf::FileDescriptorSet>>(
+      channel_, Methods::options, nullptr, options);
+}
+
 ::absl::Status std::Service::options(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::google::protobuf::FileDescriptorProto>& /*reader*/, ::google::protobuf::FileDescriptorSet& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::options);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::options(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::google::protobuf::FileDescriptorProto>& /*reader*/, ::google::protobuf::FileDescriptorSet& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::options);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams_awkward::Stub::Service::Methods>> std::Stub::request(
@@ -66,10 +123,22 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::request, request, options);
 }
 
+::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods> std::CoStub::request(
+    const ::demo::streams_awkward::Stub::Service::Methods& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::request, &request, options);
+}
+
 ::absl::Status std::Service::request(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Methods& /*request*/,
     ::nearcall::ServerWriter<::demo::streams_awkward::Stub::Service::Methods>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::request);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::request(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Methods& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Methods>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::request);
 }
 
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams_awkward::Stub::Service::ServerContext, ::demo::streams_awkward::Stub::Service::ClientReader>> std::Stub::context(
@@ -78,9 +147,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::context, options);
 }
 
+::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::ServerContext, ::demo::streams_awkward::Stub::Service::ClientReader> std::CoStub::context(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::ServerContext, ::demo::streams_awkward::Stub::Service::ClientReader>>(
+      channel_, Methods::context, nullptr, options);
+}
+
 ::absl::Status std::Service::context(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams_awkward::Stub::Service::ServerContext>& /*reader*/, ::demo::streams_awkward::Stub::Service::ClientReader& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::context);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::context(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::ServerContext>& /*reader*/, ::demo::streams_awkward::Stub::Service::ClientReader& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::context);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>> std::Stub::channel__(
@@ -89,9 +169,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::channel__, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> std::CoStub::channel__(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::channel__, nullptr, options);
+}
+
 ::absl::Status std::Service::channel__(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::channel__);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::channel__(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::channel__);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>> std::Stub::Stub_(
@@ -100,9 +191,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::Stub_, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> std::CoStub::Stub_(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::Stub_, nullptr, options);
+}
+
 ::absl::Status std::Service::Stub_(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::Stub_);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::Stub_(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Stub_);
 }
 
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>> std::Stub::Methods_(
@@ -111,9 +213,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::Methods_, options);
 }
 
+::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> std::CoStub::Methods_(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::Methods_, nullptr, options);
+}
+
 ::absl::Status std::Service::Methods_(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams_awkward::Stub::Service::Methods>& /*reader*/, ::demo::streams_awkward::Stub::Service::Methods& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Methods_);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::Methods_(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::Methods>& /*reader*/, ::demo::streams_awkward::Stub::Service::Methods& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Methods_);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams_awkward::Stub::Service::Methods>> std::Stub::kFullName_(
@@ -122,10 +235,22 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::kFullName_, request, options);
 }
 
+::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods> std::CoStub::kFullName_(
+    const ::demo::streams_awkward::Stub::Service::Methods& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::kFullName_, &request, options);
+}
+
 ::absl::Status std::Service::kFullName_(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Methods& /*request*/,
     ::nearcall::ServerWriter<::demo::streams_awkward::Stub::Service::Methods>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::kFullName_);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::kFullName_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Methods& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Methods>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::kFullName_);
 }
 
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>> std::Stub::GetServiceInfo__(
@@ -134,9 +259,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::GetServiceInfo__, options);
 }
 
+::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> std::CoStub::GetServiceInfo__(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::GetServiceInfo__, nullptr, options);
+}
+
 ::absl::Status std::Service::GetServiceInfo__(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams_awkward::Stub::Service::Methods>& /*reader*/, ::demo::streams_awkward::Stub::Service::Methods& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::GetServiceInfo__);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::GetServiceInfo__(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::Methods>& /*reader*/, ::demo::streams_awkward::Stub::Service::Methods& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::GetServiceInfo__);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams_awkward::Stub::Service::Methods>> std::Stub::GetServiceInfo_(
@@ -145,10 +281,22 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::GetServiceInfo_, request, options);
 }
 
+::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods> std::CoStub::GetServiceInfo_(
+    const ::demo::streams_awkward::Stub::Service::Methods& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::GetServiceInfo_, &request, options);
+}
+
 ::absl::Status std::Service::GetServiceInfo_(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Methods& /*request*/,
     ::nearcall::ServerWriter<::demo::streams_awkward::Stub::Service::Methods>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::GetServiceInfo_);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::GetServiceInfo_(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Methods& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Methods>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::GetServiceInfo_);
 }
 
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>> std::Stub::co_yield_(
@@ -157,9 +305,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::co_yield_, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> std::CoStub::co_yield_(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::co_yield_, nullptr, options);
+}
+
 ::absl::Status std::Service::co_yield_(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::co_yield_);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::co_yield_(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::co_yield_);
 }
 
 ::std::unique_ptr<::nearcall::ClientWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>> std::Stub::stdin_(
@@ -168,9 +327,20 @@ namespace demo::streams_awkward::Stub::Service {
       channel_, Methods::stdin_, options);
 }
 
+::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> std::CoStub::stdin_(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>>(
+      channel_, Methods::stdin_, nullptr, options);
+}
+
 ::absl::Status std::Service::stdin_(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReader<::demo::streams_awkward::Stub::Service::Methods>& /*reader*/, ::demo::streams_awkward::Stub::Service::Methods& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::stdin_);
+}
+
+::nearcall::Task<::absl::Status> std::CoService::stdin_(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::Methods>& /*reader*/, ::demo::streams_awkward::Stub::Service::Methods& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::stdin_);
 }
 
 const ::nearcall::internal::ServiceInfo& std::Service::GetServiceInfo() const {
@@ -215,15 +385,63 @@ const ::nearcall::internal::ServiceInfo& std::AsyncService::GetServiceInfo() con
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& std::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::std,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams_awkward::Stub::Service::Stub, ::demo::streams_awkward::Stub::Service::Stub_Service, &CoService::std>, /*suspends=*/true},
+      {Methods::absl,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams_awkward::Stub::Service::Stub, ::demo::streams_awkward::Stub::Service::Stub_Service, &CoService::absl>, /*suspends=*/true},
+      {Methods::nearcall,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams_awkward::Stub::Service::Channel, ::demo::streams_awkward::Stub::Service::Stub_Channel, &CoService::nearcall>, /*suspends=*/true},
+      {Methods::google,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::google::protobuf::Empty, ::google::protobuf::Any, &CoService::google>, /*suspends=*/true},
+      {Methods::options,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::google::protobuf::FileDescriptorProto, ::google::protobuf::FileDescriptorSet, &CoService::options>, /*suspends=*/true},
+      {Methods::request,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::request>, /*suspends=*/true},
+      {Methods::context,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams_awkward::Stub::Service::ServerContext, ::demo::streams_awkward::Stub::Service::ClientReader, &CoService::context>, /*suspends=*/true},
+      {Methods::channel__,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::channel__>, /*suspends=*/true},
+      {Methods::Stub_,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::Stub_>, /*suspends=*/true},
+      {Methods::Methods_,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::Methods_>, /*suspends=*/true},
+      {Methods::kFullName_,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::kFullName_>, /*suspends=*/true},
+      {Methods::GetServiceInfo__,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::GetServiceInfo__>, /*suspends=*/true},
+      {Methods::GetServiceInfo_,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::GetServiceInfo_>, /*suspends=*/true},
+      {Methods::co_yield_,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::co_yield_>, /*suspends=*/true},
+      {Methods::stdin_,
+       &::nearcall::internal::RunCoClientStreaming<CoService, ::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods, &CoService::stdin_>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 ::std::unique_ptr<::nearcall::ClientReaderWriter<::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old>> Olds::Stub::Result(
     const ::nearcall::CallOptions& options) const {
   return ::nearcall::internal::OpenReaderWriter<::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old>(
       channel_, Methods::Result, options);
 }
 
+::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old> Olds::CoStub::Result(
+    const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old>>(
+      channel_, Methods::Result, nullptr, options);
+}
+
 ::absl::Status Olds::Service::Result(
     ::nearcall::ServerContext& /*context*/, ::nearcall::ServerReaderWriter<::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old>& /*stream*/) {
   return ::nearcall::internal::Unimplemented(Methods::Result);
+}
+
+::nearcall::Task<::absl::Status> Olds::CoService::Result(
+    ::nearcall::ServerContext& /*context*/, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old>& /*stream*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Result);
 }
 
 ::std::unique_ptr<::nearcall::ClientReader<::demo::streams_awkward::Stub::Service::Old_Grp>> Olds::Stub::Grp(
@@ -232,10 +450,22 @@ const ::nearcall::internal::ServiceInfo& std::AsyncService::GetServiceInfo() con
       channel_, Methods::Grp, request, options);
 }
 
+::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Old_Grp> Olds::CoStub::Grp(
+    const ::demo::streams_awkward::Stub::Service::Old_Grp& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Old_Grp>>(
+      channel_, Methods::Grp, &request, options);
+}
+
 ::absl::Status Olds::Service::Grp(
     ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Old_Grp& /*request*/,
     ::nearcall::ServerWriter<::demo::streams_awkward::Stub::Service::Old_Grp>& /*writer*/) {
   return ::nearcall::internal::Unimplemented(Methods::Grp);
+}
+
+::nearcall::Task<::absl::Status> Olds::CoService::Grp(
+    ::nearcall::ServerContext& /*context*/, const ::demo::streams_awkward::Stub::Service::Old_Grp& /*request*/,
+    ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Old_Grp>& /*writer*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Grp);
 }
 
 const ::nearcall::internal::ServiceInfo& Olds::Service::GetServiceInfo() const {
@@ -254,12 +484,28 @@ const ::nearcall::internal::ServiceInfo& Olds::AsyncService::GetServiceInfo() co
   return kInfo;
 }
 
+const ::nearcall::internal::ServiceInfo& Olds::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Result,
+       &::nearcall::internal::RunCoBidiStreaming<CoService, ::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old, &CoService::Result>, /*suspends=*/true},
+      {Methods::Grp,
+       &::nearcall::internal::RunCoServerStreaming<CoService, ::demo::streams_awkward::Stub::Service::Old_Grp, ::demo::streams_awkward::Stub::Service::Old_Grp, &CoService::Grp>, /*suspends=*/true},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
 const ::nearcall::internal::ServiceInfo& Empty::Service::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
 }
 
 const ::nearcall::internal::ServiceInfo& Empty::AsyncService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Empty::CoService::GetServiceInfo() const {
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, {}};
   return kInfo;
 }

@@ -78,10 +78,69 @@ class std final {
   // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
   // alive; the end of the channel ends its calls.
   //
-  // Methods that stream are not here: Stub has them.
+  // Methods that stream are not here: Stub and CoStub have them.
   class AsyncStub final {
    public:
     explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  //
+  // A method that streams returns its stream, and what that has is awaited.
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Stub, ::demo::streams_awkward::Stub::Service::Stub_Service> std(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Stub_Service> absl(
+        const ::demo::streams_awkward::Stub::Service::Stub& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Channel, ::demo::streams_awkward::Stub::Service::Stub_Channel> nearcall(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::google::protobuf::Any> google(
+        const ::google::protobuf::Empty& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoWriter<::google::protobuf::FileDescriptorProto, ::google::protobuf::FileDescriptorSet> options(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods> request(
+        const ::demo::streams_awkward::Stub::Service::Methods& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::ServerContext, ::demo::streams_awkward::Stub::Service::ClientReader> context(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> channel__(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> Stub_(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> Methods_(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods> kFullName_(
+        const ::demo::streams_awkward::Stub::Service::Methods& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> GetServiceInfo__(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Methods> GetServiceInfo_(
+        const ::demo::streams_awkward::Stub::Service::Methods& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> co_yield_(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods> stdin_(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
 
    private:
     ::std::shared_ptr<::nearcall::Channel> channel_;
@@ -145,9 +204,63 @@ class std final {
   // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
   // request and reply live until then. Dropping `done` answers INTERNAL.
   //
-  // Methods that stream are not here, and answer UNIMPLEMENTED: Service has them.
+  // Methods that stream are not here, and answer UNIMPLEMENTED: Service and CoService have them.
   class AsyncService : public ::nearcall::Service {
    public:
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  //
+  // So do streams. See nearcall/co_stream.h.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> std(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::Stub>& reader, ::demo::streams_awkward::Stub::Service::Stub_Service& reply);
+
+    virtual ::nearcall::Task<::absl::Status> absl(
+        ::nearcall::ServerContext& context, const ::demo::streams_awkward::Stub::Service::Stub& request, ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Stub_Service>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> nearcall(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Channel, ::demo::streams_awkward::Stub::Service::Stub_Channel>& stream);
+
+    virtual ::nearcall::Task<::absl::Status> google(
+        ::nearcall::ServerContext& context, const ::google::protobuf::Empty& request, ::nearcall::CoServerWriter<::google::protobuf::Any>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> options(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::google::protobuf::FileDescriptorProto>& reader, ::google::protobuf::FileDescriptorSet& reply);
+
+    virtual ::nearcall::Task<::absl::Status> request(
+        ::nearcall::ServerContext& context, const ::demo::streams_awkward::Stub::Service::Methods& request, ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Methods>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> context(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::ServerContext>& reader, ::demo::streams_awkward::Stub::Service::ClientReader& reply);
+
+    virtual ::nearcall::Task<::absl::Status> channel__(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& stream);
+
+    virtual ::nearcall::Task<::absl::Status> Stub_(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& stream);
+
+    virtual ::nearcall::Task<::absl::Status> Methods_(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::Methods>& reader, ::demo::streams_awkward::Stub::Service::Methods& reply);
+
+    virtual ::nearcall::Task<::absl::Status> kFullName_(
+        ::nearcall::ServerContext& context, const ::demo::streams_awkward::Stub::Service::Methods& request, ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Methods>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> GetServiceInfo__(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::Methods>& reader, ::demo::streams_awkward::Stub::Service::Methods& reply);
+
+    virtual ::nearcall::Task<::absl::Status> GetServiceInfo_(
+        ::nearcall::ServerContext& context, const ::demo::streams_awkward::Stub::Service::Methods& request, ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Methods>& writer);
+
+    virtual ::nearcall::Task<::absl::Status> co_yield_(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Methods, ::demo::streams_awkward::Stub::Service::Methods>& stream);
+
+    virtual ::nearcall::Task<::absl::Status> stdin_(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReader<::demo::streams_awkward::Stub::Service::Methods>& reader, ::demo::streams_awkward::Stub::Service::Methods& reply);
+
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
 
@@ -229,10 +342,30 @@ class Olds final {
   // nearcall::Channel). The request is serialised before the method returns. Copyable, thread-safe, keeps the channel
   // alive; the end of the channel ends its calls.
   //
-  // Methods that stream are not here: Stub has them.
+  // Methods that stream are not here: Stub and CoStub have them.
   class AsyncStub final {
    public:
     explicit AsyncStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  //
+  // A method that streams returns its stream, and what that has is awaited.
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+    ::nearcall::CoReaderWriter<::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old> Result(
+        const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
+
+    ::nearcall::CoReader<::demo::streams_awkward::Stub::Service::Old_Grp> Grp(
+        const ::demo::streams_awkward::Stub::Service::Old_Grp& request, const ::nearcall::CallOptions& options = ::nearcall::internal::NoOptions()) const;
 
    private:
     ::std::shared_ptr<::nearcall::Channel> channel_;
@@ -257,9 +390,24 @@ class Olds final {
   // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
   // request and reply live until then. Dropping `done` answers INTERNAL.
   //
-  // Methods that stream are not here, and answer UNIMPLEMENTED: Service has them.
+  // Methods that stream are not here, and answer UNIMPLEMENTED: Service and CoService have them.
   class AsyncService : public ::nearcall::Service {
    public:
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  //
+  // So do streams. See nearcall/co_stream.h.
+  class CoService : public ::nearcall::Service {
+   public:
+    virtual ::nearcall::Task<::absl::Status> Result(
+        ::nearcall::ServerContext& context, ::nearcall::CoServerReaderWriter<::demo::streams_awkward::Stub::Service::Old_Result, ::demo::streams_awkward::Stub::Service::Old>& stream);
+
+    virtual ::nearcall::Task<::absl::Status> Grp(
+        ::nearcall::ServerContext& context, const ::demo::streams_awkward::Stub::Service::Old_Grp& request, ::nearcall::CoServerWriter<::demo::streams_awkward::Stub::Service::Old_Grp>& writer);
+
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };
 
@@ -300,6 +448,18 @@ class Empty final {
     ::std::shared_ptr<::nearcall::Channel> channel_;
   };
 
+  // Calls the service from coroutines, such as nearcall::Task: what a method returns is awaited. A call begins at once,
+  // and is cancelled if what the method has returned is destroyed before its end. See nearcall/co_stream.h. Copyable,
+  // thread-safe, keeps the channel alive. (GCC before 13 destroys options twice that are written in braces behind
+  // co_await: there a method that is awaited itself takes none without a name.)
+  class CoStub final {
+   public:
+    explicit CoStub(::std::shared_ptr<::nearcall::Channel> channel) : channel_(::std::move(channel)) {}
+
+   private:
+    ::std::shared_ptr<::nearcall::Channel> channel_;
+  };
+
   // To serve it, derive from this and override its methods; the others answer UNIMPLEMENTED. Any number of them may run
   // at once, each on its own thread.
   class Service : public ::nearcall::Service {
@@ -311,6 +471,13 @@ class Empty final {
   // UNIMPLEMENTED. A method may return before it has answered, and then calls `done` later, on any thread, once. Context,
   // request and reply live until then. Dropping `done` answers INTERNAL.
   class AsyncService : public ::nearcall::Service {
+   public:
+    const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
+  };
+
+  // To serve it by coroutines, derive from this and override its methods; the others answer UNIMPLEMENTED. A method runs
+  // on a thread only while it is not suspended. Context, request and reply live until it has ended.
+  class CoService : public ::nearcall::Service {
    public:
     const ::nearcall::internal::ServiceInfo& GetServiceInfo() const final;
   };

@@ -15,6 +15,12 @@ void Post::AsyncStub::Send(
       *channel_, Methods::Send, request, ::std::move(callback), options);
 }
 
+::nearcall::UnaryCall<::library::Parcel_Label> Post::CoStub::Send(
+    const ::library::Parcel& request, const ::nearcall::CallOptions& options) const {
+  return ::nearcall::internal::BeginCall<::nearcall::UnaryCall<::library::Parcel_Label>>(
+      channel_, Methods::Send, &request, options);
+}
+
 ::absl::Status Post::Service::Send(
     ::nearcall::ServerContext& /*context*/, const ::library::Parcel& /*request*/, ::library::Parcel_Label& /*reply*/) {
   return ::nearcall::internal::Unimplemented(Methods::Send);
@@ -23,6 +29,11 @@ void Post::AsyncStub::Send(
 void Post::AsyncService::Send(
     ::nearcall::ServerContext& /*context*/, const ::library::Parcel& /*request*/, ::library::Parcel_Label& /*reply*/, ::nearcall::Done done) {
   ::std::move(done)(::nearcall::internal::Unimplemented(Methods::Send));
+}
+
+::nearcall::Task<::absl::Status> Post::CoService::Send(
+    ::nearcall::ServerContext& /*context*/, const ::library::Parcel& /*request*/, ::library::Parcel_Label& /*reply*/) {
+  return ::nearcall::internal::UnimplementedTask(Methods::Send);
 }
 
 const ::nearcall::internal::ServiceInfo& Post::Service::GetServiceInfo() const {
@@ -38,6 +49,15 @@ const ::nearcall::internal::ServiceInfo& Post::AsyncService::GetServiceInfo() co
   static constexpr ::nearcall::internal::ServerMethod kTable[] = {
       {Methods::Send,
        &::nearcall::internal::RunAsyncUnary<AsyncService, ::library::Parcel, ::library::Parcel_Label, &AsyncService::Send>},
+  };
+  static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
+  return kInfo;
+}
+
+const ::nearcall::internal::ServiceInfo& Post::CoService::GetServiceInfo() const {
+  static constexpr ::nearcall::internal::ServerMethod kTable[] = {
+      {Methods::Send,
+       &::nearcall::internal::RunCoUnary<CoService, ::library::Parcel, ::library::Parcel_Label, &CoService::Send>, /*suspends=*/true},
   };
   static constexpr ::nearcall::internal::ServiceInfo kInfo = {kFullName, kTable};
   return kInfo;
