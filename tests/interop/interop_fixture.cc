@@ -85,9 +85,9 @@ void ServerUnderTest::Serve(Link& parent) {
   ::alarm(0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   parent.Await();
-  InteropService service(absl::StrCat("server ", ::getpid()));
+  const std::unique_ptr<Service> service = MakeService(absl::StrCat("server ", ::getpid()));
   const ServerOptions options = {.expected_clients = 48, .handle_signals = true, .signal_grace = kLong};
-  const auto server = Must(ServerBuilder(options).Listen(Address()).Register(&service).Start());
+  const auto server = Must(ServerBuilder(options).Listen(Address()).Register(service.get()).Start());
   parent.Tell("ready");
   server->Wait();
 }
@@ -98,8 +98,8 @@ void ServerUnderTest::Start() {
     if (child_->link().Await() != "ready") throw std::runtime_error("the server does not start");
     return;
   }
-  service_.emplace(absl::StrCat("server ", ::getpid()));
-  server_ = Must(ServerBuilder({.expected_clients = 48}).Register(&*service_).Start());
+  service_ = MakeService(absl::StrCat("server ", ::getpid()));
+  server_ = Must(ServerBuilder({.expected_clients = 48}).Register(service_.get()).Start());
 }
 
 std::shared_ptr<Channel> ServerUnderTest::InProcessChannel(ChannelOptions options) {
@@ -131,8 +131,8 @@ void Interop::TearDown() {
   EXPECT_EQ(server.End(), 0);
   if (HasFailure()) return;
   const ::testing::TestInfo* const test = ::testing::UnitTest::GetInstance()->current_test_info();
-  absl::PrintF("interop: %s over %s: passed\n", test->name(),
-               InProcess() ? "in-process" : integration::TransportName());
+  absl::PrintF("interop: %s over %s, %s: passed\n", test->name(),
+               InProcess() ? "in-process" : integration::TransportName(), Style());
   std::fflush(stdout);
 }
 

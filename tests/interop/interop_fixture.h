@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "child.h"
 #include "fixture.h"
 #include "interop_service.h"
@@ -31,11 +33,15 @@ pb::StreamingOutputCallRequest Output(int32_t request_size, int32_t reply_size);
 void ExpectLargeReply(const absl::StatusOr<pb::SimpleResponse>& reply);
 void ExpectSize(const pb::StreamingOutputCallResponse& reply, int32_t size);
 
+// What each test program says of itself: its style ("blocking"), and its service, which calls itself `id`.
+absl::string_view Style();
+std::unique_ptr<Service> MakeService(std::string id);
+
 // Whether the server of this run is in this process ($NEARCALL_TEST_SERVER is "in-process"), and not in one of its own.
 bool InProcess();
 
-// Serves InteropService, with its process id for a server's: in another process over the transport under test, or in
-// this one. To be made while this process has no other threads.
+// Serves what MakeService() makes, with its process id for a server's: in another process over the transport under
+// test, or in this one. To be made while this process has no other threads.
 class ServerUnderTest {
  public:
   ServerUnderTest();
@@ -56,7 +62,7 @@ class ServerUnderTest {
 
   std::optional<integration::Child> child_;
   std::optional<int> code_;
-  std::optional<InteropService> service_;
+  std::unique_ptr<Service> service_;
   std::unique_ptr<Server> server_;
 };
 

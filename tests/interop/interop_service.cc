@@ -5,34 +5,13 @@
 #include <vector>
 
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "interop_replies.h"
 
 namespace nearcall::interop {
 
 namespace {
-
-absl::Status FillPayload(pb::PayloadType type, int32_t size, pb::Payload& payload) {
-  if (type != pb::COMPRESSABLE) return absl::InvalidArgumentError(absl::StrCat("no such type of payload: ", type));
-  if (size < 0) return absl::InvalidArgumentError(absl::StrCat("a payload of ", size, " B"));
-  payload.set_type(type);
-  payload.set_body(std::string(static_cast<size_t>(size), '\0'));
-  return absl::OkStatus();
-}
-
-void EchoMetadata(ServerContext& context) {
-  const Metadata& sent = context.client_metadata();
-  if (const auto value = sent.Get(kEchoInitialKey)) context.initial_metadata().Add(kEchoInitialKey, *value);
-  if (const auto value = sent.Get(kEchoTrailingKey)) context.trailing_metadata().Add(kEchoTrailingKey, *value);
-}
-
-// The status that the request asks for.
-template <typename Request>
-absl::Status AskedStatus(const Request& request) {
-  const pb::EchoStatus& status = request.response_status();
-  return absl::Status(static_cast<absl::StatusCode>(status.code()), status.message());
-}
 
 // The replies that `request` asks for, each after its interval. They end where nobody waits any more.
 template <typename Writer>

@@ -4,9 +4,11 @@
 // lacks.
 #include <cstdlib>
 #include <iterator>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +19,15 @@
 #include "support/sanitizers.h"
 
 namespace nearcall::interop {
+
+absl::string_view Style() {
+  return "blocking";
+}
+
+std::unique_ptr<Service> MakeService(std::string id) {
+  return std::make_unique<InteropService>(std::move(id));
+}
+
 namespace {
 
 using absl::StatusCode;
