@@ -176,8 +176,8 @@ TEST_F(JudgeTest, HasEveryRowEvenIfNothingIsMeasured) {
     EXPECT_EQ(target.state(), Target::State::kNotMeasured) << target.what;
     rows.insert(target.row);
   }
-  EXPECT_EQ(rows.size(), 20u);
-  EXPECT_FALSE(rows.contains(17)) << "there is no streaming to measure";
+  EXPECT_EQ(rows.size(), 23u);
+  EXPECT_FALSE(rows.contains(22)) << "there is no policy of waiting to choose";
 }
 
 TEST_F(JudgeTest, MakesGoalsOfTheFloorsOfTheSameRun) {

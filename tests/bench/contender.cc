@@ -25,7 +25,7 @@ std::string NewAddress(const std::string& subject, const std::string& transport)
   static int count = 0;
   const std::string name = absl::StrCat("bench-", ++count);
   const std::string path = absl::StrCat(std::getenv("NEARCALL_DIR"), "/", name);
-  if (subject == "grpc" || subject == "grpc queues") return absl::StrCat("unix:", path, ".grpc");
+  if (subject.starts_with("grpc")) return absl::StrCat("unix:", path, ".grpc");
   return subject == "raw" ? absl::StrCat(path, ".raw") : absl::StrCat(transport, ":", name);
 }
 

@@ -9,6 +9,9 @@ bool HasGrpc() {
 std::unique_ptr<Subject> MakeGrpc(const SubjectParams&) {
   return nullptr;
 }
+std::unique_ptr<Subject> MakeGrpcDown(const SubjectParams&) {
+  return nullptr;
+}
 void ServeGrpc(const SubjectParams&) {}
 void ServeGrpcQueues(const SubjectParams&) {}
 

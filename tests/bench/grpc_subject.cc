@@ -25,6 +25,25 @@ class EchoService final : public Echo::CallbackService {
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+
+  grpc::ServerWriteReactor<::bench::Data>* Down(grpc::CallbackServerContext*, const ::bench::Data* request) override {
+    class Writer final : public grpc::ServerWriteReactor<::bench::Data> {
+     public:
+      explicit Writer(const ::bench::Data& request) : left_(request.count()) {
+        element_.set_payload(request.payload());
+        WriteNext();
+      }
+
+     private:
+      void OnWriteDone(bool ok) override { ok ? WriteNext() : Finish(grpc::Status::CANCELLED); }
+      void OnDone() override { delete this; }
+      void WriteNext() { left_-- == 0 ? Finish(grpc::Status::OK) : StartWrite(&element_); }
+
+      uint32_t left_;
+      ::bench::Data element_;
+    };
+    return new Writer(*request);
+  }
 };
 
 void ExpectOk(const grpc::Status& status) {
@@ -88,7 +107,42 @@ class GrpcSubject final : public Subject {
   ::bench::Data reply_;
 };
 
+class GrpcDown final : public Subject {
+ public:
+  explicit GrpcDown(const std::shared_ptr<grpc::Channel>& channel) : stub_(Echo::NewStub(channel)) {
+    request_.set_count(kElements);
+  }
+
+  int trips_per_call() const override { return kElements; }
+  void SetSize(size_t size) override {
+    request_.set_payload(MakePayload(size));
+    request_.set_count(kElements);
+  }
+
+  void Call() override {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    const auto down = stub_->Down(&context, request_);
+    for (int i = 0; i < kElements; ++i) {
+      if (!down->Read(&reply_)) Die("a gRPC stream has ended too early");
+    }
+    ExpectOk(down->Finish());
+  }
+  void Check() override { ExpectEcho("gRPC", request_.payload(), reply_.payload()); }
+
+ private:
+  const std::unique_ptr<Echo::Stub> stub_;
+  ::bench::Data request_;
+  ::bench::Data reply_;
+};
+
 constexpr int kNoLimit = -1;
+
+std::shared_ptr<grpc::Channel> ConnectGrpc(const SubjectParams& params) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kNoLimit);
+  return grpc::CreateCustomChannel(params.address, grpc::InsecureChannelCredentials(), arguments);
+}
 
 }  // namespace
 
@@ -97,10 +151,11 @@ bool HasGrpc() {
 }
 
 std::unique_ptr<Subject> MakeGrpc(const SubjectParams& params) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kNoLimit);
-  return std::make_unique<GrpcSubject>(
-      grpc::CreateCustomChannel(params.address, grpc::InsecureChannelCredentials(), arguments));
+  return std::make_unique<GrpcSubject>(ConnectGrpc(params));
+}
+
+std::unique_ptr<Subject> MakeGrpcDown(const SubjectParams& params) {
+  return std::make_unique<GrpcDown>(ConnectGrpc(params));
 }
 
 void ServeGrpc(const SubjectParams& params) {

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "bench/payload.h"
 #include "bench/worker.h"
 #include "echo.nearcall.pb.h"
@@ -14,6 +16,8 @@
 namespace nearcall::bench {
 
 namespace {
+
+constexpr absl::Duration kDoze = absl::Milliseconds(100);
 
 class EchoService final : public ::bench::Echo::Service {
   absl::Status Say(ServerContext&, const ::bench::Data& request, ::bench::Data& reply) override {
@@ -25,6 +29,50 @@ class EchoService final : public ::bench::Echo::Service {
   absl::Status Stall(ServerContext&, const ::bench::Data&, ::bench::Data&) override {
     std::cout << "stalled" << std::endl;
     for (;;) ::pause();
+  }
+
+  absl::Status Doze(ServerContext&, const ::bench::Data&, ::bench::Data&) override {
+    absl::SleepFor(kDoze);
+    return absl::OkStatus();
+  }
+
+  absl::Status Down(ServerContext&, const ::bench::Data& request, ServerWriter<::bench::Data>& writer) override {
+    ::bench::Data element;
+    element.set_payload(request.payload());
+    for (uint32_t i = 0; i < request.count() && writer.Write(element); ++i) continue;
+    return absl::OkStatus();
+  }
+
+  absl::Status Chat(ServerContext&, ServerReaderWriter<::bench::Data, ::bench::Data>& stream) override {
+    ::bench::Data element;
+    while (stream.Read(&element) && stream.Write(element)) continue;
+    return absl::OkStatus();
+  }
+};
+
+// The same streams, by coroutines.
+class CoEchoService final : public ::bench::Echo::CoService {
+  Task<absl::Status> Say(ServerContext&, const ::bench::Data& request, ::bench::Data& reply) override {
+    reply.set_payload(request.payload());
+    co_return absl::OkStatus();
+  }
+
+  Task<absl::Status> Down(ServerContext&, const ::bench::Data& request,
+                          CoServerWriter<::bench::Data>& writer) override {
+    ::bench::Data element;
+    element.set_payload(request.payload());
+    for (uint32_t i = 0; i < request.count(); ++i) {
+      if (!co_await writer.Write(element)) break;
+    }
+    co_return absl::OkStatus();
+  }
+
+  Task<absl::Status> Chat(ServerContext&, CoServerReaderWriter<::bench::Data, ::bench::Data>& stream) override {
+    ::bench::Data element;
+    while (co_await stream.Read(&element)) {
+      if (!co_await stream.Write(element)) break;
+    }
+    co_return absl::OkStatus();
   }
 };
 
@@ -138,8 +186,9 @@ std::unique_ptr<Subject> MakeCrowd(const SubjectParams& params) {
   return std::make_unique<Crowd>(params);
 }
 
-void ServeNearcall(const SubjectParams& params) {
-  EchoService service;
+namespace {
+
+void Serve(const SubjectParams& params, Service& service) {
   auto server = ServerBuilder({.max_connections_per_uid = 4096,
                                .handshake_timeout = absl::Seconds(30),
                                .max_spin = absl::Microseconds(params.spin_us)})
@@ -148,6 +197,18 @@ void ServeNearcall(const SubjectParams& params) {
                     .Start();
   if (!server.ok()) Die(absl::StrCat("no server: ", server.status().ToString()));
   ReadyUntilEndOfInput();
+}
+
+}  // namespace
+
+void ServeNearcall(const SubjectParams& params) {
+  EchoService service;
+  Serve(params, service);
+}
+
+void ServeCoroutines(const SubjectParams& params) {
+  CoEchoService service;
+  Serve(params, service);
 }
 
 }  // namespace nearcall::bench

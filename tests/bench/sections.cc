@@ -13,6 +13,8 @@ const std::vector<Section>& Sections() {
       {"idle", {11, 12, 13}, MeasureIdle},
       {"urgent", {16}, MeasureUrgent},
       {"pace", {21}, MeasurePace},
+      {"streams", {17, 23}, MeasureStreams},
+      {"waiting", {24}, MeasureWaiting},
       {"connect", {18}, MeasureConnect},
       {"death", {19}, MeasureDeath},
       {"syscalls", {6}, MeasureSyscalls},

@@ -30,6 +30,8 @@ void MeasurePace(const Plan& plan, Journal& journal);      // CPU of calls that 
 void MeasureConnect(const Plan& plan, Journal& journal);   // to the first reply
 void MeasureDeath(const Plan& plan, Journal& journal);     // of the server, to UNAVAILABLE
 void MeasureSyscalls(const Plan& plan, Journal& journal);  // of both sides, for each call
+void MeasureStreams(const Plan& plan, Journal& journal);   // elements, dialogues, coroutines
+void MeasureWaiting(const Plan& plan, Journal& journal);   // many handlers that wait
 void MeasureCompile(const Plan& plan, Journal& journal);   // what generated code costs the compiler
 
 }  // namespace nearcall::bench

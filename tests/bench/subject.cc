@@ -36,10 +36,18 @@ constexpr Kind kKinds[] = {
     {"nearcall", MakeNearcall, ServeNearcall},
     {"connect", MakeConnect, ServeNearcall},
     {"crowd", MakeCrowd, ServeNearcall},
+    {"chat", MakeStream, ServeNearcall},
+    {"down", MakeStream, ServeNearcall},
+    {"coroutine", MakeStream, ServeCoroutines},
+    {"coroutine chat", MakeStream, ServeCoroutines},
+    {"coroutine down", MakeStream, ServeCoroutines},
+    {"doze", MakeDoze, ServeNearcall},
+    {"doze async", MakeDoze, ServeNearcall},
     {"urgent", MakeUrgent, ServeNearcall},
     {"loaded semaphore", MakeLoadedSemaphore, ServeNearcall},
     {"grpc", MakeGrpc, ServeGrpc},
     {"grpc queues", MakeGrpc, ServeGrpcQueues},
+    {"grpc down", MakeGrpcDown, ServeGrpc},
 };
 
 const Kind& Find(const std::string& name) {

@@ -110,15 +110,25 @@ std::unique_ptr<Subject> MakeConnect(const SubjectParams& params);
 std::unique_ptr<Subject> MakeCrowd(const SubjectParams& params);
 void ServeNearcall(const SubjectParams& params);
 
+// "chat": a call is an element there and one back, in one stream; "down": a call is a stream of kElements from the
+// server, and a trip is one of them. "coroutine", "coroutine chat", "coroutine down": unary calls and the same streams
+// by coroutines on both sides, of which many trips are one call. "doze", "doze async": a call is so many calls at once
+// as it has bytes.
+inline constexpr int kElements = 10'000;
+std::unique_ptr<Subject> MakeStream(const SubjectParams& params);
+std::unique_ptr<Subject> MakeDoze(const SubjectParams& params);
+void ServeCoroutines(const SubjectParams& params);
+
 // "urgent": an urgent call while its channel carries all the bulk that it can; "loaded semaphore": the floor of that
 // name while a channel does. Both want the server of "nearcall".
 std::unique_ptr<Subject> MakeUrgent(const SubjectParams& params);
 std::unique_ptr<Subject> MakeLoadedSemaphore(const SubjectParams& params);
 
-// "grpc", a server with callbacks, and "grpc queues", one with a thread and a completion queue for each CPU; if this
-// program is built with it.
+// "grpc", a server with callbacks, and "grpc queues", one with a thread and a completion queue for each CPU; "grpc
+// down": as "down"; if this program is built with it.
 bool HasGrpc();
 std::unique_ptr<Subject> MakeGrpc(const SubjectParams& params);
+std::unique_ptr<Subject> MakeGrpcDown(const SubjectParams& params);
 void ServeGrpc(const SubjectParams& params);
 void ServeGrpcQueues(const SubjectParams& params);
 

@@ -201,6 +201,30 @@ void JudgeTheRest(Judgement& j) {
            0.25, {});
 }
 
+void JudgeStreams(Judgement& j) {
+  const Value unary = j.P50("streams", "trips", "unary");
+  j.AtMost(23, "shm, 64 B, a dialogue: p50 of a word and its answer against a unary call", "x",
+           j.P50("streams", "trips", "chat") / unary, 1.2, 1.0);
+  j.AtMost(23, "the same by coroutines", "x", j.P50("streams", "trips", "coroutine chat") / unary, 1.5, 1.2);
+  j.AtMost(23, "shm, 64 B, a unary call by coroutines, p50 against a blocking one", "x",
+           j.P50("streams", "trips", "coroutine") / unary, 1.1, {});
+  for (const char* who : {"down", "coroutine down"}) {
+    const Value rate = j.Rate("streams", "elements", who);
+    const std::string what = who == std::string("down") ? "blocking" : "coroutines";
+    j.AtLeast(17, absl::StrCat("shm, 64 B elements from the server, ", what), "/s", rate, 3e6, 8e6);
+    j.AtLeast(17, "the same against gRPC", "x", rate / j.Rate("streams", "elements", "gRPC"), 10, {});
+  }
+}
+
+void JudgeWaiting(Judgement& j) {
+  for (const auto& [variant, calls] : {std::pair("8", 8), std::pair("64", 64), std::pair("200", 200)}) {
+    for (const char* who : {"blocking", "async"}) {
+      j.AtMost(24, absl::StrCat("shm, ", calls, " calls of 100 ms at once, ", who, ": until all are over"), "ms",
+               0.001 * j.P50("waiting", variant, who), 130 + 0.3 * calls, 110);
+    }
+  }
+}
+
 // Calls that come now and then, where spinning could cost more than it gains.
 void JudgePace(Judgement& j) {
   for (const char* calls : {"1000", "10000"}) {
@@ -249,7 +273,7 @@ std::vector<Target> Judge(const Journal& journal, bool near, const std::set<int>
   std::vector<Target> all;
   Judgement judgement(journal, all);
   for (const auto judge : {JudgeSpinning, JudgeSleeping, JudgeInFlight, JudgeSizes, JudgeClients, JudgeIdle,
-                           JudgeKernelTransports, JudgeTheRest, JudgePace}) {
+                           JudgeKernelTransports, JudgeTheRest, JudgePace, JudgeStreams, JudgeWaiting}) {
     judge(judgement);
   }
   std::vector<Target> targets;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "absl/strings/str_cat.h"
+#include "bench/alternate.h"
+#include "bench/entrants.h"
+#include "bench/sections.h"
+
+namespace nearcall::bench {
+
+namespace {
+
+SubjectParams OverShm(const char* subject) {
+  SubjectParams params = NearcallOver("shm", kSpinUs, Unpinned());
+  params.subject = subject;
+  return params;
+}
+
+void MeasureRoundTrips(const Plan& plan, Journal& journal) {
+  Contenders contenders;
+  contenders.emplace_back("unary", NearcallOver("shm", kSpinUs, Unpinned()));
+  for (const char* subject : {"chat", "coroutine", "coroutine chat"})
+    contenders.emplace_back(subject, OverShm(subject));
+  journal.Add("64 B there and back over shm: unary calls, and the words of one dialogue",
+              Alternate(contenders, {"streams", "trips"}, {.duration_ns = plan.batch_ns}, plan.repetitions));
+}
+
+void MeasureElements(const Plan& plan, Journal& journal) {
+  Contenders contenders;
+  for (const char* subject : {"down", "coroutine down"}) contenders.emplace_back(subject, OverShm(subject));
+  if (HasGrpc()) contenders.emplace_back("gRPC", Plain("grpc down", Unpinned()));
+  journal.Add("64 B elements from the server (over shm), one after the other; a call is an element",
+              Alternate(contenders, {"streams", "elements"}, {.duration_ns = plan.batch_ns}, plan.repetitions));
+}
+
+}  // namespace
+
+void MeasureStreams(const Plan& plan, Journal& journal) {
+  MeasureRoundTrips(plan, journal);
+  MeasureElements(plan, journal);
+}
+
+// Not how fast, but how many at once: how long all take together.
+void MeasureWaiting(const Plan& plan, Journal& journal) {
+  Contenders contenders;
+  contenders.emplace_back("blocking", OverShm("doze"));
+  contenders.emplace_back("async", OverShm("doze async"));
+  for (const size_t calls : {8, 64, 200}) {
+    journal.Add(
+        absl::StrCat(calls, " calls at once of a handler that sleeps 100 ms, from one channel: until all are over"),
+        Alternate(contenders, {"waiting", absl::StrCat(calls)}, {.max_calls = 1, .size = calls}, plan.repetitions));
+  }
+}
+
+}  // namespace nearcall::bench
