@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstddef>
+#include <latch>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/blocking_counter.h"
 #include "bench/nearcall_subject.h"
 #include "bench/payload.h"
 #include "bench/worker.h"
@@ -145,14 +146,14 @@ class DozeSubject final : public Subject {
   }
 
   void CallAsync() {
-    absl::BlockingCounter left(static_cast<int>(calls_));
+    std::latch left(static_cast<std::ptrdiff_t>(calls_));
     for (size_t i = 0; i < calls_; ++i) {
       async_.Doze({}, [&left](const absl::StatusOr<Data>& reply) {
         ExpectOk(reply.status());
-        left.DecrementCount();
+        left.count_down();
       });
     }
-    left.Wait();
+    left.wait();
   }
 
   const bool blocking_;
