@@ -108,7 +108,7 @@ TEST(ThreadPoolTest, ATaskMayStartATask) {
 
 // In a child of another user, to whom the limit applies (root is exempt).
 TEST(ThreadPoolTest, WithoutAThreadToBeHadATaskIsRefusedAndLaterOnesAreNot) {
-  if (testing::kSanitizers) GTEST_SKIP() << "sanitizers do not let a forked child make threads";
+  if (nearcall::testing::kSanitizers) GTEST_SKIP() << "sanitizers do not let a forked child make threads";
   const pid_t child = ::fork();
   if (child == 0) {
     rlimit none;

@@ -28,7 +28,7 @@ class CountedRegion {
 #if !defined(__x86_64__)
     return "NOT TESTED: single steps of this processor";
 #endif
-    return testing::kSanitizers ? "NOT TESTED: a sanitizer reads on its own" : nullptr;
+    return nearcall::testing::kSanitizers ? "NOT TESTED: a sanitizer reads on its own" : nullptr;
   }
 
   CountedRegion() : size_(RingOffset() + kRing) {

@@ -13,14 +13,14 @@ namespace {
 
 constexpr size_t kMaxFrameSize = kHeaderSize + 8;
 
-FrameHeader Message() {
+FrameHeader MessageHeader() {
   return {.kind = FrameKind::kReply, .priority = 3, .call_id = 5, .method_id = 6, .source_id = 7, .status = 8};
 }
 
 // "first 0+8, 8+8, last 16+4", and checks on the way that a receiver would take each header.
 std::string Cut(size_t message_size) {
   std::string text;
-  for (Fragmenter fragments(Message(), message_size, kMaxFrameSize); !fragments.done();) {
+  for (Fragmenter fragments(MessageHeader(), message_size, kMaxFrameSize); !fragments.done();) {
     const size_t announced = fragments.next_frame_size();
     size_t offset;
     const FrameHeader header = fragments.Next(offset);
@@ -47,7 +47,7 @@ TEST(FragmenterTest, AnEmptyMessageIsOneFrame) {
 }
 
 TEST(FragmenterTest, EachFrameRepeatsTheMessagesFields) {
-  FrameHeader message = Message();
+  FrameHeader message = MessageHeader();
   message.flags = kEnvelope | kAborted | kFirst;  // the last two are not the caller's
   message.envelope_size = 3;
   Fragmenter fragments(message, 9, kMaxFrameSize);
@@ -64,7 +64,7 @@ TEST(FragmenterTest, EachFrameRepeatsTheMessagesFields) {
 }
 
 TEST(FragmenterTest, TheLookAheadChangesNothing) {
-  Fragmenter fragments(Message(), 12, kMaxFrameSize);
+  Fragmenter fragments(MessageHeader(), 12, kMaxFrameSize);
   EXPECT_EQ(fragments.next_frame_size(), kMaxFrameSize);
   EXPECT_EQ(fragments.next_frame_size(), kMaxFrameSize);
   size_t offset;
@@ -73,7 +73,7 @@ TEST(FragmenterTest, TheLookAheadChangesNothing) {
 }
 
 TEST(FragmenterTest, AStartedMessageCanBeGivenUp) {
-  Fragmenter fragments(Message(), 20, kMaxFrameSize);
+  Fragmenter fragments(MessageHeader(), 20, kMaxFrameSize);
   EXPECT_FALSE(fragments.started());
   size_t offset;
   fragments.Next(offset);
