@@ -132,7 +132,7 @@ void DispatchQueue::Hold(ClientQueue& client, bool held) {
   }
 }
 
-void DispatchQueue::Remove(ClientQueue& client, const std::function<void(Turn&)>& drop) {
+void DispatchQueue::Remove(ClientQueue& client, absl::FunctionRef<void(Turn&)> drop) {
   for (size_t i = 0; i < client.lanes_.size(); ++i) {
     Unlink(client, i);
     while (Turn* turn = client.lanes_[i].turns.PopFront()) {

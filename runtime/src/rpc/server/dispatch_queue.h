@@ -4,10 +4,10 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/clock.h"
 #include "base/intrusive_list.h"
 #include "base/limits.h"
@@ -77,7 +77,7 @@ class DispatchQueue {
   void Hold(ClientQueue& client, bool held);
 
   // Takes all turns of `client` out.
-  void Remove(ClientQueue& client, const std::function<void(Turn&)>& drop);
+  void Remove(ClientQueue& client, absl::FunctionRef<void(Turn&)> drop);
 
   bool empty() const { return turns_ == 0; }
   // Any thread may ask.
