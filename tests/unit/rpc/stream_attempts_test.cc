@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rpc/client/stream_attempts.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "unit/session/link.h"
+#include "wire/envelope.h"
+
+namespace nearcall::rpc {
+namespace {
+
+constexpr internal::MethodInfo kMethod =
+    internal::MakeMethod("test.Service/Chat", internal::MethodKind::kBidiStreaming, Priority::kNormal, 0, false);
+
+// A server, and the session with it.
+struct Connected {
+  Connected()
+      : link(session::testing::MakeLink({.max_frame_size = 1024})),
+        session(*session::ClientSession::Start(
+            std::move(link.client),
+            {.max_message_size = 1024, .max_calls_in_flight = 8, .max_queued_bytes = 1024, .max_spin_ns = 0},
+            std::make_shared<base::Logger>([](LogSeverity, absl::string_view) {}), "loop:test")),
+        server(std::move(link.server)) {}
+
+  // The server goes away without having started the call.
+  void TurnAway() {
+    const absl::Status status = absl::UnavailableError("going away");
+    const std::string envelope = *wire::EncodeReplyEnvelope({.status = status, .exec_state = ExecState::kNotStarted});
+    wire::FrameHeader header = session::testing::ScriptedPeer::ReplyTo(*server.Receive());
+    header.status = static_cast<uint8_t>(status.code());
+    header.envelope_size = static_cast<uint32_t>(envelope.size());
+    header.flags |= wire::kEnvelope;
+    server.Send(header, envelope);
+  }
+
+  session::testing::Link link;
+  std::shared_ptr<session::ClientSession> session;
+  session::testing::ScriptedPeer server;
+};
+
+// Who reads and who writes may both find that the present attempt has ended.
+TEST(StreamAttemptsTest, WhoFindsItEndedAfterSomebodyElseOpensNoOther) {
+  Connected first;
+  Connected second;
+  std::vector<Connected*> servers = {&second, &first};
+  const CallOptions options;
+  CallHead head(kMethod, options, 1024);
+  ASSERT_TRUE(head.Prepare(nullptr).ok());
+  StreamAttempts attempts(head, [&](const std::stop_token&) -> absl::Status {
+    if (servers.empty()) return absl::UnavailableError("there is no third server");
+    Connected* const server = servers.back();
+    servers.pop_back();
+    return attempts.Open(server->session);
+  });
+  ASSERT_TRUE(attempts.OpenFirst(nullptr).ok());
+  StreamAttempts::Ptr hold;
+  StreamAttempt& ended = attempts.Present(hold);
+  first.TurnAway();
+  ended.call.Drain(ended.element);
+  EXPECT_TRUE(attempts.FoundAnother(ended));
+  ASSERT_TRUE(servers.empty());
+  EXPECT_TRUE(attempts.FoundAnother(ended)) << "there is no third server";
+  StreamAttempts::Ptr last;
+  attempts.Present(last).call.Fail(absl::CancelledError("over"));
+}
+
+}  // namespace
+}  // namespace nearcall::rpc
