@@ -23,6 +23,12 @@ struct ServerName {
     return absl::DeadlineExceededError(
         absl::StrCat(what, " from ", address, " (", transport, ") within the deadline", more));
   }
+
+  // An element may not be sent now, and is not to wait.
+  absl::Status NoCredit() const {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no credit for an element to ", address, ": the server has not read what it was sent"));
+  }
 };
 
 }  // namespace nearcall::session

@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/clock.h"
 
 namespace nearcall::session {
@@ -101,8 +100,7 @@ bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
     writer_.ForgetNews();
     if (try_begin()) return true;
     if (fail_fast) {
-      GiveUp(absl::ResourceExhaustedError(absl::StrCat("no credit for an element to ", session().server().address,
-                                                       ": the server has not read what it was sent")));
+      GiveUp(session().server().NoCredit());
       return false;
     }
     // Nothing of the server's comes but by its leader, who may be stuck.

@@ -11,11 +11,11 @@
 #include <utility>
 
 #include "rpc/client/async_calls.h"
+#include "rpc/client/held_call.h"
 #include "rpc/client/side.h"
 #include "session/completion_queue.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
-#include "wire/envelope.h"
 
 namespace nearcall::rpc {
 namespace {
@@ -64,17 +64,6 @@ class OpenCallTest : public ::testing::Test {
     return connection;
   }
 
-  // The server goes away without having started the call.
-  void TurnAway() {
-    const absl::Status status = absl::UnavailableError("going away");
-    const std::string envelope = *wire::EncodeReplyEnvelope({.status = status, .exec_state = ExecState::kNotStarted});
-    wire::FrameHeader header = session::testing::ScriptedPeer::ReplyTo(request_);
-    header.status = static_cast<uint8_t>(status.code());
-    header.envelope_size = static_cast<uint32_t>(envelope.size());
-    header.flags |= wire::kEnvelope;
-    server_.Send(header, envelope);
-  }
-
   const std::shared_ptr<base::Logger> logger_ = std::make_shared<base::Logger>([](LogSeverity, absl::string_view) {});
   session::testing::Link link_;
   AsyncCalls::SessionPtr session_;
@@ -87,7 +76,7 @@ class OpenCallTest : public ::testing::Test {
 
 TEST_F(OpenCallTest, GoesElsewhereWhileNothingButTheOpeningWasSent) {
   auto elsewhere = owner_.elsewhere.get_future();
-  TurnAway();
+  server_.TurnAway(request_);
   ASSERT_EQ(elsewhere.wait_for(std::chrono::seconds(30)), std::future_status::ready);
   EXPECT_EQ(elsewhere.get(), call_);
   // It is not open anywhere: what is written waits.
@@ -107,20 +96,22 @@ TEST_F(OpenCallTest, EndsOnceAnElementWasSent) {
     std::promise<void>& told_;
   } telling(told);
   ASSERT_TRUE(call_->reading().When(telling));
-  TurnAway();
+  server_.TurnAway(request_);
   told.get_future().wait();
+  HeldCall held(call_);
   absl::Status status;
-  ASSERT_EQ(call_->TryFinish(nullptr, status), Tried::kDone);
+  ASSERT_EQ(held.TryFinish(nullptr, status), Tried::kDone);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(elsewhere.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
 }
 
 TEST_F(OpenCallTest, EndsOnceAHalfCloseWasSent) {
   auto elsewhere = owner_.elsewhere.get_future();
-  ASSERT_TRUE(call_->WritesDone());
-  TurnAway();
+  HeldCall held(call_);
+  ASSERT_TRUE(held.WritesDone());
+  server_.TurnAway(request_);
   absl::Status status;
-  while (call_->TryFinish(nullptr, status) == Tried::kNotYet) std::this_thread::yield();
+  while (held.TryFinish(nullptr, status) == Tried::kNotYet) std::this_thread::yield();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(elsewhere.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
 }

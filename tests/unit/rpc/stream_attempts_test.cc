@@ -4,12 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "unit/session/link.h"
-#include "wire/envelope.h"
 
 namespace nearcall::rpc {
 namespace {
@@ -26,17 +24,6 @@ struct Connected {
             {.max_message_size = 1024, .max_calls_in_flight = 8, .max_queued_bytes = 1024, .max_spin_ns = 0},
             std::make_shared<base::Logger>([](LogSeverity, absl::string_view) {}), "loop:test")),
         server(std::move(link.server)) {}
-
-  // The server goes away without having started the call.
-  void TurnAway() {
-    const absl::Status status = absl::UnavailableError("going away");
-    const std::string envelope = *wire::EncodeReplyEnvelope({.status = status, .exec_state = ExecState::kNotStarted});
-    wire::FrameHeader header = session::testing::ScriptedPeer::ReplyTo(*server.Receive());
-    header.status = static_cast<uint8_t>(status.code());
-    header.envelope_size = static_cast<uint32_t>(envelope.size());
-    header.flags |= wire::kEnvelope;
-    server.Send(header, envelope);
-  }
 
   session::testing::Link link;
   std::shared_ptr<session::ClientSession> session;
@@ -60,7 +47,7 @@ TEST(StreamAttemptsTest, WhoFindsItEndedAfterSomebodyElseOpensNoOther) {
   ASSERT_TRUE(attempts.OpenFirst(nullptr).ok());
   StreamAttempts::Ptr hold;
   StreamAttempt& ended = attempts.Present(hold);
-  first.TurnAway();
+  first.server.TurnAway(*first.server.Receive());
   ended.call.Drain(ended.element);
   EXPECT_TRUE(attempts.FoundAnother(ended));
   ASSERT_TRUE(servers.empty());

@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -24,6 +25,7 @@
 #include "transport/rendezvous/control_message.h"
 #include "unit/session/frames.h"
 #include "unit/session/spy_transport.h"
+#include "wire/envelope.h"
 
 namespace nearcall::session::testing {
 
@@ -140,6 +142,17 @@ class ScriptedPeer {
     wire::FrameHeader header = Header(wire::FrameKind::kReply, request.header.call_id, request.header.priority);
     header.method_id = request.header.method_id;
     return header;
+  }
+
+  // The server goes away without having started `request`.
+  void TurnAway(const Received& request) {
+    const absl::Status status = absl::UnavailableError("going away");
+    const std::string envelope = *wire::EncodeReplyEnvelope({.status = status, .exec_state = ExecState::kNotStarted});
+    wire::FrameHeader header = ReplyTo(request);
+    header.status = static_cast<uint8_t>(status.code());
+    header.envelope_size = static_cast<uint32_t>(envelope.size());
+    header.flags |= wire::kEnvelope;
+    Send(header, envelope);
   }
 
   void SendControl(const transport::ControlMessage& message) {

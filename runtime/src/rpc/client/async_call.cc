@@ -42,6 +42,12 @@ void AsyncCall::TakeAnswer(base::Buffer& spare) {
   status_ = base::OrNoMemory([&] { return request_.StatusOf(failure, answer_); });
 }
 
+void AsyncCall::EndUnbegun() {
+  base::Buffer spare;
+  TakeAnswer(spare);
+  End(spare);
+}
+
 bool AsyncCall::StartOver() {
   // One that was large has been given away.
   if (bytes_.size() != request_.size()) return false;

@@ -18,6 +18,7 @@
 #include "rpc/client/local_losses.h"
 #include "session/client_call.h"
 #include "session/client_session.h"
+#include "session/credit.h"
 #include "session/outbox.h"
 #include "session/stream.h"
 #include "session/waiting.h"
@@ -33,7 +34,7 @@ absl::Status ChannelDestroyed();
 struct OpenAttempt {
   OpenAttempt(std::shared_ptr<session::ClientSession> over, const session::Stream::Terms& terms,
               session::Waiting& reading, session::Waiting& writing)
-      : session(std::move(over)), stream(terms, reading, writing) {}
+      : session(std::move(over)), stream(terms, reading, writing), read(terms.receive_window) {}
   OpenAttempt(const OpenAttempt&) = delete;
   OpenAttempt& operator=(const OpenAttempt&) = delete;
   ~OpenAttempt() { session->outbox().Leave(flow); }
@@ -41,6 +42,7 @@ struct OpenAttempt {
   const std::shared_ptr<session::ClientSession> session;
   session::Stream stream;     // the session guards it
   session::Flow flow;         // its outbox does
+  session::ReadCount read;    // of who reads
   wire::FrameHeader element;  // what the frames of the call have in common; once it has begun
 };
 
@@ -86,6 +88,9 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   const absl::Status& status() const { return status_; }
   // As if it had never been started. False: it cannot be, for its request is not there any more, or was not all of it.
   [[nodiscard]] virtual bool StartOver();
+
+  // It has ended without having been begun: both of these.
+  void EndUnbegun();
 
   // Whoever is to hear of its end does, now. Last. An answer that is not wanted any more is exchanged for `spare`.
   virtual void End(base::Buffer& spare) = 0;

@@ -153,6 +153,25 @@ absl::Status CallHead::Parse(const wire::Message& answer, google::protobuf::Mess
   return WithExecState(std::move(parsed), ExecState::kExecuted);
 }
 
+absl::Status CallHead::CheckElement(size_t size, const session::ClientSession& session) const {
+  const size_t limit = std::min(max_message_size_, session.peer_max_message_size());
+  if (size <= limit) return absl::OkStatus();
+  const char* const name = limit == max_message_size_ ? "ChannelOptions" : "the server's ServerOptions";
+  return absl::ResourceExhaustedError(absl::StrCat("an element of ", method_.full_name, " has ", size, " B, more than ",
+                                                   name, "::max_message_size (", limit, " B)"));
+}
+
+absl::Status CallHead::ElementChanged() const {
+  return absl::InternalError(absl::StrCat("an element of ", method_.full_name, " changed while it was serialised"));
+}
+
+absl::StatusOr<Metadata> CallHead::ParseInitial(const std::string& envelope) {
+  if (envelope.empty()) return Metadata();
+  absl::StatusOr<Metadata> metadata = wire::DecodeMetadataEnvelope(std::as_bytes(std::span(envelope)));
+  if (!metadata.ok()) return WithExecState(metadata.status(), ExecState::kExecuted);
+  return metadata;
+}
+
 absl::Status CallHead::ParseElement(std::span<const std::byte> bytes, google::protobuf::MessageLite& element) const {
   absl::Status parsed = ParseMessage("an element of", method_.full_name, bytes, element);
   return parsed.ok() ? parsed : WithExecState(std::move(parsed), ExecState::kExecuted);

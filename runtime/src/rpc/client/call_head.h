@@ -6,10 +6,12 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/method.h"
+#include "nearcall/metadata.h"
 #include "session/client_session.h"
 #include "wire/header.h"
 
@@ -55,7 +57,14 @@ class CallHead {
   absl::Status StatusOf(const absl::Status& failure, const wire::Message& answer) const;
   // The reply in an answer of which StatusOf() was OK.
   absl::Status Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const;
+
+  // Before an element of `size` bytes is sent over `session`. RESOURCE_EXHAUSTED: one side does not take so much.
+  absl::Status CheckElement(size_t size, const session::ClientSession& session) const;
+  // The program has changed it while it was sent.
+  absl::Status ElementChanged() const;
   absl::Status ParseElement(std::span<const std::byte> bytes, google::protobuf::MessageLite& element) const;
+  // The server's initial metadata, of what came with its first element.
+  static absl::StatusOr<Metadata> ParseInitial(const std::string& envelope);
 
  private:
   void SetDeadline();

@@ -67,7 +67,7 @@ void CallLoop::EndCall(AsyncCall& call) {
   call.TakeAnswer(spare_);
   if (was_in_flight) session->callers().Release(call);
   if (StartsOver(self, session)) return;
-  RunUserCode(self, [self](base::Buffer& spare) { self->End(spare); });
+  RunUserCode(self, [](AsyncCall& ended, base::Buffer& spare) { ended.End(spare); });
 }
 
 void CallLoop::RunSide(Side& side) {
@@ -76,7 +76,7 @@ void CallLoop::RunSide(Side& side) {
     base::MutexLock lock(state_.mutex);
     call = static_cast<AsyncCall&>(side.call()).self;
   }
-  RunUserCode(call, [call, &side](base::Buffer&) { side.Run(); });
+  RunUserCode(call, [&side](AsyncCall&, base::Buffer&) { side.Run(); });
 }
 
 bool CallLoop::StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session) {
@@ -97,7 +97,7 @@ template <typename Code>
 void CallLoop::RunUserCode(const std::shared_ptr<AsyncCall>& call, Code code) {
   const auto guarded = [call, code, logger = logger_](base::Buffer& spare) {
     try {
-      code(spare);
+      code(*call, spare);
     } catch (abi::__forced_unwind&) {
       logger->Log(
           {base::LogKind::kUserCode}, LogSeverity::kError,

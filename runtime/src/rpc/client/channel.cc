@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "rpc/client/blocking_call.h"
 #include "rpc/client/call_head.h"
+#include "rpc/client/held_call.h"
 #include "rpc/client/open_call.h"
 #include "rpc/protobuf_log.h"
 #include "transport/transport_table.h"
@@ -248,11 +249,7 @@ void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::pr
   }
   if (Begins(call, &request)) return;
   // No thread of this channel: one that does nothing else.
-  const auto run = [call] {
-    base::Buffer spare;
-    call->TakeAnswer(spare);
-    call->End(spare);
-  };
+  const auto run = [call] { call->EndUnbegun(); };
   base::Thread thread;
   if (thread.Start("nearcall-calls", base::Thread::StackFor(options_.callback_stack_size), run).ok()) {
     thread.Detach();
@@ -269,7 +266,7 @@ std::unique_ptr<internal::ClientCall> ChannelImpl::BeginCall(const internal::Met
   std::unique_ptr<internal::ClientCall> held;
   base::UntilThereIsMemory([&] {
     call = std::make_shared<OpenCall>(method, options, options_.max_message_size);
-    held = HoldOpenCall(call);
+    held = std::make_unique<HeldCall>(call);
   });
   if (!Begins(call, request)) call->EndUnbegun();
   return held;

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/client/client_stream.h"
 
-#include <algorithm>
 #include <new>
 #include <span>
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "base/exec_state.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
 #include "rpc/only_one.h"
 #include "rpc/piece_stream.h"
 #include "rpc/serialize.h"
-#include "wire/envelope.h"
 
 namespace nearcall::rpc {
 
@@ -138,13 +134,12 @@ bool ClientStreamImpl::TakeInitial(StreamAttempt& attempt) {
   if (!envelope.has_value()) return true;
   attempts_->Settle();
   has_initial_ = true;
-  if (envelope->empty()) return true;
-  absl::StatusOr<Metadata> metadata = wire::DecodeMetadataEnvelope(std::as_bytes(std::span(*envelope)));
-  if (!metadata.ok()) {
-    attempt.call.GiveUp(base::WithExecState(metadata.status(), ExecState::kExecuted));
+  absl::StatusOr<Metadata> initial = CallHead::ParseInitial(*envelope);
+  if (!initial.ok()) {
+    attempt.call.GiveUp(initial.status());
     return false;
   }
-  metadata_.initial = *std::move(metadata);
+  metadata_.initial = *std::move(initial);
   return true;
 }
 
@@ -226,13 +221,8 @@ bool ClientStreamImpl::Write(const google::protobuf::MessageLite& message, bool 
   const size_t size = message.ByteSizeLong();
   StreamAttempts::Ptr hold;
   StreamAttempt& attempt = attempts_->PresentToWrite(hold);
-  const size_t own_limit = head_.max_message_size();
-  const size_t limit = std::min(own_limit, attempt.session->peer_max_message_size());
-  if (size > limit) {
-    const char* const name = limit == own_limit ? "ChannelOptions" : "the server's ServerOptions";
-    attempt.call.GiveUp(
-        absl::ResourceExhaustedError(absl::StrCat("an element of ", head_.method().full_name, " has ", size,
-                                                  " B, more than ", name, "::max_message_size (", limit, " B)")));
+  if (absl::Status fits = head_.CheckElement(size, *attempt.session); !fits.ok()) {
+    attempt.call.GiveUp(std::move(fits));
     return false;
   }
   return Do([&] {
@@ -261,9 +251,7 @@ bool ClientStreamImpl::Send(StreamAttempt& attempt, const wire::FrameHeader& hea
   if (size == 0) return send({});
   const absl::Status failure = base::OrNoMemory([&] {
     PieceStream pieces(size, max_frame_size, send);
-    if (pieces.WriteAll({}, &message)) return absl::OkStatus();
-    return absl::InternalError(
-        absl::StrCat("an element of ", head_.method().full_name, " changed while it was serialised"));
+    return pieces.WriteAll({}, &message) ? absl::OkStatus() : head_.ElementChanged();
   });
   if (failure.ok()) return true;
   if (!ended) attempt.call.GiveUp(failure, element);

@@ -17,37 +17,41 @@
 #include "rpc/client/side.h"
 #include "session/arrivals.h"
 #include "session/client_session.h"
-#include "session/credit.h"
 #include "wire/header.h"
 
 namespace nearcall::rpc {
 
 // A call of any kind of which no thread waits, and at which its caller looks again when there is news (a coroutine
-// does). Shared by its caller and, while it is under way, by the AsyncCalls that has it.
+// does). Shared by its caller's HeldCall and, while it is under way, by the AsyncCalls that has it.
 //
-// See internal::ClientCall for what its caller may do, and in how many threads. Lock order: of a cancel, or of who
-// writes; AsyncCalls; of the state; the session.
+// Threads: see internal::ClientCall. Lock order: of a cancel, or of who writes; AsyncCalls; of the state; the session.
 class OpenCall final : public AsyncCall {
  public:
+  using AttemptPtr = std::shared_ptr<OpenAttempt>;
+
   OpenCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size);
 
-  // It has ended without having been begun.
-  void EndUnbegun();
-
-  // --- its caller: who reads ---
-  internal::Tried TryRead(google::protobuf::MessageLite& element);
-  internal::Tried TryInitialMetadata();
-  internal::Tried TryFinish(google::protobuf::MessageLite* to, absl::Status& status);
+  // --- who reads ---
   Side& reading() { return reading_; }
-  const ResponseMetadata& metadata() const { return metadata_; }
+  // Takes what has come. kDone: `arrivals` is not empty. `open`: null, if it is not open yet. `initial`: the server's
+  // initial metadata, not decoded, if they have come; null: they are not wanted.
+  internal::Tried Look(AttemptPtr& open, session::Arrivals& arrivals, std::optional<std::string>* initial);
+  void GiveCredit(OpenAttempt& open, size_t element_size);
+  bool ended();
+  // After the end: those of the answer.
+  ResponseMetadata& last_metadata() { return last_metadata_; }
+  // After the end, once: the status, and the reply, if `to` is not null.
+  absl::Status TakeReply(google::protobuf::MessageLite* to);
 
-  // --- its caller: who writes ---
+  // --- who writes ---
+  Side& writing() { return writing_; }
   internal::Tried TryWrite(const google::protobuf::MessageLite& element, bool last);
   bool WritesDone();
-  Side& writing() { return writing_; }
 
-  // --- its caller: any thread ---
+  // --- any thread ---
   void Cancel();
+  // Ends it with `why`, unless it has ended, and tells the server.
+  void GiveUp(session::ClientSession& session, absl::Status why);
 
   // AsyncCall
   void ListenForStop(std::function<void()> cancel) override;
@@ -59,21 +63,12 @@ class OpenCall final : public AsyncCall {
   void End(base::Buffer& spare) override;
 
  private:
-  using AttemptPtr = std::shared_ptr<OpenAttempt>;
-
-  internal::Tried Look(AttemptPtr& open);
-  bool TakeInitial(OpenAttempt& open);
-  void GiveCredit(OpenAttempt& open, size_t element_size);
-  void Discard(OpenAttempt& open);
-  absl::Status MakeStatus(google::protobuf::MessageLite* to);
-  bool Fits(OpenAttempt& open, size_t size);
   internal::Tried BeginElement(const AttemptPtr& open, size_t size, bool last);
   bool HalfClose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool SendHalfClose(OpenAttempt& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool Send(OpenAttempt& open, const wire::FrameHeader& header, const google::protobuf::MessageLite* element,
             size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   void NoteSent(session::ClientSession& session);
-  void GiveUp(session::ClientSession& session, absl::Status why);
 
   bool client_streams() const { return internal::ClientStreams(request().method().kind); }
   bool server_streams() const { return internal::ServerStreams(request().method().kind); }
@@ -98,17 +93,6 @@ class OpenCall final : public AsyncCall {
   base::Buffer done_with_ ABSL_GUARDED_BY(mutex_);  // memory of the answer
 
   ResponseMetadata last_metadata_;  // of the answer; until the end the thread's that makes it, then the reader's
-
-  // Who reads.
-  session::Arrivals mine_;
-  std::optional<session::ReadCount> read_;
-  std::optional<std::string> initial_envelope_;  // that has come, and was not decoded
-  bool has_initial_ = false;
-  ResponseMetadata metadata_;
-  std::optional<absl::Status> status_;
 };
-
-// What its caller holds.
-std::unique_ptr<internal::ClientCall> HoldOpenCall(std::shared_ptr<OpenCall> call);
 
 }  // namespace nearcall::rpc

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/fork.h"
+#include "google/protobuf/message_lite.h"
+#include "nearcall/call_options.h"
+#include "nearcall/internal/client_call.h"
+#include "rpc/client/open_call.h"
+#include "session/arrivals.h"
+
+namespace nearcall::rpc {
+
+// What the caller of an open call holds: what was taken of it and is not read, and how it has ended.
+class HeldCall final : public internal::ClientCall {
+ public:
+  explicit HeldCall(std::shared_ptr<OpenCall> call) : call_(std::move(call)) {}
+  ~HeldCall() override;
+
+  // internal::ClientCall
+  internal::Tried TryRead(google::protobuf::MessageLite& element) override;
+  internal::Tried TryInitialMetadata() override;
+  internal::Tried TryFinish(google::protobuf::MessageLite* reply, absl::Status& status) override;
+  bool WhenReadable(internal::Operation& operation) override { return When(call_->reading(), operation); }
+  internal::Tried TryWrite(const google::protobuf::MessageLite& element, bool last) override;
+  bool WritesDone() override;
+  bool WhenWritable(internal::Operation& operation) override { return When(call_->writing(), operation); }
+  void Withdraw(internal::Operation& operation) override;
+  void Cancel() override;
+  const ResponseMetadata& metadata() const override { return metadata_; }
+
+ private:
+  bool InChild() const { return fork_guard_.InChild(); }
+  bool When(Side& side, internal::Operation& operation);
+  internal::Tried Look(OpenCall::AttemptPtr& open);
+  absl::Status Read(OpenAttempt& open, google::protobuf::MessageLite& element);
+  absl::Status TakeInitial();
+  void Discard(OpenAttempt& open);
+  absl::Status End(google::protobuf::MessageLite* reply);
+
+  const base::ForkGuard fork_guard_;
+  std::shared_ptr<OpenCall> call_;
+
+  // Who reads.
+  session::Arrivals mine_;
+  std::optional<std::string> initial_envelope_;  // that has come, and was not decoded
+  bool has_initial_ = false;
+  ResponseMetadata metadata_;
+  std::optional<absl::Status> status_;
+};
+
+}  // namespace nearcall::rpc
