@@ -38,19 +38,15 @@ class FakeChannel : public Channel {
 
   absl::Status BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                             google::protobuf::MessageLite& reply, const CallOptions& options) override {
-    info = &method;
-    sent = request.SerializeAsString();
+    Note(method, &request, options);
     answered = &reply;
-    timeout = options.timeout;
     if (auto* text_reply = dynamic_cast<demo::Reply*>(&reply)) text_reply->set_text(text);
     return status;
   }
 
   void StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                  const CallOptions& options, internal::OnOutcome done) override {
-    info = &method;
-    sent = request.SerializeAsString();
-    timeout = options.timeout;
+    Note(method, &request, options);
     FakeOutcome outcome(status, text);
     std::move(done)(outcome);
   }
@@ -58,28 +54,20 @@ class FakeChannel : public Channel {
   std::unique_ptr<internal::ClientStream> OpenStream(const internal::MethodInfo& method,
                                                      const google::protobuf::MessageLite* request,
                                                      const CallOptions& options) override {
-    info = &method;
-    has_request = request != nullptr;
-    sent = has_request ? request->SerializeAsString() : "";
-    timeout = options.timeout;
+    Note(method, request, options);
     return std::make_unique<FakeClientStream>(stream);
   }
 
   std::unique_ptr<internal::ClientCall> BeginCall(const internal::MethodInfo& method,
                                                   const google::protobuf::MessageLite* request,
                                                   const CallOptions& options) override {
-    info = &method;
-    has_request = request != nullptr;
-    sent = has_request ? request->SerializeAsString() : "";
-    timeout = options.timeout;
+    Note(method, request, options);
     return std::make_unique<FakeClientCall>(stream);
   }
 
   absl::Status SendOneWay(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                           const CallOptions& options) override {
-    info = &method;
-    sent = request.SerializeAsString();
-    timeout = options.timeout;
+    Note(method, &request, options);
     capacity = options.capacity;
     return status;
   }
@@ -93,6 +81,15 @@ class FakeChannel : public Channel {
   const google::protobuf::MessageLite* answered = nullptr;
   std::optional<absl::Duration> timeout;
   std::optional<Capacity> capacity;
+
+ private:
+  void Note(const internal::MethodInfo& method, const google::protobuf::MessageLite* request,
+            const CallOptions& options) {
+    info = &method;
+    has_request = request != nullptr;
+    sent = has_request ? request->SerializeAsString() : "";
+    timeout = options.timeout;
+  }
 };
 
 }  // namespace nearcall::testing

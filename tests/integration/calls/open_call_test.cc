@@ -72,6 +72,13 @@ absl::Status Finish(ClientCall& call, Blob* reply = nullptr) {
   return status;
 }
 
+// There is nothing to read, and `news` is to say when there is.
+void ReadInVain(ClientCall& call, internal::Operation& news) {
+  Blob element;
+  EXPECT_EQ(call.TryRead(element), Tried::kNotYet);
+  EXPECT_TRUE(call.WhenReadable(news));
+}
+
 class OpenCallTest : public StreamTest {
  protected:
   std::unique_ptr<ClientCall> Begin(const internal::MethodInfo& method, const Blob* request = nullptr,
@@ -222,8 +229,7 @@ TEST_F(OpenCallTest, OperationsAreRunOnTheChannelsThread) {
   const auto call = Begin(kChat);
   News news;
   Blob element;
-  ASSERT_EQ(call->TryRead(element), Tried::kNotYet);
-  ASSERT_TRUE(call->WhenReadable(news));
+  ReadInVain(*call, news);
   ASSERT_TRUE(Write(*call, MakeBlob("x")));
   news.Wait();
   EXPECT_NE(news.thread(), std::this_thread::get_id());
@@ -259,8 +265,7 @@ TEST_F(OpenCallTest, WhatIsWithdrawnIsNotRun) {
   const auto call = Begin(kChat);
   Blob element;
   News withdrawn;
-  ASSERT_EQ(call->TryRead(element), Tried::kNotYet);
-  ASSERT_TRUE(call->WhenReadable(withdrawn));
+  ReadInVain(*call, withdrawn);
   call->Withdraw(withdrawn);
   ASSERT_TRUE(Write(*call, MakeBlob("x")));
   ASSERT_TRUE(Read(*call, element));
@@ -274,8 +279,7 @@ TEST_F(OpenCallTest, ACancelIsNews) {
   began.Wait();
   News reading;
   Blob element;
-  ASSERT_EQ(call->TryRead(element), Tried::kNotYet);
-  ASSERT_TRUE(call->WhenReadable(reading));
+  ReadInVain(*call, reading);
   call->Cancel();
   reading.Wait();
   EXPECT_EQ(call->TryRead(element), Tried::kOver);
@@ -302,8 +306,7 @@ TEST_F(OpenCallTest, ARequestToStopIsNews) {
   const auto call = Begin(kChat, nullptr, {.stop_token = stop.get_token()});
   began.Wait();
   News reading;
-  Blob element;
-  ASSERT_TRUE(call->WhenReadable(reading));
+  ReadInVain(*call, reading);
   stop.request_stop();
   reading.Wait();
   EXPECT_EQ(Finish(*call).code(), StatusCode::kCancelled);
@@ -327,9 +330,7 @@ TEST_F(OpenCallTest, TheEndOfTheServerIsNews) {
   const auto call = Begin(kChat);
   began.Wait();
   News reading;
-  Blob element;
-  ASSERT_EQ(call->TryRead(element), Tried::kNotYet);
-  ASSERT_TRUE(call->WhenReadable(reading));
+  ReadInVain(*call, reading);
   may_read.Set();
   server->Shutdown(absl::ZeroDuration());
   server = nullptr;
@@ -397,7 +398,7 @@ TEST_F(OpenCallTest, TheLastReferenceToTheChannelMayGoInAnOperation) {
   dropping.channel = Connect();
   dropping.call = dropping.channel->BeginCall(kChat, nullptr, {});
   began.Wait();
-  ASSERT_TRUE(dropping.call->WhenReadable(dropping));
+  ReadInVain(*dropping.call, dropping);
   dropping.call->Cancel();
   dropping.dropped.Wait();
   may_read.Set();
