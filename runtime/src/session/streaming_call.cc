@@ -132,7 +132,8 @@ bool StreamingCall::SendElement(Outgoing& element) {
   }
   if (finished()) {
     outbox.Withdraw(element);
-    return false;
+    // The last frame may have been the one that was answered.
+    return element.fragmenter.done();
   }
   if (element.fragmenter.done()) NoteWritten();
   return true;

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "unit/session/client_session_fixture.h"
 
@@ -56,6 +57,23 @@ TEST_F(StreamingCallTest, AnElementThatIsTooLargeEndsItsCallAndCancelsIt) {
   ASSERT_TRUE(cancel);
   EXPECT_EQ(cancel->kind, Kind::kCancel);
   EXPECT_EQ(cancel->call_id, opening.header.call_id);
+  call.Release();
+}
+
+// The server may answer as soon as it has read the half-close: that is no failure to send it.
+TEST_F(StreamingCallTest, WhatWasSentWholeHasBeenSentThoughTheCallHasEndedMeanwhile) {
+  StreamingCall call(*session_, /*server_streams=*/true);
+  Open(call);
+  spy_->before_commit = [&] {
+    std::thread([&] { call.GiveUp(absl::CancelledError("ended")); }).join();
+  };
+  Outgoing half_close(testing::Header(wire::FrameKind::kHalfClose, call.id, 1), 0, session_->max_frame_size());
+  EXPECT_TRUE(call.SendElement(half_close));
+  EXPECT_TRUE(call.ended());
+  Outgoing another(testing::Header(wire::FrameKind::kMessage, call.id, 1), 0, session_->max_frame_size());
+  EXPECT_FALSE(call.SendElement(another)) << "nothing of it has been sent";
+  spy_->before_commit = nullptr;
+  WaitForTheEnd(call);
   call.Release();
 }
 
