@@ -238,6 +238,32 @@ TEST_F(CoroutineTest, MetadataComeWithTheFirstElementAndTheEnd) {
   });
 }
 
+TEST_F(CoroutineTest, MetadataThatComeAloneAreNoElement) {
+  Event may_write;
+  streams.down = [&](ServerContext& context, const Blob&, CoServerWriter<Blob>& writer) -> Task<absl::Status> {
+    context.SendInitialMetadata();
+    began.Set();
+    may_write.Wait();
+    co_await writer.Write(Element(1, 100));
+    co_return absl::OkStatus();
+  };
+  const auto server = StartServer();
+  const auto channel = Connect();
+  std::thread behind([&] {
+    began.Wait();
+    // What the server sent before this has come.
+    EXPECT_TRUE(Echo::Stub(channel).Say(Blob()).ok());
+    may_write.Set();
+  });
+  Run([&]() -> Task<> {
+    auto down = Streams::CoStub(channel).Down(Blob());
+    const std::optional<Blob> element = co_await down.Read();
+    EXPECT_TRUE(element && IsElement(*element, 1, 100));
+    EXPECT_TRUE((co_await down.Finish()).ok());
+  });
+  behind.join();
+}
+
 TEST_F(CoroutineTest, ErrorsComeOutWhereTheyAreAwaited) {
   const auto server = StartServer();
   const auto channel = Connect();
@@ -318,6 +344,27 @@ TEST_F(CoroutineTest, ACancelFromAnotherThreadWakesWhoAwaits) {
   });
   canceller.join();
   saw_cancel.Wait();
+}
+
+TEST_F(CoroutineTest, ACancelWakesWhoWaitsForRoom) {
+  Event may_read;
+  streams.up = [&](ServerContext&, CoServerReader<Blob>&, Blob&) -> Task<absl::Status> {
+    may_read.Wait();
+    co_return absl::OkStatus();
+  };
+  const auto server = StartServer();
+  auto up = ConnectStreams().Up();
+  Counter written;
+  std::thread canceller([&] {
+    written.WaitFor(ElementsIn(64 << 10, 1000).at_least);
+    up.Cancel();
+    may_read.Set();
+  });
+  Run([&]() -> Task<> {
+    while (co_await up.Write(Element(1, 1000))) written.Add();
+    EXPECT_EQ((co_await up.Finish()).status().code(), StatusCode::kCancelled);
+  });
+  canceller.join();
 }
 
 TEST_F(CoroutineTest, AStopRequestEndsACallAndAStream) {

@@ -83,6 +83,17 @@ TEST_F(OpenCallTest, GoesElsewhereWhileNothingButTheOpeningWasSent) {
   EXPECT_EQ(call_->TryWrite(MakeBytes("x"), false), Tried::kNotYet);
 }
 
+TEST_F(OpenCallTest, ACancelWhileItIsWithNobodyIsNotForgotten) {
+  auto elsewhere = owner_.elsewhere.get_future();
+  server_.TurnAway(request_);
+  ASSERT_EQ(elsewhere.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  call_->Cancel();
+  bool cancelled = false;
+  call_->ListenForStop([&] { cancelled = true; });
+  EXPECT_TRUE(cancelled);
+  call_->StopListening();
+}
+
 TEST_F(OpenCallTest, EndsOnceAnElementWasSent) {
   auto elsewhere = owner_.elsewhere.get_future();
   ASSERT_EQ(call_->TryWrite(MakeBytes("x"), false), Tried::kDone);
