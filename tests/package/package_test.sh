@@ -29,22 +29,29 @@ install_package() {
   fi
 }
 
-# find_package_with DIRECTORY [OPTION...]
-find_package_with() {
+# configure DIRECTORY [OPTION...]
+configure() {
   dir=$work/$1
   shift
   cmake -S "$project" -B "$dir" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" "$@"
+}
+
+find_package() {
+  configure find_package
   cmake --build "$dir"
   run_contract_test "$dir/contract_test"
 }
 
-find_package() { find_package_with find_package; }
-
-find_package_static() { find_package_with find_package_static -DNEARCALL_LINK=nearcall::nearcall_static; }
+find_package_static() {
+  configure find_package_static -DNEARCALL_LINK=nearcall::nearcall_static
+  cmake --build "$dir"
+  run_contract_test "$dir/contract_test"
+}
 
 # Two plug-ins that know nothing of each other, in one process.
 plugins() {
-  find_package_with plugins -DPLUGINS=ON
+  configure plugins -DPLUGINS=ON
+  cmake --build "$dir" --target plugin_host plugin_a plugin_b
   "$dir/plugin_host" "$dir/libplugin_a.so" "$dir/libplugin_b.so" || {
     echo "package_test: two plug-ins of one process cannot both use nearcall" >&2
     exit 1
@@ -78,11 +85,11 @@ compilers() {
 # compile_with COMPILER OPTION...
 compile_with() {
   echo "$*"
-  for file in "$project/contract_test.cc" echo.pb.cc echo.nearcall.pb.cc; do
+  for file in "$project"/*contract*.cc echo.pb.cc echo.nearcall.pb.cc; do
     # shellcheck disable=SC2046 # these are lists of flags
     "$@" -Wall -Wextra -Werror -I. $(pkg-config --cflags nearcall) -c "$file" -o "$(basename "$file" .cc).o"
   done
-  objects='contract_test.o echo.pb.o echo.nearcall.pb.o'
+  objects='contract_test.o async_contract.o echo.pb.o echo.nearcall.pb.o'
   # shellcheck disable=SC2046,SC2086
   "$@" -o with_archive $objects $(pkg-config --static --libs nearcall | sed 's/-lnearcall\b/-l:libnearcall.a/')
   # shellcheck disable=SC2046,SC2086
@@ -95,7 +102,7 @@ pkg_config() {
   generate pkg_config
   # shellcheck disable=SC2046 # these are lists of flags
   ${CXX:-c++} -std=c++20 -Wall -Wextra -Werror -I. $(pkg-config --cflags nearcall) -o contract_test \
-    "$project/contract_test.cc" echo.pb.cc echo.nearcall.pb.cc $(pkg-config --libs nearcall)
+    "$project"/*contract*.cc echo.pb.cc echo.nearcall.pb.cc $(pkg-config --libs nearcall)
   LD_LIBRARY_PATH=$(pkg-config --variable=libdir nearcall)
   export LD_LIBRARY_PATH # for a shared libnearcall
   run_contract_test ./contract_test
