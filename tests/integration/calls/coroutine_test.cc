@@ -311,8 +311,9 @@ TEST_F(CoroutineTest, AHandlerThatThrowsGivesUnknownWhetherItHasSuspendedOrNot) 
 TEST_F(CoroutineTest, ADroppedCallIsCancelled) {
   SayUntilCancelled();
   const auto server = StartServer();
+  const auto stub = ConnectEcho();
   {
-    auto call = ConnectEcho().Say(Blob());
+    auto call = stub.Say(Blob());
     began.Wait();
   }
   saw_cancel.Wait();
@@ -321,8 +322,9 @@ TEST_F(CoroutineTest, ADroppedCallIsCancelled) {
 TEST_F(CoroutineTest, ADroppedStreamIsCancelled) {
   ChatUntilCancelled();
   const auto server = StartServer();
+  const auto stub = ConnectStreams();
   Run([&]() -> Task<> {
-    auto chat = ConnectStreams().Chat();
+    auto chat = stub.Chat();
     EXPECT_TRUE(co_await chat.Write(Blob()));
     began.Wait();
   });
