@@ -127,6 +127,38 @@ TEST_F(OpenCallTest, EndsOnceAHalfCloseWasSent) {
   EXPECT_EQ(elsewhere.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
 }
 
+// Keeps the thread that runs it.
+class Keeping final : public internal::Operation {
+ public:
+  Keeping() : Operation([](Operation& operation) { static_cast<Keeping&>(operation).Keep(); }) {}
+  void WaitUntilItKeeps() { keeps_.get_future().wait(); }
+  void LetGo() { let_go_.set_value(); }
+
+ private:
+  void Keep() {
+    keeps_.set_value();
+    let_go_.get_future().wait();
+  }
+
+  std::promise<void> keeps_;
+  std::promise<void> let_go_;
+};
+
+// Its reader may know that it is cancelled before the server and the channel's thread do, and finishes it.
+TEST_F(OpenCallTest, WhatIsGivenUpIsNotHalfClosed) {
+  HeldCall held(call_);
+  Keeping keeping;
+  ASSERT_TRUE(call_->reading().When(keeping));
+  wire::FrameHeader element = server_.ReplyTo(request_);
+  element.kind = wire::FrameKind::kMessage;
+  server_.Send(element, "x");
+  keeping.WaitUntilItKeeps();
+  call_->GiveUp(*session_, absl::CancelledError("given up"));
+  EXPECT_FALSE(held.WritesDone());
+  EXPECT_FALSE(server_.Receive(base::NowNs()).has_value());
+  keeping.LetGo();
+}
+
 // ---- one side of it ----
 
 class Counting final : public internal::Operation {

@@ -204,8 +204,11 @@ bool OpenCall::HalfClose() {
   {
     base::MutexLock lock(mutex_);
     if (ended_ || writes_done_ || !client_streams()) return false;
-    writes_done_ = true;
     open = open_;
+    // SUBTLE: who reads may hear of a cancel before the server does. A half-close now would tell the handler that all
+    // has been sent.
+    if (open != nullptr && open->stream.given_up()) return false;
+    writes_done_ = true;
     if (open == nullptr) return true;  // when it is open
     settled_ = true;
   }
