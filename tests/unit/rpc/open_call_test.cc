@@ -40,6 +40,23 @@ class FakeOwner final : public AsyncCalls::Owner {
   }
 };
 
+// Keeps the thread that runs it.
+class Keeping final : public internal::Operation {
+ public:
+  Keeping() : Operation([](Operation& operation) { static_cast<Keeping&>(operation).Keep(); }) {}
+  void WaitUntilItKeeps() { keeps_.get_future().wait(); }
+  void LetGo() { let_go_.set_value(); }
+
+ private:
+  void Keep() {
+    keeps_.set_value();
+    let_go_.get_future().wait();
+  }
+
+  std::promise<void> keeps_;
+  std::promise<void> let_go_;
+};
+
 class OpenCallTest : public ::testing::Test {
  protected:
   OpenCallTest()
@@ -69,6 +86,7 @@ class OpenCallTest : public ::testing::Test {
   AsyncCalls::SessionPtr session_;
   session::testing::ScriptedPeer server_;
   FakeOwner owner_;
+  Keeping keeping_;  // until the channel's thread has ended
   const std::shared_ptr<AsyncCalls> calls_;
   const std::shared_ptr<OpenCall> call_ = std::make_shared<OpenCall>(kMethod, CallOptions(), 1024);
   session::testing::Received request_;
@@ -127,36 +145,18 @@ TEST_F(OpenCallTest, EndsOnceAHalfCloseWasSent) {
   EXPECT_EQ(elsewhere.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
 }
 
-// Keeps the thread that runs it.
-class Keeping final : public internal::Operation {
- public:
-  Keeping() : Operation([](Operation& operation) { static_cast<Keeping&>(operation).Keep(); }) {}
-  void WaitUntilItKeeps() { keeps_.get_future().wait(); }
-  void LetGo() { let_go_.set_value(); }
-
- private:
-  void Keep() {
-    keeps_.set_value();
-    let_go_.get_future().wait();
-  }
-
-  std::promise<void> keeps_;
-  std::promise<void> let_go_;
-};
-
 // Its reader may know that it is cancelled before the server and the channel's thread do, and finishes it.
 TEST_F(OpenCallTest, WhatIsGivenUpIsNotHalfClosed) {
   HeldCall held(call_);
-  Keeping keeping;
-  ASSERT_TRUE(call_->reading().When(keeping));
+  ASSERT_TRUE(call_->reading().When(keeping_));
   wire::FrameHeader element = server_.ReplyTo(request_);
   element.kind = wire::FrameKind::kMessage;
   server_.Send(element, "x");
-  keeping.WaitUntilItKeeps();
+  keeping_.WaitUntilItKeeps();
   call_->GiveUp(*session_, absl::CancelledError("given up"));
   EXPECT_FALSE(held.WritesDone());
   EXPECT_FALSE(server_.Receive(base::NowNs()).has_value());
-  keeping.LetGo();
+  keeping_.LetGo();
 }
 
 // ---- one side of it ----
