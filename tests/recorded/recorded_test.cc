@@ -39,13 +39,22 @@ struct Line {
   std::string bytes;
 };
 
+// Abseil's is called differently in each of its versions.
+std::string BytesOf(const std::string& hex) {
+  std::string bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
 std::vector<Line> LinesOf(const std::string& name) {
   std::ifstream file(absl::StrCat(RECORDED_DIR, "/1.0/", name, ".hex"));
   std::vector<Line> lines;
   std::string sender;
   std::string hex;
   std::getline(file, sender);  // the comment
-  while (file >> sender >> hex) lines.push_back({sender, absl::HexStringToBytes(hex)});
+  while (file >> sender >> hex) lines.push_back({sender, BytesOf(hex)});
   if (lines.empty()) throw std::runtime_error(absl::StrCat("nothing is recorded of ", name));
   return lines;
 }
