@@ -7,6 +7,7 @@
 #include "nearcall/callback.h"            // IWYU pragma: export
 #include "nearcall/channel.h"             // IWYU pragma: export
 #include "nearcall/co_stream.h"           // IWYU pragma: export
+#include "nearcall/event_queue.h"         // IWYU pragma: export
 #include "nearcall/exec_state.h"          // IWYU pragma: export
 #include "nearcall/executor.h"            // IWYU pragma: export
 #include "nearcall/internal/coroutine.h"  // IWYU pragma: export

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/reactor.h"
 
 namespace nearcall::transport {
 
@@ -56,12 +57,14 @@ class ControlChannel {
   virtual void HangUp() = 0;
 };
 
-// The one process-wide object: a thread that watches every control socket and pidfd, and runs timers. It starts with
-// the first use and ends when the last user is gone. A forked child starts its own; what it inherited is inert. `sink`
-// is kept as a weak reference: it may be dropped at any time. It may be called before WatchControl() has returned.
-// RESOURCE_EXHAUSTED if there is no thread or descriptor for the monitor.
+// `reactor`: of the user's event queue, which outlives what it watches. Null: the monitor, the one process-wide object:
+// a thread that watches control sockets and pidfds, and runs timers. It starts with the first use and ends when the
+// last user is gone. A forked child starts its own; what it inherited is inert. `sink` is kept as a weak reference: it
+// may be dropped at any time. It may be called before WatchControl() has returned. RESOURCE_EXHAUSTED if there is no
+// thread or descriptor for the monitor.
 absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(base::Fd control, base::Fd peer_pidfd,
-                                                             std::weak_ptr<ControlSink> sink);
+                                                             std::weak_ptr<ControlSink> sink,
+                                                             base::Reactor* reactor = nullptr);
 
 // Destroying it cancels it: after that the callback does not start, and is not running (except when destroyed from
 // within).
@@ -70,8 +73,9 @@ class Timer {
   virtual ~Timer() = default;
 };
 
-// Runs `callback` once on the monitor's thread at `when`; it must not block. Errors as WatchControl(): none as long as
-// the process has a ControlChannel or another Timer.
-absl::StatusOr<std::unique_ptr<Timer>> StartTimer(base::SteadyNs when, std::function<void()> callback);
+// Runs `callback` once at `when`, where control messages are heard; it must not block. Errors as WatchControl(): none
+// as long as the process has a ControlChannel or another Timer; with a reactor none.
+absl::StatusOr<std::unique_ptr<Timer>> StartTimer(base::SteadyNs when, std::function<void()> callback,
+                                                  base::Reactor* reactor = nullptr);
 
 }  // namespace nearcall::transport

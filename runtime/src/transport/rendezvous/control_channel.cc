@@ -26,9 +26,9 @@ constexpr uint32_t kPidfdSlot = 1;
 constexpr uint32_t kSocketEvents = EPOLLIN | EPOLLRDHUP;
 
 // The part of a channel that the monitor calls. Shared by both: whoever lets go last closes the descriptors.
-class ControlWatch final : public Monitor::Target {
+class ControlWatch final : public base::Reactor::Target {
  public:
-  ControlWatch(Monitor* monitor, base::Fd control, base::Fd pidfd, std::weak_ptr<ControlSink> sink)
+  ControlWatch(base::Reactor* monitor, base::Fd control, base::Fd pidfd, std::weak_ptr<ControlSink> sink)
       : monitor_(monitor), control_(std::move(control)), pidfd_(std::move(pidfd)), sink_(std::move(sink)) {}
 
   ~ControlWatch() override { CloseSocket(std::move(control_)); }
@@ -153,11 +153,11 @@ class ControlWatch final : public Monitor::Target {
     if (unsent_.empty()) monitor_->ChangeEvents(id_, kSocketSlot, control_.get(), kSocketEvents);
   }
 
-  Monitor* const monitor_;  // alive while it calls us, and while the channel keeps it in use
+  base::Reactor* const monitor_;  // alive while it calls us, and while the channel keeps it in use
   base::Fd control_;
   base::Fd pidfd_;
   const std::weak_ptr<ControlSink> sink_;
-  Monitor::Id id_ = 0;
+  base::Reactor::Id id_ = 0;
   bool gone_ = false;                // the monitor's thread only
   std::atomic<bool> silent_{false};  // the channel's owner has hung up: the sink hears nothing further
 
@@ -194,8 +194,8 @@ class WatchedChannel final : public ControlChannel {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(base::Fd control, base::Fd peer_pidfd,
-                                                             std::weak_ptr<ControlSink> sink) {
-  auto monitor = MonitorUse::Acquire();
+                                                             std::weak_ptr<ControlSink> sink, base::Reactor* reactor) {
+  auto monitor = MonitorUse::Acquire(reactor);
   if (!monitor.ok()) {
     CloseSocket(std::move(control));
     return monitor.status();

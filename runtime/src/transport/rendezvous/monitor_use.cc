@@ -38,7 +38,8 @@ Registry& ThisProcess() {
 
 }  // namespace
 
-absl::StatusOr<MonitorUse> MonitorUse::Acquire() {
+absl::StatusOr<MonitorUse> MonitorUse::Acquire(base::Reactor* reactor) {
+  if (reactor != nullptr) return MonitorUse(nullptr, reactor);
   Registry& registry = ThisProcess();
   base::MutexLock lock(registry.mutex);
   if (registry.monitor == nullptr) {
@@ -47,7 +48,7 @@ absl::StatusOr<MonitorUse> MonitorUse::Acquire() {
     registry.monitor = *std::move(started);
   }
   ++registry.uses;
-  return MonitorUse(registry.monitor);
+  return MonitorUse(registry.monitor, nullptr);
 }
 
 MonitorUse::~MonitorUse() {

@@ -6,29 +6,33 @@
 
 #include "absl/status/statusor.h"
 #include "base/fork.h"
+#include "base/reactor.h"
 #include "transport/rendezvous/monitor.h"
 
 namespace nearcall::transport {
 
-// Keeps the process's one Monitor running: the first starts it, the end of the last one stops it. In a fork()ed child
-// an inherited use is dead: the monitor's thread is not there and its locks may be held for ever, so it must not be
-// touched.
+// What watches descriptors and time for somebody: the user's event queue, or the process's one Monitor, which this
+// keeps running: the first use starts it, the end of the last one stops it. In a fork()ed child an inherited use is
+// dead: the thread is not there and its locks may be held for ever, so it must not be touched.
 class MonitorUse {
  public:
-  static absl::StatusOr<MonitorUse> Acquire();
+  // `reactor`: the queue's; null: the monitor.
+  static absl::StatusOr<MonitorUse> Acquire(base::Reactor* reactor);
 
   MonitorUse(MonitorUse&&) noexcept = default;
   MonitorUse& operator=(MonitorUse&&) = delete;
   ~MonitorUse();
 
   bool InChild() const { return fork_guard_.InChild(); }
-  Monitor* operator->() const { return monitor_.get(); }
-  Monitor* get() const { return monitor_.get(); }
+  base::Reactor* operator->() const { return get(); }
+  base::Reactor* get() const { return monitor_ == nullptr ? reactor_ : &monitor_->reactor(); }
 
  private:
-  explicit MonitorUse(std::shared_ptr<Monitor> monitor) : monitor_(std::move(monitor)) {}
+  MonitorUse(std::shared_ptr<Monitor> monitor, base::Reactor* reactor)
+      : monitor_(std::move(monitor)), reactor_(reactor) {}
 
   std::shared_ptr<Monitor> monitor_;
+  base::Reactor* reactor_;
   base::ForkGuard fork_guard_;
 };
 

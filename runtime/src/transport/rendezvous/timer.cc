@@ -19,13 +19,14 @@ class MonitorTimer final : public Timer {
 
  private:
   const MonitorUse monitor_;
-  const Monitor::Id id_;
+  const base::Reactor::Id id_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Timer>> StartTimer(base::SteadyNs when, std::function<void()> callback) {
-  auto monitor = MonitorUse::Acquire();
+absl::StatusOr<std::unique_ptr<Timer>> StartTimer(base::SteadyNs when, std::function<void()> callback,
+                                                  base::Reactor* reactor) {
+  auto monitor = MonitorUse::Acquire(reactor);
   if (!monitor.ok()) return monitor.status();
   return std::make_unique<MonitorTimer>(*std::move(monitor), when, std::move(callback));
 }
