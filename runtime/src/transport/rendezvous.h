@@ -69,9 +69,11 @@ class Listener {
   struct NameNews {
     std::string text;                     // for the log
     std::unique_ptr<Listener> successor;  // listens under the name again; none: it is somebody else's, or cannot be had
+    // Neither, yet: another server is just starting, and so this one is to look again soon.
+    bool is_unsettled() const { return text.empty(); }
   };
-  // nullopt: it has its name, or has given it up, or the news were told. Binds the name again if nobody has it; waits
-  // for other servers that are starting, as Bind() does. Connections in the backlog are still accepted.
+  // nullopt: it has its name, or has given it up, or the news were told. Binds the name again if nobody has it, but
+  // does not wait. Connections in the backlog are still accepted.
   virtual std::optional<NameNews> LookAfterName() = 0;
 };
 

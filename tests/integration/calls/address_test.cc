@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Addresses and names: what cannot be one, who has one, and who listens.
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/fd.h"
 #include "child.h"
 #include "fixture.h"
 
@@ -168,6 +171,21 @@ TEST_F(AddressTest, ANameThatSomebodyRemovesIsBoundAgain) {
       << server->DebugString();
   server.reset();
   EXPECT_NE(::access(path.c_str(), F_OK), 0);
+}
+
+TEST_F(AddressTest, WhileAnotherServerStartsClientsOfOtherNamesAreServed) {
+  const auto server = Must(ServerBuilder({.expected_clients = 48, .log_sink = log.sink()})
+                               .Listen(Address("one"))
+                               .Listen(Address("other"))
+                               .Start());
+  // As one that was stopped in the middle of it.
+  const base::Fd starting(::open((directory() + "/.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_EQ(::flock(starting.get(), LOCK_EX), 0);
+  ASSERT_EQ(::unlink((directory() + "/one").c_str()), 0);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(ConnectStatus(Address("other")).ok());
+  EXPECT_THAT(ConnectStatus(Address("one")), FailsWith(StatusCode::kUnavailable, "one"));
+  ASSERT_EQ(::flock(starting.get(), LOCK_UN), 0);
+  EXPECT_TRUE(Eventually([this] { return ConnectStatus(Address("one")).ok(); }));
 }
 
 TEST_F(AddressTest, DirectoryThatOthersCanWriteToIsRefused) {

@@ -16,11 +16,14 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "base/clock.h"
+#include "base/limits.h"
 #include "fake_transport.h"
 #include "process.h"
 #include "support/refused_call.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/directory.h"
+#include "transport/rendezvous/directory_lock.h"
 
 namespace nearcall::transport::testing {
 namespace {
@@ -71,6 +74,25 @@ TEST(ListenerNameTest, OneThatIsRemovedIsBoundAgain) {
     EXPECT_TRUE(CanConnect(listener->name()));
   }
   EXPECT_EQ(names.Entries().size(), 0u);
+}
+
+TEST(ListenerNameTest, WhileAnotherServerStartsItIsLookedAtAgainAndNobodyWaits) {
+  const NameDirectory names;
+  const auto listener = Bind("echo");
+  const Directory directory = Directory::OpenPrivate(names.path(), Directory::IfMissing::kFail).value();
+  {
+    const auto starting = DirectoryLock::Acquire(directory, ".lock");
+    ASSERT_EQ(::unlink((names / "echo").c_str()), 0);
+    const base::SteadyNs began = base::NowNs();
+    const auto news = NewsOf(*listener);
+    EXPECT_TRUE(news && news->is_unsettled());
+    EXPECT_LT(base::NowNs() - began, base::kBindLockTimeoutNs / 2);
+    EXPECT_FALSE(CanConnect(names / "echo"));
+  }
+  const auto news = listener->LookAfterName();
+  ASSERT_TRUE(news && news->successor != nullptr);
+  EXPECT_TRUE(CanConnect(names / "echo"));
+  EXPECT_FALSE(listener->LookAfterName());
 }
 
 TEST(ListenerNameTest, AlsoWhenItsDirectoryIsGoneToo) {

@@ -9,7 +9,6 @@
 #include <array>
 #include <span>
 
-#include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/transport.h"
 
@@ -75,9 +74,9 @@ void Bells::Wake() {
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof(one));
 }
 
-bool Bells::Wait(absl::FunctionRef<void(uint32_t connection_id)> rung) {
+bool Bells::Wait(int64_t timeout_ns, absl::FunctionRef<void(uint32_t connection_id)> rung) {
   std::array<epoll_event, kEventsPerTurn> events;
-  const int timeout_ms = static_cast<int>(base::kIdleWaitSliceNs / 1'000'000);
+  const int timeout_ms = static_cast<int>(timeout_ns / 1'000'000);
   const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, timeout_ms);
   for (const epoll_event& event : std::span(events).first(static_cast<size_t>(std::max(count, 0)))) {
     if (event.data.u64 != kOwn) {

@@ -26,9 +26,12 @@ class Bells {
   // Rings the poller's own. Does nothing before Open().
   void Wake();
 
-  // Sleeps until something rings, or for kIdleWaitSliceNs; calls `rung` for each connection that has. Whether anything
+  // Readable when something has rung that Wait() has not told.
+  int fd() const { return epoll_.get(); }
+
+  // Sleeps until something rings, for `timeout_ns` at most; calls `rung` for each connection that has. Whether anything
   // has.
-  bool Wait(absl::FunctionRef<void(uint32_t connection_id)> rung);
+  bool Wait(int64_t timeout_ns, absl::FunctionRef<void(uint32_t connection_id)> rung);
 
  private:
   absl::Status Watch(int fd, uint32_t events, uint64_t data);

@@ -34,8 +34,9 @@ constexpr int kEventsPerTurn = 64;
 // Clients taken from one listening socket before those who are on their way, and other sockets, have their turn.
 constexpr int kAcceptsPerTurn = 16;
 
-// How long clients wait when none can be taken: for descriptors or memory, and nobody tells when there are some again.
-constexpr absl::Duration kAcceptPause = absl::Milliseconds(10);
+// Until the next try of what nobody tells when it can succeed: to take clients, when there are no descriptors or is no
+// memory; to bind a name again, while another server is just binding one.
+constexpr absl::Duration kPause = absl::Milliseconds(10);
 
 bool IsConnectedSeqpacket(int fd) {
   int type = 0;
@@ -168,28 +169,35 @@ void Door::Stop() {
 }
 
 void Door::Run() {
-  std::array<epoll_event, kEventsPerTurn> events;
   while (!stopping_.load(std::memory_order_relaxed)) {
-    const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, TimeoutMs());
-    for (int i = 0; i < count; ++i) Survive([&] { OnEvent(events[static_cast<size_t>(i)].data.u64); });
-    Survive([&] { ReadMail(); });
-    Survive([&] { AcceptTurn(); });
-    handshakes_.DropLate(base::NowNs());
+    TakeTurn(std::clamp<int64_t>(NextTurnAt() - base::NowNs(), 0, base::kIdleWaitSliceNs));
   }
   handshakes_.DropAll();
 }
 
-// Until something is to be done that no event tells.
-int Door::TimeoutMs() {
+// Sleeps until something happens, so long at most, and does what there is to do.
+void Door::TakeTurn(int64_t timeout_ns) {
+  std::array<epoll_event, kEventsPerTurn> events;
+  const int timeout_ms = static_cast<int>((timeout_ns + 999'999) / 1'000'000);
+  const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, timeout_ms);
+  for (int i = 0; i < count; ++i) Survive([&] { OnEvent(events[static_cast<size_t>(i)].data.u64); });
+  Survive([&] { ReadMail(); });
+  Survive([&] { LookAfterLostNames(); });
+  Survive([&] { AcceptTurn(); });
+  handshakes_.DropLate(base::NowNs());
+}
+
+// When something is to be done that no event tells.
+base::SteadyNs Door::NextTurnAt() {
   base::SteadyNs until = handshakes_.NextDeadline();
-  {
-    base::MutexLock lock(mutex_);
-    const bool somebody_waits =
-        std::any_of(listening_.begin(), listening_.end(), [](const Listening& one) { return one.somebody_waits; });
-    if (somebody_waits) until = std::min(until, MayAcceptAt());
-  }
-  const int64_t left_ns = std::clamp<int64_t>(until - base::NowNs(), 0, base::kIdleWaitSliceNs);
-  return static_cast<int>((left_ns + 999'999) / 1'000'000);
+  base::MutexLock lock(mutex_);
+  const bool somebody_waits =
+      std::any_of(listening_.begin(), listening_.end(), [](const Listening& one) { return one.somebody_waits; });
+  if (somebody_waits) until = std::min(until, MayAcceptAt());
+  const bool name_is_lost =
+      std::any_of(listening_.begin(), listening_.end(), [](const Listening& one) { return one.name_is_lost; });
+  if (name_is_lost) until = std::min(until, look_again_at_);
+  return until;
 }
 
 void Door::OnEvent(uint64_t data) {
@@ -206,7 +214,7 @@ void Door::OnEvent(uint64_t data) {
   if (index < listening_.size()) listening_[index].somebody_waits = true;
 }
 
-// Somebody has done something to it. Without the lock: it is bound again behind other servers that are just starting.
+// Somebody has done something to it. Without the lock, for it looks at files.
 void Door::LookAfterName(size_t index) {
   std::shared_ptr<transport::Listener> listener;
   {
@@ -215,7 +223,15 @@ void Door::LookAfterName(size_t index) {
   }
   if (listener == nullptr) return;
   auto news = listener->LookAfterName();
+  {
+    base::MutexLock lock(mutex_);
+    if (index < listening_.size()) listening_[index].name_is_lost = news && news->is_unsettled();
+  }
   if (!news) return;
+  if (news->is_unsettled()) {
+    look_again_at_ = base::AfterNow(kPause);
+    return;
+  }
   core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kWarning, news->text);
   if (news->successor == nullptr) return;
   absl::Status status;
@@ -228,6 +244,23 @@ void Door::LookAfterName(size_t index) {
     status = AddListener({.listener = std::move(news->successor), .transports = listening_[index].transports});
   }
   if (!status.ok()) core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kError, status.message());
+}
+
+void Door::LookAfterLostNames() {
+  if (base::NowNs() < look_again_at_) return;
+  size_t sockets;
+  {
+    base::MutexLock lock(mutex_);
+    sockets = listening_.size();
+  }
+  for (size_t index = 0; index < sockets; ++index) {
+    bool is_lost;
+    {
+      base::MutexLock lock(mutex_);
+      is_lost = index < listening_.size() && listening_[index].name_is_lost;
+    }
+    if (is_lost) LookAfterName(index);
+  }
 }
 
 void Door::ReadMail() {
@@ -317,7 +350,7 @@ void Door::Begin(Accepted accepted, const absl::Status& refusal) {
 
 void Door::CannotAccept(size_t index, int error) {
   if (error == EAGAIN) return;
-  if (!IsForGood(error)) pause_until_ = base::AfterNow(kAcceptPause);
+  if (!IsForGood(error)) pause_until_ = base::AfterNow(kPause);
   if (std::exchange(in_trouble_, true)) return;
   std::string name;
   {

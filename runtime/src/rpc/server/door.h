@@ -76,6 +76,8 @@ class Door {
     // Somebody may be in its backlog: its event has come (edge-triggered), and accept4 has not said since that nobody
     // is. So whatever keeps us from taking somebody now, he is not forgotten.
     bool somebody_waits = false;
+    // It has none, and cannot be bound again just now.
+    bool name_is_lost = false;
   };
   struct Accepted {
     base::Fd socket;
@@ -91,10 +93,12 @@ class Door {
 
   // --- the door's thread ---
   void Run();
-  int TimeoutMs();
+  void TakeTurn(int64_t timeout_ns);
+  base::SteadyNs NextTurnAt();
   void OnEvent(uint64_t data);
   void ReadMail();
   void LookAfterName(size_t index);
+  void LookAfterLostNames();
   void AcceptTurn();
   bool AcceptOne(size_t index);
   bool AcceptWithoutDescriptors(size_t index, int error);
@@ -116,8 +120,9 @@ class Door {
   Handshakes handshakes_;
   base::Fd reserve_;  // given up for a moment to refuse a client when descriptors run out
   base::SteadyNs pause_until_ = 0;
-  bool in_trouble_ = false;  // and the log knows
-  bool emptied_ = false;     // and the server knows
+  base::SteadyNs look_again_at_ = 0;  // after names that are lost
+  bool in_trouble_ = false;           // and the log knows
+  bool emptied_ = false;              // and the server knows
 
   base::Mutex mutex_;
   std::vector<Listening> listening_ ABSL_GUARDED_BY(mutex_);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/blocking.h"
+#include "base/limits.h"
 #include "base/no_memory.h"
 
 namespace nearcall::rpc {
@@ -130,7 +131,7 @@ void Poller::ServeAs(Lead::ThreadId me) {
         break;
       case Lead::Duty::kStandBy: {
         bool rung = false;
-        const bool woken = bells_.Wait([&](uint32_t connection_id) {
+        const bool woken = bells_.Wait(base::kIdleWaitSliceNs, [&](uint32_t connection_id) {
           mailbox_.Ring(connection_id);
           rung = true;
         });
@@ -160,21 +161,29 @@ bool Poller::StartThread() {
 
 void Poller::Work(Lead::ThreadId me) {
   while (!lead_.stopped()) {
-    if (lead_.has_news()) ReadMail();
-    const bool progress = intake_.IsDue() && Harvest();
-    Ran ran = RunNext(me);
-    if (ran == Ran::kNothing && !progress && !intake_.queue().empty()) {
-      // No place for a handler.
-      resumptions_.WantPlace();
-      ran = RunNext(me);
-    }
-    if (ran == Ran::kLostTheLead) return;
-    if (ran == Ran::kTurn || progress) continue;
-    intake_.BeDue();  // nothing that is here can run: look for more
+    const Step step = TakeStep(me);
+    if (step == Step::kLostTheLead) return;
+    if (step == Step::kSomething) continue;
     if (intake_.LookForAWhile([this] { return lead_.has_news(); })) continue;
     // Every connection will ring, and this thread goes to wait in epoll.
     if (intake_.ArmAll() && lead_.FallAsleep()) return;
   }
+}
+
+// Reads what is there, if it is time, and runs a turn.
+Poller::Step Poller::TakeStep(Lead::ThreadId me) {
+  if (lead_.has_news()) ReadMail();
+  const bool progress = intake_.IsDue() && Harvest();
+  Ran ran = RunNext(me);
+  if (ran == Ran::kNothing && !progress && !intake_.queue().empty()) {
+    // No place for a handler.
+    resumptions_.WantPlace();
+    ran = RunNext(me);
+  }
+  if (ran == Ran::kLostTheLead) return Step::kLostTheLead;
+  if (ran == Ran::kTurn || progress) return Step::kSomething;
+  intake_.BeDue();  // nothing that is here can run: look for more
+  return Step::kNothing;
 }
 
 void Poller::ReadMail() {

@@ -65,6 +65,8 @@ class Poller {
   class InlineRun;
 
   enum class Ran { kNothing, kTurn, kLostTheLead };
+  // What there was to do.
+  enum class Step { kNothing, kSomething, kLostTheLead };
 
   // --- any serving thread ---
   void Serve();
@@ -74,6 +76,7 @@ class Poller {
 
   // --- the leader ---
   void Work(Lead::ThreadId me);
+  Step TakeStep(Lead::ThreadId me);
   void ReadMail();
   bool Harvest();
   void Drop(uint32_t connection_id);

@@ -51,9 +51,10 @@ bool StillNamed(const base::Fd& fd, const Directory& directory, const std::strin
 
 }  // namespace
 
-absl::StatusOr<DirectoryLock> DirectoryLock::Acquire(const Directory& directory, absl::string_view file_name) {
+absl::StatusOr<DirectoryLock> DirectoryLock::Acquire(const Directory& directory, absl::string_view file_name,
+                                                     int64_t patience_ns) {
   std::string name(file_name);
-  const base::SteadyNs deadline = base::AddNs(base::NowNs(), base::kBindLockTimeoutNs);
+  const base::SteadyNs deadline = base::AddNs(base::NowNs(), patience_ns);
   for (;;) {
     auto fd = OpenLockFile(directory, name);
     if (!fd.ok()) return fd.status();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/fd.h"
+#include "base/limits.h"
 #include "transport/rendezvous/directory.h"
 
 namespace nearcall::transport {
@@ -14,8 +16,9 @@ namespace nearcall::transport {
 // can hold it. The file is removed with the lock; one that a killed process left is simply taken over.
 class DirectoryLock {
  public:
-  // Waits for at most kBindLockTimeoutNs, then UNAVAILABLE. `directory` must outlive the lock.
-  static absl::StatusOr<DirectoryLock> Acquire(const Directory& directory, absl::string_view file_name);
+  // Waits so long at most, then UNAVAILABLE. `directory` must outlive the lock.
+  static absl::StatusOr<DirectoryLock> Acquire(const Directory& directory, absl::string_view file_name,
+                                               int64_t patience_ns = base::kBindLockTimeoutNs);
 
   DirectoryLock(DirectoryLock&&) noexcept = default;
   DirectoryLock& operator=(DirectoryLock&&) = delete;

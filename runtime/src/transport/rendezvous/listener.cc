@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/fork.h"
+#include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/credentials.h"
@@ -22,6 +24,9 @@
 namespace nearcall::transport {
 
 namespace {
+
+absl::StatusOr<std::unique_ptr<Listener>> BindWithin(int64_t patience_ns, const Address& address,
+                                                     const SocketAccess& access);
 
 class BoundListener final : public Listener {
  public:
@@ -54,25 +59,33 @@ class BoundListener final : public Listener {
     DrainWatch(socket_.watch);
     if (given_up_ || fork_guard_.InChild()) return std::nullopt;
     const std::optional<FileId> now = FileIdOf(place_.directory, place_.name);
-    if (now == socket_.id || given_up_.exchange(true)) return std::nullopt;
+    if (now == socket_.id) return std::nullopt;
     return now ? Taken() : BindAgain();
   }
 
  private:
-  NameNews Taken() const {
-    return {.text = absl::StrCat("the name of this server, ", name(),
-                                 ", is somebody else's now, and is left alone: no new client finds this server"),
-            .successor = nullptr};
+  std::optional<NameNews> Taken() {
+    if (given_up_.exchange(true)) return std::nullopt;
+    return NameNews{
+        .text = absl::StrCat("the name of this server, ", name(),
+                             ", is somebody else's now, and is left alone: no new client finds this server"),
+        .successor = nullptr};
   }
 
-  NameNews BindAgain() const {
-    auto successor = Bind(address_, access_);
+  std::optional<NameNews> BindAgain() {
+    const base::SteadyNs now = base::NowNs();
+    if (!try_until_) try_until_ = base::AddNs(now, base::kBindLockTimeoutNs);
+    auto successor = BindWithin(0, address_, access_);
+    if (absl::IsUnavailable(successor.status()) && now < *try_until_) return NameNews{};
+    if (given_up_.exchange(true)) return std::nullopt;
     const std::string what = absl::StrCat("the name of this server, ", name(),
                                           ", was removed by somebody else (a cleaner of temporary files?)");
-    if (successor.ok()) return {.text = absl::StrCat(what, "; it is bound again"), .successor = *std::move(successor)};
-    return {.text = absl::StrCat(
-                what, " and cannot be bound again, so no new client finds this server: ", successor.status().message()),
-            .successor = nullptr};
+    if (successor.ok()) {
+      return NameNews{.text = absl::StrCat(what, "; it is bound again"), .successor = *std::move(successor)};
+    }
+    return NameNews{.text = absl::StrCat(what, " and cannot be bound again, so no new client finds this server: ",
+                                         successor.status().message()),
+                    .successor = nullptr};
   }
 
   const Address address_;
@@ -82,6 +95,7 @@ class BoundListener final : public Listener {
   const base::Fd hold_;
   const base::ForkGuard fork_guard_;
   std::atomic<bool> given_up_{false};
+  std::optional<base::SteadyNs> try_until_;  // to bind the name again, since it was lost
 };
 
 class AdoptedListener final : public Listener {
@@ -112,6 +126,16 @@ absl::Status WithAddress(const Address& address, const absl::Status& status) {
   return absl::Status(code, absl::StrCat(address.text, ": cannot listen: ", status.message()));
 }
 
+// Waits so long at most for other servers that are starting, then UNAVAILABLE.
+absl::StatusOr<std::unique_ptr<Listener>> BindWithin(int64_t patience_ns, const Address& address,
+                                                     const SocketAccess& access) {
+  auto place = PlaceOf(address, access);
+  if (!place.ok()) return WithAddress(address, place.status());
+  auto socket = ListenAt(*place, patience_ns);
+  if (!socket.ok()) return WithAddress(address, socket.status());
+  return std::make_unique<BoundListener>(address, access, *std::move(socket), *std::move(place));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const Address& address, const SocketAccess& access) {
@@ -119,11 +143,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const Address& address,
     if (!IsListener(address.fd)) return NoListener(address.fd);  // somebody else's: not ours to close
     return Adopt(base::Fd(address.fd));
   }
-  auto place = PlaceOf(address, access);
-  if (!place.ok()) return WithAddress(address, place.status());
-  auto socket = ListenAt(*place);
-  if (!socket.ok()) return WithAddress(address, socket.status());
-  return std::make_unique<BoundListener>(address, access, *std::move(socket), *std::move(place));
+  return BindWithin(base::kBindLockTimeoutNs, address, access);
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(base::Fd fd) {

@@ -102,8 +102,8 @@ void SweepBeside(const Place& place) {
 
 }  // namespace
 
-absl::StatusOr<NamedSocket> ListenAt(const Place& place) {
-  const auto lock = DirectoryLock::Acquire(place.directory, place.lock_name);
+absl::StatusOr<NamedSocket> ListenAt(const Place& place, int64_t patience_ns) {
+  const auto lock = DirectoryLock::Acquire(place.directory, place.lock_name, patience_ns);
   if (!lock.ok()) return lock.status();
   if (absl::Status free = CheckFree(place); !free.ok()) return free;
   SweepBeside(place);
