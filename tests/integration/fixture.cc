@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "base/clock.h"
+#include "driven_server.h"
 
 namespace nearcall::integration {
 
@@ -110,7 +111,9 @@ std::unique_ptr<Server> IntegrationTest::StartServer(ServerOptions options, absl
   if (!options.log_sink) options.log_sink = log.sink();
   // Small queues: the server of a busy machine may not have taken back those of the last ten clients yet.
   options.expected_clients = std::max<size_t>(options.expected_clients, 48);
-  return Must(ServerBuilder(std::move(options)).Listen(address).Register(&echo).Start());
+  return StartInStyle(std::move(options), [&](ServerOptions styled) {
+    return Must(ServerBuilder(std::move(styled)).Listen(address).Register(&echo).Start());
+  });
 }
 
 std::shared_ptr<Channel> IntegrationTest::Connect(ChannelOptions options, absl::string_view address) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "suspending_fixture.h"
 
+#include "driven_server.h"
+
 namespace nearcall::integration {
 
 std::unique_ptr<Server> SuspendingTest::StartServer(ServerOptions options) {
   if (!options.log_sink) options.log_sink = log.sink();
   options.expected_clients = 48;
-  return Must(ServerBuilder(std::move(options)).Listen(Address()).Register(&echo).Register(&suspending).Start());
+  return StartInStyle(std::move(options), [this](ServerOptions styled) {
+    return Must(ServerBuilder(std::move(styled)).Listen(Address()).Register(&echo).Register(&suspending).Start());
+  });
 }
 
 bool SuspendingTest::PingPong(Chat& chat, size_t number, size_t size) {

@@ -13,6 +13,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "driven_server.h"
+#include "nearcall/event_queue.h"
 
 namespace nearcall::interop {
 
@@ -86,7 +88,10 @@ void ServerUnderTest::Serve(Link& parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   parent.Await();
   const std::unique_ptr<Service> service = MakeService(absl::StrCat("server ", ::getpid()));
-  const ServerOptions options = {.expected_clients = 48, .handle_signals = true, .signal_grace = kLong};
+  // Which Wait() runs.
+  const auto queue = integration::ServersHaveQueues() ? std::make_unique<EventQueue>() : nullptr;
+  const ServerOptions options = {
+      .expected_clients = 48, .handle_signals = true, .signal_grace = kLong, .event_queue = queue.get()};
   const auto server = Must(ServerBuilder(options).Listen(Address()).Register(service.get()).Start());
   parent.Tell("ready");
   server->Wait();
@@ -99,7 +104,9 @@ void ServerUnderTest::Start() {
     return;
   }
   service_ = MakeService(absl::StrCat("server ", ::getpid()));
-  server_ = Must(ServerBuilder({.expected_clients = 48}).Register(service_.get()).Start());
+  server_ = integration::StartInStyle({.expected_clients = 48}, [this](ServerOptions options) {
+    return Must(ServerBuilder(std::move(options)).Register(service_.get()).Start());
+  });
 }
 
 std::shared_ptr<Channel> ServerUnderTest::InProcessChannel(ChannelOptions options) {
@@ -132,7 +139,8 @@ void Interop::TearDown() {
   if (HasFailure()) return;
   const ::testing::TestInfo* const test = ::testing::UnitTest::GetInstance()->current_test_info();
   absl::PrintF("interop: %s over %s, %s: passed\n", test->name(),
-               InProcess() ? "in-process" : integration::TransportName(), Style());
+               InProcess() ? "in-process" : integration::TransportName(),
+               integration::ServersHaveQueues() ? "event-queue" : Style());
   std::fflush(stdout);
 }
 

@@ -15,7 +15,8 @@ enum class LogSeverity : uint8_t { kInfo, kWarning, kError };
 // server or channel that does nothing else, one line after the other, so it may block and may call back: meanwhile up
 // to 128 lines wait, further ones are left out, and the next one says how many. Must not throw. The end of the server
 // or channel waits a second for the last lines, and for a line that the sink is just given as long as that takes; from
-// within the sink it waits for nothing. An empty sink means standard error, which never holds up anybody.
+// within the sink it waits for nothing. An empty sink means standard error, which never holds up anybody. With an
+// EventQueue the sink is called in EventQueue::Run(), which it holds up as long as it takes.
 using LogSink = std::function<void(LogSeverity severity, absl::string_view line)>;
 
 }  // namespace nearcall

@@ -23,6 +23,8 @@
 
 namespace nearcall {
 
+class EventQueue;
+
 // Every member has a default; name any subset: `{.max_handler_threads = 8}`.
 struct ServerOptions {
   // The largest request or reply, in bytes as serialised. A larger one ends its call with RESOURCE_EXHAUSTED.
@@ -131,14 +133,22 @@ struct ServerOptions {
   // calls that are over before they begin. Runs on the thread that would run the handler, and counts as a part of it:
   // it may take as long, and if it throws the call ends with UNKNOWN. Several threads at once.
   std::function<absl::Status(const PeerIdentity& peer, absl::string_view method)> authorize = {};
+
+  // The user's own event loop in place of the server's threads (see EventQueue): clients are accepted, handlers and
+  // their stop callbacks run, and lines are logged, in EventQueue::Run(). A handler that waits or takes long holds up
+  // all that this queue serves, `may_block` and WillBlock() notwithstanding: what has to wait is an asynchronous
+  // handler, or a coroutine. Start() refuses a service whose handlers of streams would wait for their clients, with
+  // INVALID_ARGUMENT; its CoService is what to register. The queue outlives the server.
+  EventQueue* event_queue = nullptr;
 };
 
 // A running server. Made by ServerBuilder. Thread-safe.
 //
 // Handlers run on threads of the server, which block all signals but those that their own instructions raise, and
 // SIGPROF. A child process begins with the mask of the thread that made it: a handler that starts one empties the mask
-// first (posix_spawnattr_setsigmask(3)). A handler may end its thread by pthread_exit(3); its call ends with INTERNAL.
-// pthread_cancel(3) does not take effect while a thread is in a call of this interface.
+// first (posix_spawnattr_setsigmask(3)). (With ServerOptions::event_queue they run on the thread that runs the queue,
+// as that is.) A handler may end its thread by pthread_exit(3); its call ends with INTERNAL. pthread_cancel(3) does not
+// take effect while a thread is in a call of this interface.
 class NEARCALL_EXPORT Server {
  public:
   Server() = default;
@@ -147,7 +157,9 @@ class NEARCALL_EXPORT Server {
 
   // Shutdown(ZeroDuration()) and Wait(). Not called from a handler: where exit(3) does so, the server hangs up, is left
   // in memory, and the log says so. Waits for handlers and Dones (see ServerOptions::abort_after_grace), for stop
-  // callbacks, and for the line that a log sink is just given.
+  // callbacks, and for the line that a log sink is just given. With an event queue it runs that until then, as Wait()
+  // does. In EventQueue::Run() it ends its own calls, if nothing of this server's is just running and they wait for
+  // nothing else that the queue would have to run; if it cannot, it is as in a handler.
   virtual ~Server() = default;
 
   // Serves one connected SOCK_SEQPACKET socket, such as one end of a socketpair(2) whose other end a child process
@@ -156,11 +168,13 @@ class NEARCALL_EXPORT Server {
 
   // A channel to this server without a name, for its own process: calls go the way of any other client's, so that what
   // works here works there. As every channel it is to be destroyed before the server is waited for. UNAVAILABLE after
-  // Shutdown; else as Channel::Connect. Such a channel is not connected again when its connection has ended.
+  // Shutdown; else as Channel::Connect. Such a channel is not connected again when its connection has ended. To a
+  // server with an event queue it connects with its first call (ChannelOptions::lazy).
   virtual absl::StatusOr<std::shared_ptr<Channel>> InProcessChannel(ChannelOptions options = {}) = 0;
 
   // Until the server has shut down: nothing of it runs any more. In a handler, and in a child of fork(2) or daemon(3)
-  // that was made after Start(), it returns at once, and the log says why.
+  // that was made after Start(), it returns at once, and the log says why. With an event queue it runs that, in place
+  // of whoever does else: no other thread may meanwhile, and in EventQueue::Run() it is as in a handler.
   virtual void Wait() = 0;
 
   // Begins the end, and does not wait for it (see Wait): gives up the names at once (a successor can start), tells the
@@ -200,8 +214,9 @@ class NEARCALL_EXPORT ServerBuilder {
   // `service` must outlive the server.
   ServerBuilder& Register(Service* service);
 
-  // INVALID_ARGUMENT: a malformed address, an option out of range, or a service registered twice. ALREADY_EXISTS:
-  // another server has the name. RESOURCE_EXHAUSTED: a limit named in the text. Once per builder.
+  // INVALID_ARGUMENT: a malformed address, an option out of range, a service registered twice, or one that an event
+  // queue cannot serve. ALREADY_EXISTS: another server has the name. RESOURCE_EXHAUSTED: a limit named in the text.
+  // Once per builder.
   absl::StatusOr<std::unique_ptr<Server>> Start();
 
  private:

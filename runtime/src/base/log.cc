@@ -11,7 +11,7 @@
 
 namespace nearcall::base {
 
-Logger::Logger(LogSink sink) : queue_(std::make_shared<LogQueue>(std::move(sink))) {}
+Logger::Logger(LogSink sink, Reactor* reactor) : queue_(std::make_shared<LogQueue>(std::move(sink), reactor)) {}
 
 Logger::~Logger() {
   Close();

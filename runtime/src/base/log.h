@@ -22,7 +22,8 @@ namespace nearcall::base {
 // Thread-safe. In a fork()ed child it is silent.
 class Logger {
  public:
-  explicit Logger(LogSink sink = {});
+  // `reactor`: in whose turns lines are delivered instead; outlives Close(); may be null.
+  explicit Logger(LogSink sink = {}, Reactor* reactor = nullptr);
   Logger(const Logger&) = delete;
   Logger& operator=(const Logger&) = delete;
   // Close().

@@ -11,7 +11,10 @@
 
 namespace nearcall::base {
 
-LogQueue::LogQueue(LogSink sink) : thread_(std::make_shared<UserThreads>("nearcall-log", 1)), sink_(std::move(sink)) {}
+LogQueue::LogQueue(LogSink sink, Reactor* reactor)
+    : thread_(std::make_shared<UserThreads>("nearcall-log", 1, 0, reactor)),
+      sink_(std::move(sink)),
+      give_up_at_(reactor == nullptr ? kNever : 0) {}
 
 bool LogQueue::TryAdd(LogSeverity severity, std::string line) {
   MutexLock lock(mutex_);
@@ -69,6 +72,7 @@ bool LogQueue::MayWait() {
 }
 
 void LogQueue::Flush(SteadyNs until) {
+  thread_->RunHere();
   MutexLock lock(mutex_);
   while (self_ != nullptr && NowNs() < until) delivered_.WaitUntil(mutex_, until);
 }
@@ -79,10 +83,7 @@ void LogQueue::Close() {
     MutexLock lock(mutex_);
     give_up_at_ = std::min(give_up_at_, until);
   }
-  if (!thread_->IsCurrent()) {
-    thread_->RunHere();
-    Flush(until);
-  }
+  if (!thread_->IsCurrent()) Flush(until);
   {
     MutexLock lock(mutex_);
     closed_ = true;

@@ -16,12 +16,14 @@
 namespace nearcall::base {
 
 // Lines on their way to the user's sink, or to standard error: a thread of its own, which exists while there are any,
-// delivers one after the other. A sink that blocks holds up that thread and nobody else.
+// delivers one after the other. A sink that blocks holds up that thread and nobody else. With a reactor they are
+// delivered in its turns, which no full standard error holds up.
 //
-// Thread-safe. Owned by a Logger, and by itself while its thread has something to do.
+// Thread-safe. Owned by a Logger, and by itself while there is something to deliver.
 class LogQueue final : public UserThreads::Task, public std::enable_shared_from_this<LogQueue> {
  public:
-  explicit LogQueue(LogSink sink);
+  // `reactor`: outlives Close(); may be null.
+  explicit LogQueue(LogSink sink, Reactor* reactor = nullptr);
   LogQueue(const LogQueue&) = delete;
   LogQueue& operator=(const LogQueue&) = delete;
 
@@ -54,7 +56,7 @@ class LogQueue final : public UserThreads::Task, public std::enable_shared_from_
   std::deque<Line> lines_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<LogQueue> self_ ABSL_GUARDED_BY(mutex_);  // while it runs, or is to run
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  SteadyNs give_up_at_ ABSL_GUARDED_BY(mutex_) = kNever;  // waiting for room in standard error
+  SteadyNs give_up_at_ ABSL_GUARDED_BY(mutex_);  // waiting for room in standard error
 };
 
 }  // namespace nearcall::base

@@ -3,6 +3,10 @@
 
 #include <cxxabi.h>
 
+#include <new>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 
@@ -13,16 +17,52 @@ namespace {
 // Long against the pauses of a busy program, short against a person.
 constexpr int64_t kLingerNs = 1'000'000'000;
 
-// Which threads the calling one belongs to.
-thread_local const UserThreads* current = nullptr;
+// Whose tasks the calling thread runs, one within the other.
+class Current {
+ public:
+  explicit Current(const UserThreads* threads) : threads_(threads), outer_(std::exchange(innermost, this)) {}
+  ~Current() { innermost = outer_; }
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+
+  static bool Has(const UserThreads* threads) {
+    const Current* one = innermost;
+    while (one != nullptr && one->threads_ != threads) one = one->outer_;
+    return one != nullptr;
+  }
+
+ private:
+  static thread_local const Current* innermost;
+
+  const UserThreads* const threads_;
+  const Current* const outer_;
+};
+
+thread_local const Current* Current::innermost = nullptr;
 
 }  // namespace
 
+// Outlives what it is for: the reactor may be about to call it.
+class UserThreads::InTurns final : public Reactor::Target {
+ public:
+  explicit InTurns(std::weak_ptr<UserThreads> threads) : threads_(std::move(threads)) {}
+
+  void OnReady(uint32_t, uint32_t) override {}
+  size_t OnTurn(size_t max) override {
+    const std::shared_ptr<UserThreads> threads = threads_.lock();
+    return threads == nullptr ? 0 : threads->TakeTurn(max);
+  }
+
+ private:
+  const std::weak_ptr<UserThreads> threads_;
+};
+
 bool UserThreads::IsCurrent() const {
-  return current == this;
+  return Current::Has(this);
 }
 
 absl::Status UserThreads::Start() {
+  if (reactor_ != nullptr) return absl::OkStatus();
   MutexLock lock(mutex_);
   kept_ = 1;
   return threads_ != 0 ? absl::OkStatus() : StartThread();
@@ -36,11 +76,33 @@ void UserThreads::Post(Task& task) {
 
 // Somebody runs what waits, or sees whether he who runs another task is stuck in it.
 void UserThreads::SeeToIt() {
-  if (waiting_ != 0) {
+  if (reactor_ != nullptr) {
+    AskForATurn();
+  } else if (waiting_ != 0) {
     changed_.NotifyOne();
   } else {
     StartThread().IgnoreError();  // then the task waits
   }
+}
+
+void UserThreads::AskForATurn() {
+  try {
+    if (in_turns_ == 0) in_turns_ = reactor_->Add(std::make_shared<InTurns>(weak_from_this()));
+    reactor_->Schedule(in_turns_);
+  } catch (const std::bad_alloc&) {
+    // The task waits.
+  }
+}
+
+size_t UserThreads::TakeTurn(size_t max) {
+  // A task may end its thread. The others have their turn, too.
+  const absl::Cleanup rest = [this] {
+    MutexLock lock(mutex_);
+    if (!tasks_.empty()) AskForATurn();
+  };
+  size_t ran = 0;
+  while (ran < max && RunOneHere()) ++ran;
+  return ran;
 }
 
 absl::Status UserThreads::StartThread() {
@@ -56,7 +118,7 @@ absl::Status UserThreads::StartThread() {
 }
 
 void UserThreads::ThreadMain() {
-  current = this;
+  const Current here(this);
   mutex_.Lock();
   while (Task* task = NextTask()) {
     const uint64_t turn = turn_;
@@ -113,25 +175,39 @@ UserThreads::Task* UserThreads::NextTask() {
   return task;
 }
 
-void UserThreads::RunHere() {
-  if (fork_guard_.InChild()) return;
-  MutexLock lock(mutex_);
-  while (threads_ == 0) {
-    Task* task = tasks_.PopFront();
-    if (task == nullptr) return;
-    mutex_.Unlock();
-    task->Run();  // without RunTask(): the caller's thread is none of ours to lose
-    mutex_.Lock();
+bool UserThreads::RunHere() {
+  if (fork_guard_.InChild()) return false;
+  bool any = false;
+  while (RunOneHere()) any = true;
+  return any;
+}
+
+// False: there is none, or a thread for it.
+bool UserThreads::RunOneHere() {
+  Task* task;
+  {
+    MutexLock lock(mutex_);
+    task = threads_ == 0 ? tasks_.PopFront() : nullptr;
   }
+  if (task == nullptr) return false;
+  const Current here(this);
+  task->Run();  // without RunTask(): the caller's thread is none of ours to lose
+  return true;
 }
 
 void UserThreads::Join() {
   if (fork_guard_.InChild()) return;  // the threads are the parent's
   RunHere();
-  MutexLock lock(mutex_);
-  joining_ = true;
-  changed_.NotifyAll();
-  while (threads_ > (IsCurrent() ? 1 : 0)) gone_.Wait(mutex_);
+  Reactor::Id in_turns;
+  {
+    MutexLock lock(mutex_);
+    joining_ = true;
+    changed_.NotifyAll();
+    while (threads_ > (IsCurrent() ? 1 : 0)) gone_.Wait(mutex_);
+    in_turns = std::exchange(in_turns_, 0);
+  }
+  // Waits for the task of another thread that takes the turns.
+  if (in_turns != 0) reactor_->Remove(in_turns);
 }
 
 }  // namespace nearcall::base

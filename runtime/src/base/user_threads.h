@@ -11,6 +11,7 @@
 #include "base/fork.h"
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
+#include "base/reactor.h"
 #include "base/thread.h"
 
 namespace nearcall::base {
@@ -19,6 +20,8 @@ namespace nearcall::base {
 // tasks, one after the other. A thread that has been in one task for kStuckUserCodeNs is replaced by another, and
 // leaves when its task returns; so each task that is stuck costs a thread, and beyond `max_threads` the others wait.
 // Threads are made when there is something to run, and end when there has been nothing for a while.
+//
+// With a reactor there are none, and the tasks run in its turns: whoever takes these has asked for it.
 //
 // Thread-safe. Owned by whoever posts, and by its threads.
 class UserThreads : public std::enable_shared_from_this<UserThreads> {
@@ -33,32 +36,37 @@ class UserThreads : public std::enable_shared_from_this<UserThreads> {
     ~Task() = default;
   };
 
-  // `name` and `stack_size`: of each thread, as Thread has them.
-  UserThreads(const char* name, size_t max_threads, size_t stack_size = 0)
-      : name_(name), max_threads_(max_threads), stack_size_(Thread::StackFor(stack_size)) {}
+  // `name` and `stack_size`: of each thread, as Thread has them. `reactor`: outlives Join(); may be null.
+  UserThreads(const char* name, size_t max_threads, size_t stack_size = 0, Reactor* reactor = nullptr)
+      : name_(name), max_threads_(max_threads), stack_size_(Thread::StackFor(stack_size)), reactor_(reactor) {}
   UserThreads(const UserThreads&) = delete;
   UserThreads& operator=(const UserThreads&) = delete;
 
-  // Makes the first thread, which then stays. Errors as Thread::Start().
+  // Makes the first thread, which then stays (none with a reactor). Errors as Thread::Start().
   absl::Status Start();
 
   // Hands over a task that is not waiting already. Never blocks, and allocates only for a thread: a task for which none
   // can be made now waits for the next Post(), or for RunHere().
   void Post(Task& task);
 
-  // If there is no thread: runs what waits, on the calling one.
-  void RunHere();
+  // If there is no thread: runs what waits, on the calling one. Whether there was anything.
+  bool RunHere();
 
   // Waits until all tasks have ended and all threads are gone, but the calling one, if it is one of them. Then nothing
   // may be posted.
   void Join();
 
-  // Whether the calling thread is one of these.
+  // Whether the calling thread is one of these, or runs a task just now.
   bool IsCurrent() const;
 
  private:
+  class InTurns;
+
   absl::Status StartThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SeeToIt() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AskForATurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  size_t TakeTurn(size_t max);
+  bool RunOneHere();
   void ThreadMain();
   void RunTask(Task& task, uint64_t turn);
   void Lose(uint64_t turn);
@@ -68,6 +76,7 @@ class UserThreads : public std::enable_shared_from_this<UserThreads> {
   const char* const name_;
   const size_t max_threads_;
   const size_t stack_size_;
+  Reactor* const reactor_;
   const ForkGuard fork_guard_;
 
   Mutex mutex_;
@@ -81,6 +90,7 @@ class UserThreads : public std::enable_shared_from_this<UserThreads> {
   uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;  // of the thread that runs tasks; 0: there is none
   SteadyNs turn_began_ ABSL_GUARDED_BY(mutex_) = 0;
   bool joining_ ABSL_GUARDED_BY(mutex_) = false;
+  Reactor::Id in_turns_ ABSL_GUARDED_BY(mutex_) = 0;  // since the first task
 };
 
 }  // namespace nearcall::base

@@ -20,7 +20,7 @@ absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::C
   std::shared_ptr<ServerSession> session(
       new ServerSession(std::move(connection), options, std::move(logger), std::move(listener), std::move(account)));
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
-      transport::WatchControl(std::move(control), std::move(pidfd), session);
+      transport::WatchControl(std::move(control), std::move(pidfd), session, options.reactor);
   if (!watched.ok()) return watched.status();
   base::MutexLock lock(session->mutex_);
   session->control_ = *std::move(watched);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/quota.h"
+#include "base/reactor.h"
 #include "session/active_call.h"
 #include "session/inbox.h"
 #include "session/outbox.h"
@@ -26,7 +27,8 @@ namespace nearcall::session {
 
 struct ServerSessionOptions {
   size_t max_message_size;
-  size_t max_calls;  // that the client was granted
+  size_t max_calls;                  // that the client was granted
+  base::Reactor* reactor = nullptr;  // that watches its control socket; null: the monitor does
 };
 
 // One connection to a client.

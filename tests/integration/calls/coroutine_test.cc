@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "co_service.h"
+#include "driven_server.h"
 #include "stream_fixture.h"
 
 namespace nearcall::integration {
@@ -37,7 +38,9 @@ class CoroutineTest : public IntegrationTest {
   std::unique_ptr<Server> StartServer(ServerOptions options = {}) {
     if (!options.log_sink) options.log_sink = log.sink();
     options.expected_clients = 48;
-    return Must(ServerBuilder(std::move(options)).Listen(Address()).Register(&co_echo).Register(&streams).Start());
+    return StartInStyle(std::move(options), [this](ServerOptions styled) {
+      return Must(ServerBuilder(std::move(styled)).Listen(Address()).Register(&co_echo).Register(&streams).Start());
+    });
   }
   Echo::CoStub ConnectEcho() { return Echo::CoStub(Connect()); }
   Streams::CoStub ConnectStreams(ChannelOptions options = {}) { return Streams::CoStub(Connect(std::move(options))); }

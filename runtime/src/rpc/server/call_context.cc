@@ -56,7 +56,8 @@ std::stop_token CallContext::stop_token() {
     if (cancelled_.load(std::memory_order_relaxed)) stop->MakeNow();
   }
   if (request_.deadline != base::kNever) {
-    auto timer = transport::StartTimer(request_.deadline, [stop] { stop->Post(); });
+    auto timer = transport::StartTimer(
+        request_.deadline, [stop] { stop->Post(); }, core_.reactor());
     // It cannot fail: the connection keeps the monitor alive.
     if (timer.ok()) stop_at_deadline_ = *std::move(timer);
   }

@@ -86,6 +86,9 @@ void Door::WatchEvent(int fd, std::function<void()> on_event) {
 
 absl::Status Door::Start(std::vector<Entry> entries) {
   if (absl::Status status = Open(std::move(entries)); !status.ok()) return status;
+  if (core_.reactor() != nullptr) {
+    return in_queue_.Begin(*core_.reactor(), epoll_.get(), [this](size_t) { return TakeTurnInQueue(); });
+  }
   return thread_.Start("nearcall-door", base::kOwnStack, [this] { Run(); });
 }
 
@@ -166,6 +169,10 @@ void Door::Stop() {
   stopping_.store(true, std::memory_order_relaxed);
   Wake();
   if (thread_.joinable()) thread_.Join();
+  if (core_.reactor() == nullptr) return;
+  in_queue_.End();
+  timer_.reset();
+  handshakes_.DropAll();
 }
 
 void Door::Run() {
@@ -185,6 +192,27 @@ void Door::TakeTurn(int64_t timeout_ns) {
   Survive([&] { LookAfterLostNames(); });
   Survive([&] { AcceptTurn(); });
   handshakes_.DropLate(base::NowNs());
+}
+
+// Without waiting. What comes with time is then told by an event, too.
+size_t Door::TakeTurnInQueue() {
+  TakeTurn(/*timeout_ns=*/0);
+  const base::SteadyNs next_at = NextTurnAt();
+  if (std::exchange(timer_at_, next_at) == next_at) return 0;
+  timer_.reset();
+  if (next_at != base::kNever) base::UntilThereIsMemory([&] { SetTimer(next_at); });
+  return 0;
+}
+
+void Door::SetTimer(base::SteadyNs when) {
+  auto timer = transport::StartTimer(
+      when,
+      [this] {
+        timer_at_ = base::kNever;
+        in_queue_.Schedule();
+      },
+      core_.reactor());
+  if (timer.ok()) timer_ = *std::move(timer);  // else: see StartTimer()
 }
 
 // When something is to be done that no event tells.

@@ -19,14 +19,16 @@
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "rpc/server/handshakes.h"
+#include "rpc/server/in_queue.h"
 #include "rpc/server/server_core.h"
+#include "transport/control.h"
 #include "transport/rendezvous.h"
 
 namespace nearcall::rpc {
 
 // A server's door: its listening sockets and the handshakes that are under way, on a thread of its own. What strangers
 // do there, however often, costs those who are served nothing but the CPU; and where the kernel makes us wait for
-// a stranger, only other strangers wait.
+// a stranger, only other strangers wait. (In an event queue it is done in the queue's turns.)
 //
 // The thread takes a bounded number of clients in a turn, after those who are on their way; who is not taken yet waits
 // in the kernel's backlog, and behind it in connect(2).
@@ -93,6 +95,8 @@ class Door {
 
   // --- the door's thread ---
   void Run();
+  size_t TakeTurnInQueue();
+  void SetTimer(base::SteadyNs when);
   void TakeTurn(int64_t timeout_ns);
   base::SteadyNs NextTurnAt();
   void OnEvent(uint64_t data);
@@ -115,14 +119,17 @@ class Door {
   std::function<void()> on_event_;
   std::atomic<bool> stopping_{false};
   base::Thread thread_;
+  InQueue in_queue_;  // in place of the thread
 
   // The door's thread's.
   Handshakes handshakes_;
   base::Fd reserve_;  // given up for a moment to refuse a client when descriptors run out
   base::SteadyNs pause_until_ = 0;
-  base::SteadyNs look_again_at_ = 0;  // after names that are lost
-  bool in_trouble_ = false;           // and the log knows
-  bool emptied_ = false;              // and the server knows
+  base::SteadyNs look_again_at_ = 0;         // after names that are lost
+  bool in_trouble_ = false;                  // and the log knows
+  bool emptied_ = false;                     // and the server knows
+  std::unique_ptr<transport::Timer> timer_;  // in an event queue
+  base::SteadyNs timer_at_ = base::kNever;   // when it will go off
 
   base::Mutex mutex_;
   std::vector<Listening> listening_ ABSL_GUARDED_BY(mutex_);

@@ -42,6 +42,17 @@ bool Lead::Awake(ThreadId me, bool woken, bool rung) {
   return (woken || has_news()) && Decide(me);
 }
 
+void Lead::WakeUp(ThreadId me, bool rung) {
+  base::MutexLock lock(mutex_);
+  if (rung) news_.store(true, std::memory_order_release);
+  Take(me);
+}
+
+bool Lead::in_handler() const {
+  base::MutexLock lock(mutex_);
+  return in_handlers_ != 0;
+}
+
 bool Lead::Decide(ThreadId me) {
   while (!stopped() && leader_ != 0) {
     // The leader sees the news itself.

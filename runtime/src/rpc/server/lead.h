@@ -39,6 +39,11 @@ class Lead {
   // another thread is needed.
   [[nodiscard]] bool Awake(ThreadId me, bool woken, bool rung);
 
+  // Of a poller without threads: whoever has taken the part of its only one is awake, and leads. `rung`: which is news.
+  void WakeUp(ThreadId me, bool rung);
+  // Whether a handler runs.
+  bool in_handler() const;
+
   // There is something that the leader does not see by itself. True: somebody is to be woken, for it.
   [[nodiscard]] bool NoteNews();
   bool has_news() const { return news_.load(std::memory_order_acquire); }

@@ -5,12 +5,20 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/blocking.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 
 namespace nearcall::rpc {
+
+namespace {
+
+// In an event queue: reads of connections, and handlers, before others have their turn.
+constexpr int kStepsPerTurn = 64;
+
+}  // namespace
 
 // Once the handler is about to wait, the thread leads on, or gives the lead away.
 class Poller::InlineRun final : public base::BlockingObserver, public StreamWait {
@@ -55,6 +63,7 @@ Poller::~Poller() = default;
 
 absl::Status Poller::Start() {
   if (absl::Status opened = bells_.Open(); !opened.ok()) return opened;
+  if (core_.reactor() != nullptr) return StartInQueue();
   for (size_t i = 0; i < ServerCore::kThreadsPerPoller; ++i) {
     if (absl::Status started = core_.threads.TryRun([this] { Serve(); }); !started.ok()) {
       Stop();
@@ -64,9 +73,16 @@ absl::Status Poller::Start() {
   return absl::OkStatus();
 }
 
+absl::Status Poller::StartInQueue() {
+  queues_ = lead_.Join();
+  static_cast<void>(lead_.FallAsleep());  // there is no news yet
+  return in_queue_.Begin(*core_.reactor(), bells_.fd(), [this](size_t max) { return TakeTurn(max); });
+}
+
 void Poller::Stop() {
   lead_.Stop();
   bells_.Wake();
+  in_queue_.End();
 }
 
 void Poller::Clear() {
@@ -154,16 +170,41 @@ void Poller::ReplaceThisThread() {
 
 // If none can be had, the next leader that gets stuck is not replaced; all else works.
 bool Poller::StartThread() {
+  if (core_.reactor() != nullptr) return false;
   return core_.threads.TryRun([this] { Serve(); }).ok();
+}
+
+// --- in an event queue ---
+
+// Like a leader who has been woken, but never waits: when nothing is left every connection will ring.
+size_t Poller::TakeTurn(size_t max) {
+  bool rung = false;
+  bells_.Wait(/*timeout_ns=*/0, [&](uint32_t connection_id) {
+    mailbox_.Ring(connection_id);
+    rung = true;
+  });
+  lead_.WakeUp(queues_, rung);
+  bool asleep = false;
+  // Also when a handler ends its thread.
+  const absl::Cleanup rest = [&] {
+    if (!asleep && !lead_.stopped()) in_queue_.Schedule();
+  };
+  size_t ran = 0;
+  for (int steps = 0; steps < kStepsPerTurn && ran < max && !asleep && !lead_.stopped(); ++steps) {
+    const Did did = TakeStep(queues_);
+    if (did == Did::kTurn) ++ran;
+    asleep = did == Did::kNothing && intake_.ArmAll() && lead_.FallAsleep();
+  }
+  return ran;
 }
 
 // --- the leader ---
 
 void Poller::Work(Lead::ThreadId me) {
   while (!lead_.stopped()) {
-    const Step step = TakeStep(me);
-    if (step == Step::kLostTheLead) return;
-    if (step == Step::kSomething) continue;
+    const Did did = TakeStep(me);
+    if (did == Did::kLostTheLead) return;
+    if (did != Did::kNothing) continue;
     if (intake_.LookForAWhile([this] { return lead_.has_news(); })) continue;
     // Every connection will ring, and this thread goes to wait in epoll.
     if (intake_.ArmAll() && lead_.FallAsleep()) return;
@@ -171,19 +212,19 @@ void Poller::Work(Lead::ThreadId me) {
 }
 
 // Reads what is there, if it is time, and runs a turn.
-Poller::Step Poller::TakeStep(Lead::ThreadId me) {
+Poller::Did Poller::TakeStep(Lead::ThreadId me) {
   if (lead_.has_news()) ReadMail();
   const bool progress = intake_.IsDue() && Harvest();
-  Ran ran = RunNext(me);
-  if (ran == Ran::kNothing && !progress && !intake_.queue().empty()) {
+  Did did = RunNext(me);
+  if (did == Did::kNothing && !progress && !intake_.queue().empty()) {
     // No place for a handler.
     resumptions_.WantPlace();
-    ran = RunNext(me);
+    did = RunNext(me);
   }
-  if (ran == Ran::kLostTheLead) return Step::kLostTheLead;
-  if (ran == Ran::kTurn || progress) return Step::kSomething;
+  if (did != Did::kNothing) return did;
+  if (progress) return Did::kRead;
   intake_.BeDue();  // nothing that is here can run: look for more
-  return Step::kNothing;
+  return Did::kNothing;
 }
 
 void Poller::ReadMail() {
@@ -213,30 +254,31 @@ void Poller::Drop(uint32_t connection_id) {
   if (core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
 }
 
-Poller::Ran Poller::RunNext(Lead::ThreadId me) {
-  if (intake_.queue().empty()) return Ran::kNothing;
+Poller::Did Poller::RunNext(Lead::ThreadId me) {
+  if (intake_.queue().empty()) return Did::kNothing;
   const base::SteadyNs now = base::NowNs();
   Turn* const turn = intake_.Next(now);
-  if (turn == nullptr) return Ran::kNothing;
+  if (turn == nullptr) return Did::kNothing;
   resumptions_.WantNoPlace();
   if (turn->kind == Turn::Kind::kPlace) {
     turn->Run();  // its thread goes on
-    return Ran::kTurn;
+    return Did::kTurn;
   }
   IncomingCall& call = turn->call;
   if (turn->kind == Turn::Kind::kCall) call.place().Give();
   if (RunsInline(call.request())) return RunInline(me, *turn, now);
   const absl::Status started = core_.threads.TryRun([this, turn] { RunOnWorker(*turn); });
-  if (started.ok()) return Ran::kTurn;
+  if (started.ok()) return Did::kTurn;
   if (!call.request().needs_thread()) return RunInline(me, *turn, now);
   // Not on this thread: the handler may wait for what only the leader can read.
   RefuseStream(std::unique_ptr<IncomingCall>(&call), started);
-  return Ran::kTurn;
+  return Did::kTurn;
 }
 
 // A dialogue with the only client that is served goes without a change of threads for each word. Else a handler that
 // streams has a thread of its own: it may be long at it, and the others go on.
 bool Poller::RunsInline(const Request& request) const {
+  if (core_.reactor() != nullptr) return true;
   if (request.may_block()) return false;
   if (!request.needs_thread()) return true;
   const bool dialogue = request.kind() == internal::MethodKind::kBidiStreaming;
@@ -249,7 +291,7 @@ void Poller::RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status
   intake_.Recycle(std::move(call));
 }
 
-Poller::Ran Poller::RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now) {
+Poller::Did Poller::RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now) {
   const auto run = [&] {
     const InlineRun here(*this, me, turn, now);
     turn.Run();
@@ -266,7 +308,7 @@ Poller::Ran Poller::RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now)
     habit->Ran(base::NowNs() - now);
   }
   TurnEnded(turn, leads);
-  return leads ? Ran::kTurn : Ran::kLostTheLead;
+  return leads ? Did::kTurn : Did::kLostTheLead;
 }
 
 // Reads on, for a handler of `session` that waits. False: it goes on waiting, but there is more to do than to read for

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "rpc/server/bells.h"
+#include "rpc/server/in_queue.h"
 #include "rpc/server/intake.h"
 #include "rpc/server/lead.h"
 #include "rpc/server/mailbox.h"
@@ -29,6 +30,8 @@ namespace nearcall::rpc {
 // A handler that is about to wait in the runtime gives the lead away first. One that waits for its stream, of which it
 // was the only one to be served, leads on for a while, and so reads itself what it waits for.
 //
+// In an event queue there are no threads: its turns do what the leader does, on whatever thread they are taken.
+//
 // Thread-safe where nothing else is said.
 class Poller {
  public:
@@ -41,7 +44,7 @@ class Poller {
   absl::Status Start();
 
   // Ends all connections' service; threads leave as soon as their handlers return (ServerCore::threads is joined by the
-  // server).
+  // server), and there are no further turns.
   void Stop();
   // After its threads have left: gives everything up.
   void Clear();
@@ -56,6 +59,11 @@ class Poller {
   // A handler has ended: if turns wait for its place, the leader is woken.
   void OnPlaceGiven() { resumptions_.OnPlaceGiven(); }
 
+  // In an event queue, on the thread that has its turn: whether a handler runs; and does what there is to do, but runs
+  // at most `max` turns. How many it has run.
+  bool in_handler() const { return lead_.in_handler(); }
+  size_t TakeTurn(size_t max);
+
   std::vector<std::shared_ptr<session::ServerSession>> Sessions() { return mailbox_.Sessions(); }
   size_t connection_count() { return mailbox_.connection_count(); }
   std::string DebugString();
@@ -64,9 +72,9 @@ class Poller {
   // A handler that runs on the thread that led when it began.
   class InlineRun;
 
-  enum class Ran { kNothing, kTurn, kLostTheLead };
-  // What there was to do.
-  enum class Step { kNothing, kSomething, kLostTheLead };
+  enum class Did { kNothing, kRead, kTurn, kLostTheLead };
+
+  absl::Status StartInQueue();
 
   // --- any serving thread ---
   void Serve();
@@ -76,13 +84,13 @@ class Poller {
 
   // --- the leader ---
   void Work(Lead::ThreadId me);
-  Step TakeStep(Lead::ThreadId me);
+  Did TakeStep(Lead::ThreadId me);
   void ReadMail();
   bool Harvest();
   void Drop(uint32_t connection_id);
-  Ran RunNext(Lead::ThreadId me);
+  Did RunNext(Lead::ThreadId me);
   void RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status& status);
-  Ran RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now);
+  Did RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now);
   bool RunsInline(const Request& request) const;
   bool LeadFor(const session::ServerSession& session, const session::Waiting& waiting);
   void GiveLeadAway();
@@ -98,6 +106,8 @@ class Poller {
   Resumptions resumptions_;
   // The leader's. It changes hands with the lead.
   Intake intake_;
+  InQueue in_queue_;
+  Lead::ThreadId queues_ = 0;  // of whoever takes its turns
 };
 
 }  // namespace nearcall::rpc

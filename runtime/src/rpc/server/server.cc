@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <thread>
 #include <utility>
 
@@ -20,8 +21,8 @@ namespace {
 
 // One thread reads best while the clients need the other CPUs; more than two were not needed by any load that was
 // measured.
-size_t PollerCount() {
-  return std::thread::hardware_concurrency() >= 4 ? 2 : 1;
+size_t PollerCount(const ServerOptions& options) {
+  return options.event_queue == nullptr && std::thread::hardware_concurrency() >= 4 ? 2 : 1;
 }
 
 constexpr char kWaitInChild[] =
@@ -30,13 +31,25 @@ constexpr char kWaitInChild[] =
 constexpr char kWaitInHandler[] =
     "Server::Wait in a handler of the same server would never end; it returns at once. Call Shutdown there, and Wait "
     "elsewhere";
+constexpr char kWaitInQueue[] =
+    "Server::Wait in EventQueue::Run() of the server's own queue would never end; it returns at once. Call Shutdown "
+    "there, and Wait elsewhere";
 constexpr char kDestroyedInHandler[] =
     "a server is destroyed by one of its own handlers (exit(3) in a handler?): it hangs up on its clients, and is left "
     "in memory. Call Shutdown there, and let main() end";
+constexpr char kDestroyedInQueue[] =
+    "a server is destroyed in EventQueue::Run() of its own queue, while calls of it wait for what only that runs: it "
+    "hangs up on its clients, and is left in memory. Call Shutdown there, and destroy it outside";
 
 }  // namespace
 
-ServerImpl::ServerImpl(ServerOptions options) : core_(std::move(options), PollerCount()) {}
+ServerImpl::ServerImpl(ServerOptions options)
+    : poller_count_(PollerCount(options)), core_(std::move(options), poller_count_) {}
+
+bool ServerImpl::OnItsThread() const {
+  if (core_.reactor() != nullptr) return core_.reactor()->IsCurrent() && !fork_guard_.InChild();
+  return core_.threads.OnItsThread() || core_.canceller->IsCurrent();
+}
 
 absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   ProtobufLog::Install();
@@ -45,11 +58,12 @@ absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   core_.on_place_given = [this] {
     for (const auto& poller : pollers_) poller->OnPlaceGiven();
   };
-  for (size_t i = 0; i < PollerCount(); ++i) pollers_.push_back(std::make_unique<Poller>(core_));
+  for (size_t i = 0; i < poller_count_; ++i) pollers_.push_back(std::make_unique<Poller>(core_));
   for (const auto& poller : pollers_) {
     if (absl::Status status = poller->Start(); !status.ok()) return status;
   }
-  auto monitor = transport::StartTimer(base::kNever, [] {});
+  auto monitor = transport::StartTimer(
+      base::kNever, [] {}, core_.reactor());
   if (!monitor.ok()) return monitor.status();
   monitor_ = *std::move(monitor);
   door_ = std::make_unique<Door>(core_, admission_, ids_, [this](auto connection, auto lease) {
@@ -67,7 +81,7 @@ absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   return absl::OkStatus();
 }
 
-// On the door's thread.
+// On the door's thread, or in the event queue.
 void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::LeasePtr lease) {
   Poller* poller = std::min_element(pollers_.begin(), pollers_.end(), [](const auto& a, const auto& b) {
                      return a->connection_count() < b->connection_count();
@@ -80,13 +94,15 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
       if (!fork_guard_.InChild()) admission_.Leave(uid);
     });
     const auto on_gone = [poller, lease, admitted] { poller->Remove(lease->id()); };
-    return session::ServerSession::Start(
-        std::move(connection),
-        {.max_message_size = core_.options.max_message_size, .max_calls = core_.options.max_queued_calls}, core_.logger,
-        {.on_gone = on_gone,
-         .on_ring = [poller, id] { poller->LookAt(id); },
-         .on_ping = [this] { return core_.progress(); }},
-        core_.quota->AccountOf(uid));
+    return session::ServerSession::Start(std::move(connection),
+                                         {.max_message_size = core_.options.max_message_size,
+                                          .max_calls = core_.options.max_queued_calls,
+                                          .reactor = core_.reactor()},
+                                         core_.logger,
+                                         {.on_gone = on_gone,
+                                          .on_ring = [poller, id] { poller->LookAt(id); },
+                                          .on_ping = [this] { return core_.progress(); }},
+                                         core_.quota->AccountOf(uid));
   });
   if (!session.ok()) {
     core_.logger->Log({base::LogKind::kConnection, uid}, LogSeverity::kError, session.status().message());
@@ -123,6 +139,8 @@ absl::StatusOr<std::shared_ptr<Channel>> ServerImpl::InProcessChannel(ChannelOpt
     return base::ErrnoStatus("cannot make a channel to a server of this process (socketpair)");
   }
   base::Fd clients(ends[1]);
+  // Somebody may have to take the turns of the server's queue for that.
+  if (core_.reactor() != nullptr) options.lazy = true;
   if (absl::Status served = ServeFd(ends[0]); !served.ok()) return served;
   auto channel = Channel::Connect(absl::StrCat("fd:", clients.get()), std::move(options));
   // It is the channel's now, unless that found fault with its options.
@@ -137,9 +155,23 @@ void ServerImpl::Wait() {
     base::Logger(core_.options.log_sink).Log({}, LogSeverity::kError, kWaitInChild);
     return;
   }
-  if (OnItsThread()) return core_.logger->Log({}, LogSeverity::kError, kWaitInHandler);
+  if (IsClosed()) return;
+  if (OnItsThread()) {
+    return core_.logger->Log({}, LogSeverity::kError, core_.reactor() == nullptr ? kWaitInHandler : kWaitInQueue);
+  }
+  if (core_.reactor() != nullptr) return RunUntilClosed();
   base::MutexLock lock(mutex_);
   while (stage_ != Stage::kClosed) stage_changed_.Wait(mutex_);
+}
+
+bool ServerImpl::IsClosed() {
+  base::MutexLock lock(mutex_);
+  return stage_ == Stage::kClosed;
+}
+
+// In place of whoever takes the turns of the queue else.
+void ServerImpl::RunUntilClosed() {
+  while (!IsClosed()) core_.reactor()->Turn(std::numeric_limits<size_t>::max(), /*timeout_ms=*/-1);
 }
 
 void ServerImpl::Shutdown(absl::Duration grace) {
@@ -157,7 +189,10 @@ void ServerImpl::BeginShutdown(absl::Duration grace) {
     grace_ends_ = until;
   }
   if (first) TellEverybody();
-  auto timer = base::OrNoMemory([&] { return transport::StartTimer(until, [this] { HangUpAll(); }); });
+  auto timer = base::OrNoMemory([&] {
+    return transport::StartTimer(
+        until, [this] { HangUpAll(); }, core_.reactor());
+  });
   if (!timer.ok()) return HangUpAll();
   std::unique_ptr<transport::Timer> other = *std::move(timer);
   {
@@ -204,13 +239,31 @@ void ServerImpl::HangUpAll() {
   if (core_.active_calls.load(std::memory_order_seq_cst) == 0 && stage_ == Stage::kHungUp) {
     stage_ = Stage::kClosed;
     stage_changed_.NotifyAll();
+    if (core_.reactor() != nullptr) core_.reactor()->Wake();  // for RunUntilClosed()
   }
 }
 
-void ServerImpl::Abandon() {
-  core_.logger->Log({}, LogSeverity::kError, kDestroyedInHandler);
+bool ServerImpl::TryEndHere() {
+  const bool in_queue = core_.reactor() != nullptr;
+  const bool in_user_code = !in_queue || core_.canceller->IsCurrent() || pollers_.front()->in_handler();
+  if (!in_user_code && EndsInQueue()) return true;
+  core_.logger->Log({}, LogSeverity::kError, in_user_code ? kDestroyedInHandler : kDestroyedInQueue);
   BeginShutdown(absl::ZeroDuration());
-  core_.logger->Flush();  // the process may be about to end
+  core_.logger->Flush();                                                         // the process may be about to end
+  if (in_queue) core_.reactor()->users.fetch_sub(1, std::memory_order_release);  // the queue may end before it
+  return false;
+}
+
+// Takes turns of the server alone, within one of the queue.
+bool ServerImpl::EndsInQueue() {
+  BeginShutdown(absl::ZeroDuration());
+  HangUpAll();
+  bool goes_on = true;
+  while (!IsClosed() && goes_on) {
+    goes_on = core_.canceller->RunHere();
+    goes_on = pollers_.front()->TakeTurn(std::numeric_limits<size_t>::max()) != 0 || goes_on;
+  }
+  return IsClosed();
 }
 
 ServerImpl::~ServerImpl() {
@@ -222,6 +275,7 @@ ServerImpl::~ServerImpl() {
 void ServerImpl::Destroy() {
   if (door_ != nullptr) {
     BeginShutdown(absl::ZeroDuration());
+    if (core_.reactor() != nullptr) HangUpAll();  // in its Run() nobody waits for the end of the grace
     Wait();
     stuck_calls_.Stop();
     core_.answering->WaitUntilEmpty();

@@ -33,12 +33,14 @@ class ServerImpl final : public Server {
   explicit ServerImpl(ServerOptions options);
   ~ServerImpl() override;
 
-  // Whether the caller is a thread of this server: one that runs its handlers, or their stop callbacks.
-  bool OnItsThread() const { return core_.threads.OnItsThread() || core_.canceller->IsCurrent(); }
+  // Whether the caller is a thread of this server: one that runs its handlers, or their stop callbacks, or whatever
+  // else in its event queue.
+  bool OnItsThread() const;
 
-  // The end of a server that cannot wait for its threads, since the caller is one of them: it hangs up. Nothing of it
-  // may be destroyed.
-  void Abandon();
+  // By such a one, for which nobody can wait: the end of the server, if it comes now. It does in the event queue, if
+  // that runs nothing of the server's just now, and what it has begun ends without anything else. False: it hangs up,
+  // and nothing of it may be destroyed.
+  bool TryEndHere();
 
   // Before Start().
   absl::Status Register(Service* service) { return core_.services.Add(service); }
@@ -61,10 +63,14 @@ class ServerImpl final : public Server {
   bool HungUp();
   void HangUpAll();
   void OnDrained();
+  bool IsClosed();
+  void RunUntilClosed();
+  bool EndsInQueue();
   void Destroy();
 
   const base::ForkGuard fork_guard_;
   std::unique_ptr<Signals> signals_;  // the last to go: what comes while all else ends is still caught
+  const size_t poller_count_;
   ServerCore core_;
   Admission admission_{core_};
   ConnectionIds ids_;

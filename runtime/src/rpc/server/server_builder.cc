@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
+#include "nearcall/event_queue.h"
 #include "nearcall/server.h"
 #include "rpc/server/server.h"
 #include "transport/address.h"
@@ -59,6 +60,10 @@ absl::Status CheckOptions(const ServerOptions& options) {
         absl::StrFormat("ServerOptions::socket_mode is %04o, allowed are 0600 to 0777, with both rights of the owner",
                         *options.socket_mode)));
   }
+  if (options.event_queue != nullptr && options.event_queue->fd() < 0) {
+    status.Update(absl::ResourceExhaustedError(
+        "ServerOptions::event_queue has no descriptors: there were none left, or no memory, when it was made"));
+  }
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("ServerOptions::handshake_timeout must be more than zero"));
   }
@@ -66,6 +71,20 @@ absl::Status CheckOptions(const ServerOptions& options) {
     status.Update(absl::InvalidArgumentError("ServerOptions::abort_after_grace must not be negative"));
   }
   return status;
+}
+
+// Handlers of an event queue have no threads that may wait for their clients.
+absl::Status CheckForQueue(const ServerOptions& options, const Service& service) {
+  if (options.event_queue == nullptr) return absl::OkStatus();
+  for (const internal::ServerMethod& method : service.GetServiceInfo().methods) {
+    const internal::MethodKind kind = method.info.kind;
+    if (method.suspends || (!internal::ClientStreams(kind) && !internal::ServerStreams(kind))) continue;
+    return absl::InvalidArgumentError(absl::StrCat("ServerOptions::event_queue: ", method.info.full_name,
+                                                   " streams, and its handler would wait for its client on the only "
+                                                   "thread, which reads what it waits for. Register "
+                                                   "the service's CoService, whose handlers are suspended instead"));
+  }
+  return absl::OkStatus();
 }
 
 // Adds the transports that `address` means.
@@ -121,9 +140,7 @@ class ServerHandle final : public Server {
  public:
   explicit ServerHandle(std::unique_ptr<rpc::ServerImpl> server) : server_(std::move(server)) {}
   ~ServerHandle() override {
-    if (!server_->OnItsThread()) return;
-    server_->Abandon();
-    static_cast<void>(server_.release());
+    if (server_->OnItsThread() && !server_->TryEndHere()) static_cast<void>(server_.release());
   }
 
   absl::Status ServeFd(int fd) override { return server_->ServeFd(fd); }
@@ -164,6 +181,10 @@ ServerBuilder& ServerBuilder::Register(Service* service) {
 absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state) {
   if (absl::Status status = CheckOptions(state.options); !status.ok()) return status;
   const transport::SocketAccess access = {.mode = state.options.socket_mode, .group = state.options.socket_group};
+  for (const Service* service : state.services) {
+    if (service == nullptr) continue;  // see Register()
+    if (absl::Status status = CheckForQueue(state.options, *service); !status.ok()) return status;
+  }
   auto server = std::make_unique<rpc::ServerImpl>(std::move(state.options));
   for (Service* service : state.services) {
     if (absl::Status status = server->Register(service); !status.ok()) return status;

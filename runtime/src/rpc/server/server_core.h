@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/quota.h"
+#include "base/reactor.h"
 #include "base/user_threads.h"
 #include "nearcall/server.h"
 #include "rpc/server/handler_slots.h"
@@ -29,11 +30,12 @@ struct ServerCore {
 
   ServerCore(ServerOptions server_options, size_t pollers)
       : options(std::move(server_options)),
-        logger(std::make_shared<base::Logger>(options.log_sink)),
+        queue(ReactorOf(options)),
+        logger(std::make_shared<base::Logger>(options.log_sink, reactor())),
         quota(MakeQuota(options)),
         slots(options.max_handler_threads, quota->shared()),
         canceller(std::make_shared<base::UserThreads>("nearcall-cancel", options.max_handler_threads,
-                                                      options.handler_stack_size)),
+                                                      options.handler_stack_size, reactor())),
         threads(options.max_handler_threads + options.max_waiting_handlers + kThreadsPerPoller * pollers,
                 base::Thread::StackFor(options.handler_stack_size)) {}
   // When this returns none of the user's code is running, nor will be.
@@ -43,6 +45,10 @@ struct ServerCore {
   }
 
   static std::shared_ptr<base::Quota> MakeQuota(const ServerOptions& options);
+  static std::shared_ptr<base::Reactor> ReactorOf(const ServerOptions& options);
+
+  // In whose turns all is done, in place of threads; nullptr: there are threads.
+  base::Reactor* reactor() const { return queue.get(); }
 
   // A request has been accepted / its answer has been given.
   void CallBegins() { active_calls.fetch_add(1, std::memory_order_seq_cst); }
@@ -69,6 +75,7 @@ struct ServerCore {
   const std::shared_ptr<Latch> answering = std::make_shared<Latch>();
 
   const ServerOptions options;
+  base::ReactorUse queue;
   const std::shared_ptr<base::Logger> logger;
   // What each user may take of it.
   const std::shared_ptr<base::Quota> quota;

@@ -266,8 +266,8 @@ void ServerStreamImpl::Withdraw(internal::Operation& operation) {
 bool ServerStreamImpl::WatchDeadline() {
   if (request_.deadline == base::kNever || watches_deadline_.exchange(true, std::memory_order_relaxed)) return true;
   auto timer = base::OrNoMemory([this] {
-    return transport::StartTimer(request_.deadline,
-                                 [this] { request_.session->calls().Locked([this] { state_.Wake(); }); });
+    return transport::StartTimer(
+        request_.deadline, [this] { request_.session->calls().Locked([this] { state_.Wake(); }); }, core_.reactor());
   });
   if (!timer.ok()) return Fail(timer.status());
   at_deadline_ = *std::move(timer);

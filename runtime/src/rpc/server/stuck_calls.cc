@@ -83,11 +83,14 @@ void StuckCalls::StartTimer(base::SteadyNs now) {
   const int64_t pause = std::clamp(now - since_, base::kStuckEndMinNs, base::kStuckEndMaxNs);
   const base::SteadyNs abort_at = base::AddNs(since_, absl::ToInt64Nanoseconds(core_.options.abort_after_grace));
   const base::SteadyNs when = now < abort_at ? std::min(base::AddNs(now, pause), abort_at) : now;
-  auto timer = base::OrNoMemory([&] { return transport::StartTimer(when, [this] { OnTime(); }); });
+  auto timer = base::OrNoMemory([&] {
+    return transport::StartTimer(
+        when, [this] { OnTime(); }, core_.reactor());
+  });
   if (timer.ok()) timer_ = *std::move(timer);
 }
 
-// On the monitor.
+// On the monitor, or in the event queue.
 void StuckCalls::OnTime() {
   const base::SteadyNs now = base::NowNs();
   if (core_.active_calls.load(std::memory_order_seq_cst) == 0) return;
