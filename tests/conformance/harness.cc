@@ -46,6 +46,7 @@ std::vector<Maker> AllTransports() {
       {"loopback_without_epoll", [] { return MakeLoopbackPair({.server_waits_in_epoll = false}); }, kNotAttacked},
       {"shm", [] { return shm::MakeShmPair(kRingSize); }, &AttackShm},
       {"shm_on_one_mapping", [] { return shm::MakeShmPairOnOneMapping(kRingSize); }, kNotAttacked},
+      {"shm_with_a_socket_bell", [] { return shm::MakeShmPairWithSocketBell(kRingSize); }, kNotAttacked},
       // Frames of 4 KiB and more take another way through Fill().
       {"shm_with_a_larger_ring", [] { return shm::MakeShmPairOnOneMapping(16 * kRingSize); }, kNotAttacked},
       {"mq", [] { return mq::MakeMqPair({.max_messages = 4, .message_size = 256}); }, &AttackMq,

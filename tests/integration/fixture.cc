@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "base/clock.h"
+#include "driven_channel.h"
 #include "driven_server.h"
 
 namespace nearcall::integration {
@@ -102,6 +103,7 @@ bool IsAsleep(const Server& server) {
 }
 
 IntegrationTest::~IntegrationTest() {
+  EndLeftLoops();
   if (HasFailure()) {
     for (const std::string& line : log.lines()) std::fprintf(stderr, "logged: %s\n", line.c_str());
   }
@@ -118,7 +120,8 @@ std::unique_ptr<Server> IntegrationTest::StartServer(ServerOptions options, absl
 
 std::shared_ptr<Channel> IntegrationTest::Connect(ChannelOptions options, absl::string_view address) {
   if (!options.log_sink) options.log_sink = log.sink();
-  return Must(Channel::Connect(address, std::move(options)));
+  return Must(ConnectInStyle(std::move(options),
+                             [&](ChannelOptions styled) { return Channel::Connect(address, std::move(styled)); }));
 }
 
 Pending SayAsync(const Echo::Stub& stub, std::string data, CallOptions options) {

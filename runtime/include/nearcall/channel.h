@@ -28,6 +28,8 @@ class MessageLite;
 
 namespace nearcall {
 
+class EventQueue;
+
 // A client that asks its server whether it lives. A server that dies is noticed at once without that, by its socket;
 // this is for one that is there and does nothing: stopped (SIGSTOP, a debugger, a frozen container), or all of whose
 // threads hang. The answer does not come from a handler, and so not late while handlers run.
@@ -88,6 +90,10 @@ struct ChannelOptions {
 
   // true: Connect looks at address and options only, and the first call connects (see CallOptions::wait_for_ready).
   bool lazy = false;
+
+  // The channel has no thread: all that it does by itself is done in the queue's Run(), callbacks and coroutines too
+  // (nearcall/event_queue.h). It connects lazily.
+  EventQueue* event_queue = nullptr;
 
   KeepaliveOptions keepalive = {};
 };

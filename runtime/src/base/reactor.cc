@@ -110,10 +110,10 @@ void Reactor::Wake() {
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof(one));
 }
 
-Reactor::Id Reactor::Add(std::shared_ptr<Target> target) {
+Reactor::Id Reactor::Add(const std::shared_ptr<Target>& target) {
   MutexLock lock(mutex_);
   const Id id = ++last_id_;
-  targets_.try_emplace(id, id, std::move(target));
+  targets_.try_emplace(id, id, target);
   return id;
 }
 

@@ -27,7 +27,7 @@ namespace nearcall::base {
 // the user's (EventQueue): then fd() tells when.
 //
 // Everything but Turn() by any thread.
-class Reactor {
+class Reactor : public std::enable_shared_from_this<Reactor> {
  public:
   using Id = uint64_t;  // of a target or timer; never used again
 
@@ -63,7 +63,7 @@ class Reactor {
   // The present or the next Turn() does not wait.
   void Wake();
 
-  Id Add(std::shared_ptr<Target> target);
+  Id Add(const std::shared_ptr<Target>& target);
   // A target may have four descriptors, slots 0 to 3. Until Unwatch(), which comes before the descriptor is closed.
   absl::Status Watch(Id target, uint32_t slot, int fd, uint32_t events);
   void ChangeEvents(Id target, uint32_t slot, int fd, uint32_t events);

@@ -134,16 +134,6 @@ void Callers::HangUpIfOver() {
   if (end_.going_away() && calls_.open() == 0 && !end_.dead()) end_.HangUp();
 }
 
-bool Callers::TakeRole(Waiting& me) {
-  base::MutexLock lock(mutex_);
-  return role_.Take(me);
-}
-
-void Callers::LeaveRole(Waiting& me) {
-  base::MutexLock lock(mutex_);
-  role_.Leave(me);
-}
-
 void Callers::Tell(Waiting& waiting) {
   base::MutexLock lock(mutex_);
   role_.Tell(waiting);

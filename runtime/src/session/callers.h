@@ -73,9 +73,13 @@ class Callers {
   // were given up nobody waits), which the server waits for: it does not know what this side has begun to send.
   void Retire();
 
+  // What is to be done with the role of who reads.
+  template <typename Do>
+  auto OfRole(Do&& something) {
+    base::MutexLock lock(mutex_);
+    return something(role_);
+  }
   // See ReaderRole.
-  bool TakeRole(Waiting& me);
-  void LeaveRole(Waiting& me);
   void Tell(Waiting& waiting);
   void InterruptReader();
 

@@ -6,14 +6,11 @@
 #include <span>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 
 namespace nearcall::session {
-
-using base::SteadyNs;
 
 absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::Connection connection,
                                                                     const ClientSessionOptions& options,
@@ -24,7 +21,7 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
   std::shared_ptr<ClientSession> session(
       new ClientSession(std::move(connection), options, std::move(logger), std::move(address)));
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
-      transport::WatchControl(std::move(control), std::move(pidfd), session);
+      transport::WatchControl(std::move(control), std::move(pidfd), session, options.reactor);
   if (!watched.ok()) return watched.status();
   // A violation, or a go-away, may have come in before.
   session->end_.Attach(*std::move(watched));
@@ -44,74 +41,12 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
                std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),
                options.max_queued_bytes),
       receiver_(*transport_, connection.peer_id, options.max_message_size, callers_),
-      peer_wait_(*transport_, options.max_spin_ns) {
-  if (options.keepalive.interval_ns != 0) keepalive_.emplace(options.keepalive, end_, callers_, receiver_);
+      readers_(*transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns) {
+  if (options.keepalive.interval_ns != 0) {
+    keepalive_.emplace(options.keepalive, end_, callers_, receiver_, options.reactor);
+  }
   // Awake, and where.
   transport_->Disarm();
-}
-
-// --- who waits ---
-
-void ClientSession::Wait(Waiting& me, SteadyNs until, Ready ready) {
-  const absl::Cleanup leave = [this, &me] { callers_.LeaveRole(me); };
-  bool reads = false;
-  while (!me.waiter.finished() && !ready()) {
-    reads = reads || callers_.TakeRole(me);
-    if (reads) {
-      if (!Read(me, until, ready)) continue;
-    } else {
-      me.slept = true;
-      me.waiter.Wait(std::min(until, late_ring_.When(me)));
-    }
-    if (me.waiter.finished() || ready()) break;
-    const SteadyNs now = base::NowNs();
-    if (now >= until) break;
-    RingIfLate(me, now);
-  }
-}
-
-// One turn of the reader. False: it was too short to be worth a clock, for it has neither slept nor read for others.
-bool ClientSession::Read(Waiting& me, SteadyNs until, Ready ready) {
-  const bool was_dead = end_.dead();
-  if (!end_.broken() && receiver_.TakeFrames(me.waiter)) {
-    if (!receiver_.violation().ok()) Break(receiver_.violation());
-    return true;
-  }
-  if (me.waiter.finished() || ready()) return true;
-  if (was_dead) {
-    // What the peer published before its end has been read.
-    outbox_.Close();
-    base::UntilThereIsMemory([this] { callers_.FailAll(); });
-    return true;
-  }
-  WaitForPeer(me, until);
-  return me.slept;
-}
-
-void ClientSession::WaitForPeer(Waiting& me, SteadyNs until) {
-  // It may have been the caller's own frame that went.
-  if (outbox_.has_waiting() && Pump()) return;
-  const size_t room = outbox_.has_waiting() ? outbox_.RoomWanted() : 0;
-  const auto something_to_do = [&] {
-    size_t size;
-    return me.waiter.finished() || transport_->Peek(size) != transport::Transport::ReadState::kEmpty ||
-           (room != 0 && Pump());
-  };
-  if (peer_wait_.Spin(something_to_do)) return;
-  me.slept = true;
-  peer_wait_.Sleep(room, std::min(until, late_ring_.When(me)), [&] { return me.waiter.finished() || end_.dead(); });
-}
-
-// Sends what fits of what waits. True if anything went.
-bool ClientSession::Pump() {
-  if (!outbox_.Pump()) return false;
-  callers_.TellNext();  // fewer bytes wait now
-  return true;
-}
-
-void ClientSession::RingIfLate(Waiting& waiting, SteadyNs now) {
-  if (!late_ring_.IsDue(waiting, now) || transport_->Ring()) return;
-  end_.control()->Send({.kind = transport::ControlMessage::Kind::kRing});
 }
 
 // --- calls ---
@@ -143,7 +78,7 @@ void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, O
 }
 
 void ClientSession::Publish() {
-  Pump();
+  readers_.Pump();
   WakeReaderForRest();
 }
 
@@ -152,10 +87,6 @@ void ClientSession::WakeReaderForRest() {
 }
 
 // --- the end of the connection ---
-
-void ClientSession::Break(const absl::Status& violation) {
-  if (end_.Break(violation)) callers_.InterruptReader();
-}
 
 void ClientSession::OnControl(const transport::ControlMessage& message) {
   if (message.kind == transport::ControlMessage::Kind::kGoAway) callers_.Retire();
@@ -168,7 +99,7 @@ void ClientSession::OnPeerGone() {
 }
 
 void ClientSession::OnControlViolation(const char* what) {
-  Break(absl::InternalError(what));
+  readers_.Break(absl::InternalError(what));
 }
 
 std::string ClientSession::DebugString() {

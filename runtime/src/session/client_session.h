@@ -8,23 +8,21 @@
 #include <optional>
 #include <string>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/buffer.h"
-#include "base/clock.h"
 #include "base/log.h"
+#include "base/reactor.h"
 #include "session/callers.h"
 #include "session/client_call.h"
 #include "session/connection_end.h"
 #include "session/keepalive.h"
 #include "session/late_ring.h"
 #include "session/outbox.h"
-#include "session/peer_wait.h"
+#include "session/readers.h"
 #include "session/receiver.h"
 #include "session/server_name.h"
-#include "session/waiting.h"
 #include "transport/connection.h"
 #include "transport/control.h"
 
@@ -38,6 +36,7 @@ struct ClientSessionOptions {
   uint32_t stream_window = 0;  // what the server was granted
   KeepaliveTimes keepalive = {};
   std::function<void()> on_end = {};  // no new calls may begin any more: on any thread, under locks, perhaps repeated
+  base::Reactor* reactor = nullptr;   // watches the server's end; null: the monitor does
 };
 
 // One connection to a server, put together from its parts. No thread of its own: those who wait elect one of themselves
@@ -46,7 +45,7 @@ struct ClientSessionOptions {
 // asynchronous calls (CompletionQueue).
 //
 // The way of a blocking call is WaitingCall's. That of an asynchronous one: callers().TryBegin, Post; while calls are
-// in flight, Wait; when it comes out of its queue, callers().Release.
+// in flight, readers().Wait; when it comes out of its queue, callers().Release.
 //
 // Thread-safe. Owned by the channel that made it and by the calls that use it.
 class ClientSession final : public transport::ControlSink {
@@ -60,6 +59,7 @@ class ClientSession final : public transport::ControlSink {
   Outbox& outbox() { return outbox_; }
   ConnectionEnd& end() { return end_; }
   LateRing& late_ring() { return late_ring_; }
+  Readers& readers() { return readers_; }
   const ServerName& server() const { return end_.server(); }
   size_t max_frame_size() const { return transport_->max_frame_size(); }
   size_t peer_max_message_size() const { return peer_max_message_size_; }
@@ -69,11 +69,6 @@ class ClientSession final : public transport::ControlSink {
 
   // Whether new calls may begin here: not broken, not hung up, not told to go away.
   bool usable() const { return end_.usable(); }
-
-  // Reads replies, for everybody, until `me` is finished, or `ready`, or `until`. bad_alloc: something that was to be
-  // done meanwhile has found no memory.
-  using Ready = absl::FunctionRef<bool()>;
-  void Wait(Waiting& me, base::SteadyNs until, Ready ready);
 
   // DEADLINE_EXCEEDED, for a call in whose time `what` has not come; with what pings have told of the server meanwhile.
   absl::Status Late(absl::string_view what, const ClientCall& call);
@@ -105,12 +100,6 @@ class ClientSession final : public transport::ControlSink {
   ClientSession(transport::Connection connection, const ClientSessionOptions& options,
                 std::shared_ptr<base::Logger> logger, std::string address);
 
-  bool Read(Waiting& me, base::SteadyNs until, Ready ready);
-  void WaitForPeer(Waiting& me, base::SteadyNs until);
-  bool Pump();
-  void RingIfLate(Waiting& waiting, base::SteadyNs now);
-  void Break(const absl::Status& violation);
-
   const std::unique_ptr<transport::Transport> transport_;
   const size_t peer_max_message_size_;
   const uint32_t send_window_;
@@ -122,9 +111,8 @@ class ClientSession final : public transport::ControlSink {
   Callers callers_;
   LateRing late_ring_;
 
-  // Touched by the reader only.
-  Receiver receiver_;
-  PeerWait peer_wait_;
+  Receiver receiver_;  // the reader's only
+  Readers readers_;
 
   // Synchronises itself. Uses those above.
   std::optional<Keepalive> keepalive_;

@@ -24,13 +24,13 @@ void Keepalive::Start(std::weak_ptr<const void> owner) {
   Arm(base::AddNs(base::NowNs(), times_.interval_ns));
 }
 
-// Called on the monitor, but for the first time: there the former timer ends without waiting.
+// Called where control messages are heard, but for the first time: there the former timer ends without waiting.
 void Keepalive::Arm(base::SteadyNs when) {
   const auto run = [this, when, owner = owner_] {
     if (const auto alive = owner.lock()) OnTimer(when);
   };
   absl::StatusOr<std::unique_ptr<transport::Timer>> timer;
-  base::UntilThereIsMemory([&] { timer = transport::StartTimer(when, run); });
+  base::UntilThereIsMemory([&] { timer = transport::StartTimer(when, run, reactor_); });
   // It cannot fail: the connection keeps the monitor alive.
   if (timer.ok()) timer_ = *std::move(timer);
 }

@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/reactor.h"
 #include "session/callers.h"
 #include "session/connection_end.h"
 #include "session/pulse.h"
@@ -26,16 +27,18 @@ struct KeepaliveTimes {
 // answer to the ping, nor anything else. That its handlers hang is told, and ends nothing: any of them may be one that
 // takes long.
 //
-// Its timer runs on the monitor. Thread-safe. Owned by its session.
+// Its timer runs where control messages are heard. Thread-safe. Owned by its session.
 class Keepalive {
  public:
-  Keepalive(const KeepaliveTimes& times, ConnectionEnd& end, Callers& callers, const Receiver& receiver)
-      : times_(times), end_(end), callers_(callers), receiver_(receiver) {}
+  // `reactor`: null: the monitor.
+  Keepalive(const KeepaliveTimes& times, ConnectionEnd& end, Callers& callers, const Receiver& receiver,
+            base::Reactor* reactor)
+      : times_(times), end_(end), callers_(callers), receiver_(receiver), reactor_(reactor) {}
 
   // Once, when there is a control socket. `owner`: nothing is done any more when it has gone.
   void Start(std::weak_ptr<const void> owner);
 
-  // On the monitor.
+  // Where control messages are heard.
   void OnPong(const transport::ControlMessage& pong);
 
   // Pulse::Told.
@@ -50,6 +53,7 @@ class Keepalive {
   ConnectionEnd& end_;
   Callers& callers_;
   const Receiver& receiver_;
+  base::Reactor* const reactor_;
   std::weak_ptr<const void> owner_;  // set before the first timer
 
   base::Mutex mutex_;

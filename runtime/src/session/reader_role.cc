@@ -14,6 +14,11 @@ bool ReaderRole::Take(Waiting& me) {
   return false;
 }
 
+bool ReaderRole::TryTake(Waiting& me) {
+  if (reader_ == nullptr) reader_ = &me;
+  return reader_ == &me;
+}
+
 void ReaderRole::Leave(Waiting& me) {
   base::ListNode<WaitsForRole>& place = me;
   place.Unlink();
@@ -21,7 +26,11 @@ void ReaderRole::Leave(Waiting& me) {
   // At once: if the role were free until he wakes, a caller that never sleeps would take it again and again, and the
   // others would only run when it loses its CPU.
   reader_ = queue_.PopFront();
-  if (reader_ != nullptr) reader_->waiter.Poke();
+  if (reader_ != nullptr) {
+    reader_->waiter.Poke();
+  } else if (stand_in_ != nullptr && stand_in_ != &me) {
+    stand_in_->Poke();
+  }
 }
 
 void ReaderRole::Tell(Waiting& waiting) {
@@ -34,6 +43,7 @@ void ReaderRole::InterruptIfReader(const Waiting* waiting) {
 }
 
 void ReaderRole::InterruptReader() {
+  if (stand_in_ != nullptr) stand_in_->Poke();
   if (reader_ != nullptr) transport_.Interrupt();
 }
 

@@ -33,7 +33,7 @@ StreamingCall::Took StreamingCall::Take(Arrivals& mine) {
 }
 
 void StreamingCall::WaitReadable() {
-  session().Wait(caller(), deadline, [this] { return caller().has_news(); });
+  session().readers().Wait(caller(), deadline, [this] { return caller().has_news(); });
   if (!finished() && !caller().has_news()) EndAtDeadline();
 }
 
@@ -91,7 +91,7 @@ void StreamingCall::EndAtDeadline(absl::string_view waiting_for) {
 
 void StreamingCall::Look() {
   bool has_looked = false;
-  session().Wait(writer_, 0, [&] { return std::exchange(has_looked, true); });
+  session().readers().Wait(writer_, 0, [&] { return std::exchange(has_looked, true); });
 }
 
 bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
@@ -106,7 +106,7 @@ bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
     // Nothing of the server's comes but by its leader, who may be stuck.
     writer_.lane = lane;
     writer_.Await(base::NowNs());
-    session().Wait(writer_, deadline, [this] { return writer_.has_news(); });
+    session().readers().Wait(writer_, deadline, [this] { return writer_.has_news(); });
     writer_.AwaitNothing();
     if (!finished() && !writer_.has_news()) EndAtDeadline("no credit for an element");
   }

@@ -26,8 +26,8 @@ absl::Status WaitingCall::Begin(bool fail_fast) try {
   // that were given up may have come. The latter is worth a look in any case.
   if (begun == Begun::kFull && (!fail_fast || callers.has_given_up())) {
     caller_.Await(base::NowNs());  // where nobody waits for a reply, nobody else rings
-    session_.Wait(caller_, fail_fast ? 0 : deadline,
-                  [&] { return begun != Begun::kFull || (begun = callers.TryBegin(*this)) != Begun::kFull; });
+    session_.readers().Wait(caller_, fail_fast ? 0 : deadline,
+                            [&] { return begun != Begun::kFull || (begun = callers.TryBegin(*this)) != Begun::kFull; });
     caller_.AwaitNothing();
   }
   if (begun == Begun::kYes) return absl::OkStatus();
@@ -88,7 +88,7 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
 void WaitingCall::WaitForRoom(Waiting& me, Outgoing& message) try {
   // There is none before the server's leader reads, who may be stuck.
   me.Await(base::NowNs());
-  session_.Wait(me, deadline, [&] { return !session_.outbox().Waits(message); });
+  session_.readers().Wait(me, deadline, [&] { return !session_.outbox().Waits(message); });
   me.AwaitNothing();
   session_.callers().TellNext();  // fewer bytes wait now
 } catch (const std::bad_alloc&) {
@@ -117,7 +117,7 @@ void WaitingCall::Fail(absl::Status why) {
 }
 
 void WaitingCall::Wait() {
-  session_.Wait(caller_, deadline, [] { return false; });
+  session_.readers().Wait(caller_, deadline, [] { return false; });
   if (finished()) {
     NoteWhatWasSent();
   } else {
@@ -132,7 +132,7 @@ bool WaitingCall::LetGo() {
   bool handed_over = sent_;
   if (sent_ && outbox.has_waiting()) {
     const uint64_t frames = outbox.frames_sent();
-    session_.Wait(caller_, deadline, [&] { return outbox.HasHandedOver(frames); });
+    session_.readers().Wait(caller_, deadline, [&] { return outbox.HasHandedOver(frames); });
     handed_over = outbox.HasHandedOver(frames);
   }
   if (!handed_over) {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,11 +24,17 @@ namespace nearcall::transport {
 
 // --- the client's side ---
 
+// What a client may ask for in its hello (PROTOCOL.md). What it asks for it needs: FAILED_PRECONDITION without.
+enum Feature : uint64_t {
+  kSocketBell = uint64_t{1} << 1,  // it waits in epoll: where it cannot, it gets a bell that is a socket
+};
+
 struct ConnectParams {
   std::vector<uid_t> allowed_uids = {};    // of the server; empty: own effective uid and root
   base::SteadyNs deadline = base::kNever;  // for a free place in the backlog and for the server's answer
   SessionTerms terms = {};
   std::span<const TransportRow> transports = Transports();  // that an address may mean
+  uint64_t features = 0;                                    // a set of Feature
 };
 
 // Connects and shakes hands; blocks until `deadline` at most. Errors as Channel::Connect documents them, each with
@@ -36,6 +43,28 @@ struct ConnectParams {
 // With fd:N the descriptor is consumed, whatever the result, unless that is INVALID_ARGUMENT: then N is no connected
 // AF_UNIX SOCK_SEQPACKET socket and is left alone.
 absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& params);
+
+using DialFds = std::array<int, 2>;  // -1: none
+
+// The same by steps, for who must not block. Used by one thread at a time.
+class Dial {
+ public:
+  // kMayWaitForBacklog: a step may wait for a place in the server's backlog, in the kernel's line; else that is tried
+  // again and again.
+  enum class Blocking { kNever, kMayWaitForBacklog };
+  static std::unique_ptr<Dial> Start(Address address, ConnectParams params, Blocking blocking);
+
+  virtual ~Dial() = default;
+
+  // nullopt: not connected yet. Then to be called again when one of fds() is readable, or at when(); both may be others
+  // each time. After an outcome not any more.
+  virtual std::optional<absl::StatusOr<Connection>> Step() = 0;
+  virtual DialFds fds() const = 0;
+  virtual base::SteadyNs when() const = 0;
+
+  // The remaining steps; blocks. DEADLINE_EXCEEDED at `until`, though more time would be left.
+  absl::StatusOr<Connection> Finish(base::SteadyNs until = base::kNever);
+};
 
 // --- the server's side ---
 

@@ -116,6 +116,8 @@ class Transport {
     int writable = -1;
   };
   virtual WaitFds wait_fds() const { return {}; }
+  // The same for an end that has Wait(), and is waited for in epoll too, by turns. All -1: it cannot be.
+  virtual WaitFds event_fds() const { return wait_fds(); }
   virtual void ClearBell() {}
 
   // Whether looking again and again with Peek() costs no system call.

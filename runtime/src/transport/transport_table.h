@@ -21,6 +21,7 @@ using Geometry = std::array<uint64_t, 4>;
 struct TransportConfig {
   size_t ring_size_bytes;       // per direction: a power of two (shm)
   size_t expected_clients = 1;  // that share what the kernel allows one user (mq)
+  bool socket_bell = false;     // the client waits in epoll, and asks for what it takes (shm)
 };
 
 // The server's side of a data plane that the client has not taken yet.

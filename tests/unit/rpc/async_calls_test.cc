@@ -7,6 +7,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <utility>
 
@@ -30,7 +31,9 @@ class FakeOwner final : public AsyncCalls::Owner {
   std::shared_ptr<AsyncCalls> next;  // where calls go, if the test has such a place
   std::function<void()> on_the_way = [] {};
 
-  absl::StatusOr<AsyncCalls::SessionPtr> Connect(base::SteadyNs) override { return connection.get_future().get(); }
+  std::optional<absl::StatusOr<AsyncCalls::SessionPtr>> Connect(base::SteadyNs, std::function<void()>) override {
+    return connection.get_future().get();
+  }
   bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override {
     on_the_way();
     if (next != nullptr) return next->Start(call) == AsyncCalls::Started::kQueued;
@@ -65,7 +68,8 @@ class AsyncCallsTest : public ::testing::Test {
   session::testing::Link link_;
   AsyncCalls::SessionPtr session_;
   FakeOwner owner_;
-  const std::shared_ptr<AsyncCalls> calls_ = std::make_shared<AsyncCalls>(owner_, ChannelOptions(), logger_, nullptr);
+  const std::shared_ptr<AsyncCalls> calls_ =
+      std::make_shared<AsyncCalls>(owner_, ChannelOptions(), /*reactor=*/nullptr, logger_, nullptr);
 };
 
 // The server goes away after the thread has looked whether it has, and before it begins the second call.
@@ -82,7 +86,7 @@ TEST_F(AsyncCallsTest, WhatTheConnectionTakesNoMoreGoesElsewhere) {
 // The call belongs to neither connection then.
 TEST_F(AsyncCallsTest, AStopRequestOnTheWayElsewhereEndsTheCallUnsent) {
   FakeOwner nobody;
-  owner_.next = std::make_shared<AsyncCalls>(nobody, ChannelOptions(), logger_, nullptr);
+  owner_.next = std::make_shared<AsyncCalls>(nobody, ChannelOptions(), /*reactor=*/nullptr, logger_, nullptr);
   std::stop_source stop;
   owner_.on_the_way = [&] { stop.request_stop(); };
   std::promise<absl::Status> ended;

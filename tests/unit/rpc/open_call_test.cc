@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -31,7 +33,7 @@ class FakeOwner final : public AsyncCalls::Owner {
  public:
   std::promise<std::shared_ptr<AsyncCall>> elsewhere;
 
-  absl::StatusOr<AsyncCalls::SessionPtr> Connect(base::SteadyNs) override {
+  std::optional<absl::StatusOr<AsyncCalls::SessionPtr>> Connect(base::SteadyNs, std::function<void()>) override {
     return absl::UnavailableError("there is no other server");
   }
   bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override {
@@ -69,7 +71,7 @@ class OpenCallTest : public ::testing::Test {
                                                  .stream_window = 1000},
                                                 logger_, "loop:test")),
         server_(std::move(link_.server)),
-        calls_(std::make_shared<AsyncCalls>(owner_, ChannelOptions(), logger_, session_)) {
+        calls_(std::make_shared<AsyncCalls>(owner_, ChannelOptions(), /*reactor=*/nullptr, logger_, session_)) {
     EXPECT_TRUE(call_->Prepare(nullptr).ok());
     EXPECT_EQ(calls_->Start(call_), AsyncCalls::Started::kInFlight);
     request_ = *server_.Receive();

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "unit/session/link.h"
 
 namespace nearcall::session {
@@ -80,6 +82,74 @@ TEST_F(ReaderRoleTest, WithoutAReaderThereIsNobodyToInterrupt) {
   role_.InterruptReader();
   EXPECT_EQ(interrupts(), 1);
   role_.Leave(first_);
+}
+
+// --- the stand-in ---
+
+struct Heard final : Listener {
+  void OnNews() override { ++times; }
+  int times = 0;
+};
+
+class StandInTest : public ReaderRoleTest {
+ protected:
+  StandInTest() {
+    stand_in_.listener = &heard_;
+    role_.SetStandIn(&stand_in_);
+  }
+  bool WasTold() {
+    stand_in_.ForgetNews();
+    return std::exchange(heard_.times, 0) == 1;
+  }
+
+  Heard heard_;
+  Waiting stand_in_;
+};
+
+TEST_F(StandInTest, ItReadsOnlyWhileNobodyElseDoes) {
+  EXPECT_TRUE(role_.TryTake(stand_in_));
+  EXPECT_TRUE(role_.TryTake(stand_in_));
+  role_.Leave(stand_in_);
+  EXPECT_FALSE(WasTold()) << "it has just looked";
+  role_.Take(first_);
+  EXPECT_FALSE(role_.TryTake(stand_in_));
+  role_.Leave(first_);
+}
+
+TEST_F(StandInTest, WhoLeavesTheRoleToNobodyTellsIt) {
+  role_.Take(first_);
+  role_.Take(second_);
+  role_.Leave(first_);
+  EXPECT_FALSE(WasTold()) << "the second one reads";
+  role_.Leave(second_);
+  EXPECT_TRUE(WasTold());
+}
+
+TEST_F(StandInTest, WhoHasWaitedGetsTheRoleFromItAtOnce) {
+  role_.TryTake(stand_in_);
+  role_.Take(first_);
+  role_.Leave(stand_in_);
+  EXPECT_TRUE(WasPoked(first_));
+  EXPECT_TRUE(role_.Take(first_));
+  role_.Leave(first_);
+}
+
+TEST_F(StandInTest, AnInterruptIsForItToo) {
+  role_.InterruptReader();
+  EXPECT_TRUE(WasTold());
+  role_.Take(first_);
+  role_.InterruptReader();
+  EXPECT_TRUE(WasTold());
+  EXPECT_EQ(interrupts(), 1);
+  role_.Leave(first_);
+}
+
+TEST_F(StandInTest, WhoIsItNoMoreIsNotTold) {
+  role_.SetStandIn(nullptr);
+  role_.InterruptReader();
+  role_.Take(first_);
+  role_.Leave(first_);
+  EXPECT_EQ(heard_.times, 0);
 }
 
 }  // namespace

@@ -212,6 +212,7 @@ class ToldBell final : public Bell {
     ++(until == 0 ? hearsay_.looks : hearsay_.waits);
     return until == 0 ? hearsay_.rung_after_nap : hearsay_.rung;
   }
+  bool can_wait() const override { return true; }
   int fd() const override { return -1; }
   void Interrupt() override {}
   void Unblock() override {}

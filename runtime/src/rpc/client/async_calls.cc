@@ -14,11 +14,13 @@ namespace nearcall::rpc {
 
 using Begun = CallBook::Begun;
 
-AsyncCalls::AsyncCalls(Owner& owner, const ChannelOptions& options, std::shared_ptr<base::Logger> logger,
-                       SessionPtr session)
+AsyncCalls::AsyncCalls(Owner& owner, const ChannelOptions& options, base::Reactor* reactor,
+                       std::shared_ptr<base::Logger> logger, SessionPtr session)
     : options_(options),
       state_(owner, options_, queue_, std::move(session)),
-      loop_(options_, std::move(logger), queue_, state_) {}
+      loop_(options_, std::move(logger), queue_, state_) {
+  if (reactor != nullptr) queued_.emplace(*reactor, loop_, queue_);
+}
 
 AsyncCalls::~AsyncCalls() {
   base::MutexLock lock(state_.mutex);
@@ -66,7 +68,7 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
   }
   if (book.retired()) return Started::kElsewhere;
   const SessionPtr& session = book.session();
-  const bool at_once = session != nullptr && book.line().empty() && !OnItsThread();
+  const bool at_once = session != nullptr && book.line().empty() && !InItsTurn();
   const Begun begun = at_once ? book.TryBegin(*call) : Begun::kFull;
   if (begun == Begun::kGone) return Started::kElsewhere;
   // Where calls that were given up keep slots, the thread looks whether their replies have come.
@@ -124,6 +126,14 @@ void AsyncCalls::ThreadMain() {
 
 absl::Status AsyncCalls::EnsureThread() {
   if (state_.running) return absl::OkStatus();
+  if (queued_) {
+    loop_.set_wake([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->queue_.Poke();
+    });
+    queued_->Begin(std::shared_ptr<base::Reactor::Target>(shared_from_this(), &*queued_));
+    state_.running = true;
+    return absl::OkStatus();
+  }
   if (thread_.joinable()) thread_.Join();
   const size_t stack = base::Thread::StackFor(options_.callback_stack_size);
   absl::Status started = thread_.Start("nearcall-calls", stack, [self = shared_from_this()] { self->ThreadMain(); });
@@ -131,8 +141,8 @@ absl::Status AsyncCalls::EnsureThread() {
   return started;
 }
 
-bool AsyncCalls::OnItsThread() {
-  return thread_.IsCurrent();
+bool AsyncCalls::InItsTurn() {
+  return queued_ ? queued_->InTurn() : thread_.IsCurrent();
 }
 
 void AsyncCalls::Stop() {
@@ -143,11 +153,25 @@ void AsyncCalls::Stop() {
     state_.book.CancelAll();
     state_.book.Wake();
   }
+  if (queued_) return StopInQueue();
   // A callback may end the thread; then there is another.
   for (base::Thread thread = TakeThread(); thread.joinable(); thread = TakeThread()) {
     if (thread.IsCurrent()) return thread.Detach();
     thread.Join();
   }
+}
+
+// In the queue's Run() what is left is run later. Else here, as if this were the thread: nobody may run the queue
+// again.
+void AsyncCalls::StopInQueue() {
+  if (queued_->OnItsThread()) return;
+  queued_->End();
+  bool has_calls;
+  {
+    base::MutexLock lock(state_.mutex);
+    has_calls = state_.running;
+  }
+  if (has_calls) loop_.Run();
 }
 
 base::Thread AsyncCalls::TakeThread() {

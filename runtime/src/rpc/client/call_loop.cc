@@ -20,14 +20,11 @@ namespace {
 // Long against the pauses of a busy program, short against a person.
 constexpr absl::Duration kLinger = absl::Seconds(1);
 
-// Callbacks that run before what they have started is sent.
-constexpr int kCallbacksPerBatch = 64;
-
 }  // namespace
 
-void CallLoop::Turn() {
+size_t CallLoop::Turn(size_t max) {
   queue_.ForgetNews();
-  RunCallbacks();
+  const size_t ran = RunCallbacks(std::min(max, kCallbacksPerBatch));
   ConnectIfNeeded();
   {
     base::MutexLock lock(state_.mutex);
@@ -37,12 +34,13 @@ void CallLoop::Turn() {
   ReadForSlots();
   BeginWaiting();
   EndLocal();
+  return ran;
 }
 
-void CallLoop::RunCallbacks() {
-  for (int i = 0; i < kCallbacksPerBatch; ++i) {
+size_t CallLoop::RunCallbacks(size_t max) {
+  for (size_t i = 0; i < max; ++i) {
     session::Completion* const completion = queue_.Pop();
-    if (completion == nullptr) return;
+    if (completion == nullptr) return i;
     if (completion->is_end) {
       EndCall(*static_cast<AsyncCall*>(completion));
     } else {
@@ -50,6 +48,7 @@ void CallLoop::RunCallbacks() {
     }
   }
   queue_.Poke();
+  return max;
 }
 
 void CallLoop::EndCall(AsyncCall& call) {
@@ -129,13 +128,14 @@ void CallLoop::ConnectIfNeeded() {
     owner = state_.owner;
     deadline = book.first_deadline();
   }
-  absl::StatusOr<SessionPtr> session = owner->Connect(deadline);
+  std::optional<absl::StatusOr<SessionPtr>> session = owner->Connect(deadline, wake_);
+  if (!session) return;
   base::MutexLock lock(state_.mutex);
-  if (session.ok()) {
-    state_.book.set_session(*std::move(session));
+  if (session->ok()) {
+    state_.book.set_session(**std::move(session));
     retry_pauses_.Reset();
   } else if (base::NowNs() < deadline) {
-    FailUnconnected(session.status());
+    FailUnconnected(session->status());
   }
 }
 
@@ -181,7 +181,7 @@ void CallLoop::ReadForSlots() {
     if (!state_.book.line().empty()) session = state_.book.session();
   }
   if (session == nullptr || !session->callers().has_given_up()) return;
-  session->Wait(queue_.waiting(), 0, [] { return false; });
+  session->readers().Wait(queue_.waiting(), 0, [] { return false; });
 }
 
 void CallLoop::BeginWaiting() {
@@ -236,44 +236,53 @@ void CallLoop::EndLocal() {
   book.FailInFlight(unsent ? ChannelDestroyed() : absl::OkStatus());
 }
 
+CallLoop::Rest CallLoop::BeginWait(bool had_news) {
+  base::MutexLock lock(state_.mutex);
+  CallBook& book = state_.book;
+  const bool waiting = !book.line().empty();
+  Rest rest = {.session = book.session(),
+               .until = book.first_deadline(),
+               .reads = false,
+               .nothing_left = book.none_in_flight() && !waiting,
+               .leaving = state_.owner == nullptr && !waiting};
+  // It reads for calls that wait for a place too: what they wait for may belong to calls that have ended.
+  rest.reads = !book.none_in_flight() || (rest.session != nullptr && waiting);
+  const bool streams_only = rest.reads && book.replies_due() == 0 && !waiting;
+  state_.idle = !rest.reads;
+  state_.streams_only = streams_only;
+  if (state_.owner == nullptr) rest.until = std::min(rest.until, state_.leave_until);
+  if (rest.session == nullptr && waiting) rest.until = std::min(rest.until, retry_at_);
+  if (rest.nothing_left) rest.until = state_.owner == nullptr || book.retired() ? 0 : base::AfterNow(kLinger);
+  state_.wakes_at = rest.until;
+  if (!rest.reads) return rest;
+  // Who sends something in a stream has it rung for.
+  session::Waiting& waiting_for = queue_.waiting();
+  waiting_for.of_stream = streams_only;
+  const bool is_awaited = waiting_for.since.load(std::memory_order_relaxed) != 0;
+  if (!streams_only && (had_news || !is_awaited)) waiting_for.Await(base::NowNs());
+  return rest;
+}
+
 // False: there has been nothing to do for a while.
 bool CallLoop::WaitForNews() {
-  SessionPtr session;
-  base::SteadyNs until;
-  bool idle;
-  bool nothing_left;
-  bool leaving;
-  bool streams_only;
-  {
-    base::MutexLock lock(state_.mutex);
-    CallBook& book = state_.book;
-    const bool waiting = !book.line().empty();
-    session = book.session();
-    nothing_left = book.none_in_flight() && !waiting;
-    // It reads for calls that wait for a place too: what they wait for may belong to calls that have ended.
-    idle = state_.idle = book.none_in_flight() && (session == nullptr || !waiting);
-    streams_only = state_.streams_only = !idle && book.replies_due() == 0 && !waiting;
-    leaving = state_.owner == nullptr && !waiting;
-    until = book.first_deadline();
-    if (state_.owner == nullptr) until = std::min(until, state_.leave_until);
-    if (session == nullptr && waiting) until = std::min(until, retry_at_);
-    if (nothing_left) until = state_.owner == nullptr || book.retired() ? 0 : base::AfterNow(kLinger);
-    state_.wakes_at = until;
-  }
-  if (!idle) {
-    // Who sends something in a stream has it rung for.
-    queue_.waiting().of_stream = streams_only;
-    if (!streams_only) queue_.waiting().Await(base::NowNs());
-    session->Wait(queue_.waiting(), until,
-                  [&] { return queue_.has_news() || (leaving && !session->outbox().has_waiting()); });
+  const Rest rest = BeginWait(/*had_news=*/true);
+  if (rest.reads) {
+    session::ClientSession& session = *rest.session;
+    session.readers().Wait(queue_.waiting(), rest.until,
+                           [&] { return queue_.has_news() || (rest.leaving && !session.outbox().has_waiting()); });
   } else if (!queue_.has_news()) {
-    queue_.waiting().waiter.Wait(until);
+    queue_.waiting().waiter.Wait(rest.until);
   }
+  return EndWait(rest, [] {});
+}
+
+bool CallLoop::EndWait(const Rest& rest, absl::FunctionRef<void()> end) {
   base::MutexLock lock(state_.mutex);
   state_.idle = state_.streams_only = false;
   state_.wakes_at = 0;
-  if (!nothing_left || queue_.has_news() || base::NowNs() < until) return true;
+  if (!rest.nothing_left || queue_.has_news() || base::NowNs() < rest.until) return true;
   state_.running = false;
+  end();
   return false;
 }
 

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/backoff.h"
@@ -23,8 +28,10 @@ namespace nearcall::rpc {
 // What asynchronous calls need of their channel. Not called after its end.
 class CallOwner {
  public:
-  // Blocks. The channel's present session, or a new one.
-  virtual absl::StatusOr<std::shared_ptr<session::ClientSession>> Connect(base::SteadyNs deadline) = 0;
+  // The channel's present session, or a new one. Blocks; or, in the user's event queue, nullopt: there is none yet, and
+  // `wake` will be called.
+  virtual std::optional<absl::StatusOr<std::shared_ptr<session::ClientSession>>> Connect(
+      base::SteadyNs deadline, std::function<void()> wake) = 0;
   // The connection takes no more calls: starts `call` over another one. False: the channel is going away.
   virtual bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) = 0;
 
@@ -53,8 +60,12 @@ struct CallState {
 // What is done for the asynchronous calls of a connection by the one thread that waits for all of them: it reads, runs
 // callbacks and operations, starts what waits, and ends what is overdue. What callbacks start waits until their batch
 // is over, and is published together.
+//
+// That thread is the channel's, in Run(); or the user's, in an event queue (QueuedLoop).
 class CallLoop {
  public:
+  using SessionPtr = CallBook::SessionPtr;
+
   CallLoop(const ChannelOptions& options, std::shared_ptr<base::Logger> logger, session::CompletionQueue& queue,
            CallState& state)
       : options_(options), logger_(std::move(logger)), queue_(queue), state_(state) {}
@@ -64,16 +75,35 @@ class CallLoop {
   // Until there has been nothing to do for a while.
   void Run() {
     do {
-      Turn();
+      Turn(kCallbacksPerBatch);
     } while (WaitForNews());
   }
 
+  // One turn, with at most `max` callbacks and operations: how many have run.
+  size_t Turn(size_t max);
+  // Before the first turn, in an event queue: what CallOwner::Connect() is given.
+  void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
+
+  // What is waited for after a turn.
+  struct Rest {
+    SessionPtr session;
+    base::SteadyNs until;  // at the latest
+    bool reads;            // what comes over the session is waited for
+    bool nothing_left;
+    bool leaving;  // until all has left this process
+  };
+  // It is waited for from now on; or still, if there has been no news.
+  Rest BeginWait(bool had_news);
+  // Until now. False: there is nothing left to do, and nobody waits any more: `end` is called, under the lock.
+  bool EndWait(const Rest& rest, absl::FunctionRef<void()> end);
+
  private:
-  using SessionPtr = CallBook::SessionPtr;
   using Begun = CallBook::Begun;
 
-  void Turn();
-  void RunCallbacks();
+  // Callbacks that run before what they have started is sent.
+  static constexpr size_t kCallbacksPerBatch = 64;
+
+  size_t RunCallbacks(size_t max);
   void EndCall(AsyncCall& call);
   void RunSide(Side& side);
   bool StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session);
@@ -92,6 +122,8 @@ class CallLoop {
   const std::shared_ptr<base::Logger> logger_;
   session::CompletionQueue& queue_;
   CallState& state_;
+
+  std::function<void()> wake_;
 
   base::Buffer spare_;           // memory of the last answer, for the next
   base::SteadyNs retry_at_ = 0;  // the next attempt to connect

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
+#include "nearcall/event_queue.h"
 #include "rpc/client/blocking_call.h"
 #include "rpc/client/call_head.h"
 #include "rpc/client/held_call.h"
@@ -52,6 +53,10 @@ absl::Status CheckOptions(const ChannelOptions& options) {
         absl::StrCat("ChannelOptions::keepalive has an interval of ", absl::FormatDuration(options.keepalive.interval),
                      " and a timeout of ", absl::FormatDuration(options.keepalive.timeout), ", each must be at least ",
                      absl::FormatDuration(kShortest)));
+  }
+  if (options.event_queue != nullptr && options.event_queue->fd() < 0) {
+    return absl::ResourceExhaustedError(
+        "ChannelOptions::event_queue has no descriptors: there were none left when it was made (RLIMIT_NOFILE)");
   }
   return absl::OkStatus();
 }
@@ -97,12 +102,17 @@ class Unmade final : public internal::Outcome {
   absl::Status Take(google::protobuf::MessageLite&) override { return base::NoMemory(); }
 };
 
+std::shared_ptr<base::Reactor> ReactorOf(const ChannelOptions& options) {
+  return options.event_queue == nullptr ? nullptr : internal::EventQueueAccess::ReactorOf(*options.event_queue);
+}
+
 }  // namespace
 
 ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
     : options_(std::move(options)),
-      logger_(std::make_shared<base::Logger>(options_.log_sink)),
-      connector_(std::move(address), options_, logger_),
+      reactor_(ReactorOf(options_)),
+      logger_(std::make_shared<base::Logger>(options_.log_sink, reactor_.get())),
+      connector_(std::move(address), options_, reactor_.get(), logger_),
       losses_(std::make_shared<LocalLosses>(logger_)) {
   ProtobufLog::Install();
 }
@@ -306,13 +316,16 @@ std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls() {
     std::move(first_ended, async_.end(), std::back_inserter(ended));
     async_.erase(first_ended, async_.end());
     AsyncCalls::Owner& owner = *this;
-    present = async_.emplace_back(std::make_shared<AsyncCalls>(owner, options_, logger_, connector_.present()));
+    present = async_.emplace_back(
+        std::make_shared<AsyncCalls>(owner, options_, reactor_.get(), logger_, connector_.present()));
   }
   for (const auto& calls : ended) calls->Stop();
   return present;
 }
 
-absl::StatusOr<ChannelImpl::SessionPtr> ChannelImpl::Connect(base::SteadyNs deadline) {
+std::optional<absl::StatusOr<ChannelImpl::SessionPtr>> ChannelImpl::Connect(base::SteadyNs deadline,
+                                                                            std::function<void()> wake) {
+  if (reactor_.get() != nullptr) return connector_.Poll(std::move(wake));
   return connector_.Get({.for_server = 0, .deadline = deadline});
 }
 

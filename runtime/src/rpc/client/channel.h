@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "base/fork.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/reactor.h"
 #include "nearcall/channel.h"
 #include "rpc/client/async_calls.h"
 #include "rpc/client/client_stream.h"
@@ -27,7 +30,7 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   ChannelImpl(transport::Address address, ChannelOptions options);
   ~ChannelImpl() override;
 
-  bool lazy() const { return options_.lazy; }
+  bool lazy() const { return options_.lazy || options_.event_queue != nullptr; }
   // The first connection, waiting for the server until `connect_timeout`.
   absl::Status ConnectFirst();
 
@@ -64,13 +67,14 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   absl::Status CheckNotForked() const;
 
   // AsyncCalls::Owner
-  absl::StatusOr<SessionPtr> Connect(base::SteadyNs deadline) override;
+  std::optional<absl::StatusOr<SessionPtr>> Connect(base::SteadyNs deadline, std::function<void()> wake) override;
   bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override;
 
   // Those of the present connection; nullptr: the channel is going away.
   std::shared_ptr<AsyncCalls> PresentAsyncCalls();
 
   const ChannelOptions options_;
+  const base::ReactorUse reactor_;
   const std::shared_ptr<base::Logger> logger_;
   const base::ForkGuard fork_guard_;
   Connector connector_;

@@ -33,8 +33,18 @@ session::KeepaliveTimes TimesOf(const KeepaliveOptions& options) {
 
 }  // namespace
 
-Connector::Connector(transport::Address address, const ChannelOptions& options, std::shared_ptr<base::Logger> logger)
-    : address_(std::move(address)), options_(options), logger_(std::move(logger)) {}
+Connector::Connector(transport::Address address, const ChannelOptions& options, base::Reactor* reactor,
+                     std::shared_ptr<base::Logger> logger)
+    : address_(std::move(address)), options_(options), reactor_(reactor), logger_(std::move(logger)) {}
+
+Connector::~Connector() {
+  std::shared_ptr<QueuedDial> dial;
+  {
+    base::MutexLock lock(mutex_);
+    dial = std::move(dial_);
+  }
+  if (dial != nullptr) dial->Stop();
+}
 
 Connector::SessionPtr Connector::present() const {
   base::MutexLock lock(mutex_);
@@ -107,32 +117,84 @@ absl::StatusOr<Connector::SessionPtr> Connector::Get(const Patience& patience) {
   }
 }
 
-// One attempt, shared by all callers that come while it runs.
+// One attempt, shared by all callers that come while it runs. One that the event queue makes is taken over, for that
+// may wait for this thread.
 absl::StatusOr<Connector::SessionPtr> Connector::Reconnect(base::SteadyNs deadline) {
+  std::shared_ptr<QueuedDial> dial;
   {
     base::MutexLock lock(mutex_);
-    while (connecting_) {
+    while (connecting_ && dial_ == nullptr) {
       const uint64_t attempt = attempts_;
       while (attempts_ == attempt && base::NowNs() < deadline) attempt_ended_.WaitUntil(mutex_, deadline);
       if (attempts_ == attempt) {
         return absl::DeadlineExceededError(absl::StrCat("no connection to ", address_.text, " within the deadline"));
       }
-      if (session_ != nullptr && session_->usable()) break;
+      if (HasUsable()) break;
       // It was no failure: the connection came and has ended already. Or it was one of another caller's deadline, which
       // says nothing about this one's.
       if (!last_failure_.ok() && !absl::IsDeadlineExceeded(last_failure_)) return base::UnsharedCopy(last_failure_);
     }
-    if (session_ != nullptr && session_->usable()) return session_;
-    // The number may be another descriptor's by now.
-    if (address_.kind == transport::Address::Kind::kFd && attempts_ != 0) {
-      return absl::UnavailableError(absl::StrCat("the server at ", address_.text,
-                                                 " has gone away, and an inherited socket cannot be connected again"));
+    if (HasUsable()) return session_;
+    dial = std::move(dial_);
+    if (dial == nullptr) {
+      if (absl::Status may = CheckMayConnect(); !may.ok()) return may;
     }
     connecting_ = true;
   }
   news_->Tell();
-  absl::StatusOr<SessionPtr> fresh = base::OrNoMemory([&] { return ConnectOnce(deadline); });
-  SessionPtr old;  // destroyed without the lock
+  absl::StatusOr<SessionPtr> fresh =
+      base::OrNoMemory([&] { return dial == nullptr ? ConnectOnce(deadline) : Finish(*dial, deadline); });
+  Conclude(fresh);
+  return fresh;
+}
+
+// The attempt has the time of a handshake: whose call is over sooner does not wait for it.
+std::optional<absl::StatusOr<Connector::SessionPtr>> Connector::Poll(std::function<void()> wake) {
+  std::shared_ptr<QueuedDial> dial;
+  std::optional<absl::StatusOr<transport::Connection>> outcome;
+  {
+    base::MutexLock lock(mutex_);
+    if (HasUsable()) return session_;
+    if (connecting_ && dial_ == nullptr) {
+      wake_ = std::move(wake);
+      return std::nullopt;
+    }
+    if (dial_ == nullptr) {
+      if (absl::Status may = CheckMayConnect(); !may.ok()) return may;
+      dial_ = std::make_shared<QueuedDial>(
+          *reactor_, transport::Dial::Start(address_, Params(base::kNever), transport::Dial::Blocking::kNever),
+          std::move(wake));
+      dial_->Start(dial_);
+      connecting_ = true;
+    } else {
+      outcome = dial_->Take();
+      if (outcome) dial = std::move(dial_);
+    }
+  }
+  if (!outcome) {
+    news_->Tell();
+    return std::nullopt;
+  }
+  absl::StatusOr<SessionPtr> fresh =
+      outcome->ok() ? base::OrNoMemory([&] { return Open(**std::move(outcome)); }) : outcome->status();
+  Conclude(fresh);
+  return fresh;
+}
+
+bool Connector::HasUsable() const {
+  return session_ != nullptr && session_->usable();
+}
+
+absl::Status Connector::CheckMayConnect() const {
+  // The number may be another descriptor's by now.
+  if (address_.kind != transport::Address::Kind::kFd || attempts_ == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("the server at ", address_.text,
+                                             " has gone away, and an inherited socket cannot be connected again"));
+}
+
+void Connector::Conclude(const absl::StatusOr<SessionPtr>& fresh) {
+  SessionPtr old;              // destroyed without the lock
+  std::function<void()> wake;  // called without it
   {
     base::MutexLock lock(mutex_);
     connecting_ = false;
@@ -141,12 +203,27 @@ absl::StatusOr<Connector::SessionPtr> Connector::Reconnect(base::SteadyNs deadli
     old = std::exchange(session_, fresh.ok() ? *fresh : nullptr);
     if (fresh.ok()) transport_name_ = (*fresh)->server().transport;
     last_failure_ = base::UnsharedCopy(fresh.status());
+    wake = std::exchange(wake_, nullptr);
   }
   news_->Tell();
-  return fresh;
+  if (wake) wake();
 }
 
-absl::StatusOr<Connector::SessionPtr> Connector::ConnectOnce(base::SteadyNs deadline) {
+absl::StatusOr<Connector::SessionPtr> Connector::Finish(QueuedDial& dial, base::SteadyNs deadline) const {
+  QueuedDial::Rest rest = dial.Stop();
+  absl::StatusOr<transport::Connection> connection =
+      rest.outcome ? *std::move(rest.outcome) : rest.dial->Finish(deadline);
+  if (!connection.ok()) return connection.status();
+  return Open(*std::move(connection));
+}
+
+absl::StatusOr<Connector::SessionPtr> Connector::ConnectOnce(base::SteadyNs deadline) const {
+  absl::StatusOr<transport::Connection> connection = transport::Connect(address_, Params(deadline));
+  if (!connection.ok()) return connection.status();
+  return Open(*std::move(connection));
+}
+
+transport::ConnectParams Connector::Params(base::SteadyNs deadline) const {
   transport::ConnectParams params;
   params.allowed_uids = options_.allowed_uids;
   params.deadline = std::min(deadline, base::AfterNow(options_.handshake_timeout));
@@ -154,8 +231,11 @@ absl::StatusOr<Connector::SessionPtr> Connector::ConnectOnce(base::SteadyNs dead
   params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size),
                   .max_calls_in_flight = 0,
                   .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
-  absl::StatusOr<transport::Connection> connection = transport::Connect(address_, params);
-  if (!connection.ok()) return connection.status();
+  if (reactor_ != nullptr) params.features = transport::kSocketBell;
+  return params;
+}
+
+absl::StatusOr<Connector::SessionPtr> Connector::Open(transport::Connection connection) const {
   const session::ClientSessionOptions session_options = {
       .max_message_size = options_.max_message_size,
       .max_calls_in_flight = options_.max_calls_in_flight,
@@ -163,8 +243,9 @@ absl::StatusOr<Connector::SessionPtr> Connector::ConnectOnce(base::SteadyNs dead
       .max_spin_ns = absl::ToInt64Nanoseconds(std::max(options_.max_spin, absl::ZeroDuration())),
       .stream_window = static_cast<uint32_t>(options_.stream_window_bytes),
       .keepalive = TimesOf(options_.keepalive),
-      .on_end = [news = news_] { news->Tell(); }};
-  return session::ClientSession::Start(*std::move(connection), session_options, logger_, address_.text);
+      .on_end = [news = news_] { news->Tell(); },
+      .reactor = reactor_};
+  return session::ClientSession::Start(std::move(connection), session_options, logger_, address_.text);
 }
 
 }  // namespace nearcall::rpc

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -12,9 +14,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/reactor.h"
 #include "nearcall/channel.h"
+#include "rpc/client/queued_dial.h"
 #include "session/client_session.h"
 #include "transport/address.h"
+#include "transport/rendezvous.h"
 
 namespace nearcall::rpc {
 
@@ -34,14 +39,20 @@ class Connector {
     std::stop_token stop = {};
   };
 
-  Connector(transport::Address address, const ChannelOptions& options, std::shared_ptr<base::Logger> logger);
+  // `reactor`: of the user's event queue; may be null.
+  Connector(transport::Address address, const ChannelOptions& options, base::Reactor* reactor,
+            std::shared_ptr<base::Logger> logger);
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
+  ~Connector();
 
   const transport::Address& address() const { return address_; }
 
   // The usable session, connected now if there is none.
   absl::StatusOr<SessionPtr> Get(const Patience& patience);
+  // The same in the user's event queue: nullopt, if there is none yet. Then `wake` is called (once, on any thread) when
+  // it is worth while to ask again.
+  std::optional<absl::StatusOr<SessionPtr>> Poll(std::function<void()> wake);
   // nullptr: there is none.
   SessionPtr present() const;
 
@@ -68,10 +79,17 @@ class Connector {
   };
 
   absl::StatusOr<SessionPtr> Reconnect(base::SteadyNs deadline);
-  absl::StatusOr<SessionPtr> ConnectOnce(base::SteadyNs deadline);
+  absl::StatusOr<SessionPtr> Finish(QueuedDial& dial, base::SteadyNs deadline) const;
+  absl::StatusOr<SessionPtr> ConnectOnce(base::SteadyNs deadline) const;
+  transport::ConnectParams Params(base::SteadyNs deadline) const;
+  absl::StatusOr<SessionPtr> Open(transport::Connection connection) const;
+  bool HasUsable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckMayConnect() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Conclude(const absl::StatusOr<SessionPtr>& fresh);
 
   const transport::Address address_;
   const ChannelOptions& options_;
+  base::Reactor* const reactor_;  // of the user's event queue; may be null
   const std::shared_ptr<base::Logger> logger_;
   const std::shared_ptr<News> news_ = std::make_shared<News>();
 
@@ -80,7 +98,9 @@ class Connector {
   SessionPtr session_ ABSL_GUARDED_BY(mutex_);
   std::string transport_name_ ABSL_GUARDED_BY(mutex_);
   bool connecting_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;  // that have ended
+  std::shared_ptr<QueuedDial> dial_ ABSL_GUARDED_BY(mutex_);  // if the event queue does that
+  std::function<void()> wake_ ABSL_GUARDED_BY(mutex_);        // if it waits for another who does
+  uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;             // that have ended
   absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -56,6 +56,7 @@ class MqTransport final : public Transport {
   void Wait(base::SteadyNs until) override;
   void Interrupt() override;
   WaitFds wait_fds() const override { return sleeper_ == nullptr ? Fds() : WaitFds{}; }
+  WaitFds event_fds() const override { return Fds(); }
   bool can_spin() const override { return false; }
 
  private:

@@ -53,6 +53,7 @@ class PipeTransport final : public Transport {
   void Wait(base::SteadyNs until) override;
   void Interrupt() override;
   WaitFds wait_fds() const override { return end_.sleeper == nullptr ? Fds() : WaitFds{}; }
+  WaitFds event_fds() const override { return Fds(); }
   bool can_spin() const override { return false; }
 
  private:

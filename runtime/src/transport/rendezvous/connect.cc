@@ -29,6 +29,12 @@ absl::Status NoAnswer() {
       "the server took the connection but did not answer the hello in time; is it stopped?");
 }
 
+absl::Status TooOld() {
+  return absl::FailedPreconditionError(
+      "the server does not know what a client with an event queue needs (it is of an older version); update it, or "
+      "connect without ChannelOptions::event_queue");
+}
+
 absl::Status NoHeirAnswers() {
   return absl::UnavailableError(
       "no server listens: the process that did is dead, and nobody answers on the socket that it left, which another "
@@ -38,72 +44,70 @@ absl::Status NoHeirAnswers() {
 // The server's answer: when it must be here, which depends on whether the process that listens lives.
 class AnswerWait {
  public:
-  AnswerWait(const base::Fd& socket, bool has_listener, base::SteadyNs deadline)
-      : socket_(socket), deadline_(deadline) {
+  AnswerWait(const base::Fd& socket, bool has_listener, base::SteadyNs deadline) : deadline_(deadline) {
     if (!has_listener) return;
     listener_.emplace(socket);
     if (listener_->IsDead()) OnListenerDead();
   }
 
-  // Until something can be read, or it is too late.
-  absl::Status Wait() {
-    for (;;) {
-      const base::SteadyNs now = base::NowNs();
-      if (now >= deadline_) return is_orphan_ ? NoHeirAnswers() : NoAnswer();
-      std::array<pollfd, 2> items{{{.fd = socket_.get(), .events = POLLIN, .revents = 0},
-                                   {.fd = ListenerFd(), .events = POLLIN, .revents = 0}}};
-      const timespec left = base::ToTimespec(deadline_ - now);
-      const int ready = ::ppoll(items.data(), items.size(), deadline_ == base::kNever ? nullptr : &left, nullptr);
-      if (ready < 0 && errno != EINTR) return base::ErrnoStatus("poll");
-      if (ready > 0 && items[0].revents != 0) return absl::OkStatus();
-      if (ready > 0) OnListenerDead();
-    }
+  // Why there is nothing to wait for any more.
+  absl::Status Check() {
+    if (ListenerFd() >= 0 && listener_->IsDead()) OnListenerDead();
+    if (base::NowNs() < deadline_) return absl::OkStatus();
+    return is_orphan_ ? NoHeirAnswers() : NoAnswer();
   }
 
- private:
-  // poll(2) passes over a negative one.
+  base::SteadyNs deadline() const { return deadline_; }
+  // Readable when Check() has something new to say. poll(2) passes over a negative one.
   int ListenerFd() const { return listener_ && !is_orphan_ ? listener_->fd() : -1; }
 
+ private:
   void OnListenerDead() {
     is_orphan_ = true;
     deadline_ = std::min(deadline_, base::AddNs(base::NowNs(), base::kHeirAnswerNs));
   }
 
-  const base::Fd& socket_;
   base::SteadyNs deadline_;
   std::optional<ListeningProcess> listener_;
   bool is_orphan_ = false;
 };
 
-// One handshake, the client's half. Lives on the stack of Connect().
+// One handshake, the client's half. Never blocks.
 class ClientHandshake {
  public:
+  // Whoever made an inherited pair of sockets need not be there any more.
   ClientHandshake(base::Fd socket, const Address& address, const ConnectParams& params)
-      : socket_(std::move(socket)), address_(address), params_(params) {}
+      : socket_(std::move(socket)),
+        address_(address),
+        params_(params),
+        wait_(socket_, address_.kind != Address::Kind::kFd, params_.deadline) {}
 
   ~ClientHandshake() { CloseSocket(std::move(socket_)); }
 
   // The server hung up instead of saying anything: there were too many who had not said hello yet, or it is going away.
   bool hung_up() const { return hung_up_; }
 
-  absl::StatusOr<Connection> Run() {
-    if (absl::Status sent = SendOwnHello(); !sent.ok()) return sent;
-    auto message = AwaitAnswer();
-    if (!message.ok()) return message.status();
-    // Who it is comes first: what somebody else says does not matter, and what he passes is not taken.
-    if (absl::Status trust = CheckSender(*message); !trust.ok()) return trust;
-    const auto hello = DecodeServerHello(message->bytes);
-    if (!hello.ok()) return hello.status();
-    if (!hello->status.ok()) return hello->status;
-    auto fds = TakeFds(*hello, *message);
-    if (!fds.ok()) return fds.status();
-    auto transport = Attach(*hello, *fds);
-    if (!transport.ok()) Discard(*std::move(fds));
-    absl::Status acked = SendHello(socket_, EncodeAck(transport.status().code()));
-    if (!transport.ok()) return transport.status();
-    if (!acked.ok()) return acked;
-    return Finish(*hello, *std::move(transport), *message->sender);
+  absl::Status Begin() {
+    if (absl::Status prepared = PrepareToIdentify(socket_, /*accept_fds=*/true); !prepared.ok()) return prepared;
+    absl::Status sent = SendHello(
+        socket_,
+        Encode(ClientHello{.features = params_.features, .transports = WantedTransports(), .terms = params_.terms}));
+    hung_up_ = absl::IsUnavailable(sent);
+    return sent;
   }
+
+  // nullopt: no answer yet. Then it is to be called again when one of fds() is readable, or at when().
+  std::optional<absl::StatusOr<Connection>> Step() {
+    auto message = TakeAnswer();
+    hung_up_ = absl::IsUnavailable(message.status());
+    if (!message.ok()) return message.status();
+    if (message->has_value()) return OnAnswer(**message);
+    if (absl::Status waits = wait_.Check(); !waits.ok()) return waits;
+    return std::nullopt;
+  }
+
+  DialFds fds() const { return {socket_.get(), wait_.ListenerFd()}; }
+  base::SteadyNs when() const { return wait_.deadline(); }
 
  private:
   uint32_t WantedTransports() const {
@@ -114,27 +118,28 @@ class ClientHandshake {
     return wanted;
   }
 
-  absl::Status SendOwnHello() {
-    if (absl::Status prepared = PrepareToIdentify(socket_, /*accept_fds=*/true); !prepared.ok()) return prepared;
-    absl::Status sent =
-        SendHello(socket_, Encode(ClientHello{.transports = WantedTransports(), .terms = params_.terms}));
-    hung_up_ = absl::IsUnavailable(sent);
-    return sent;
+  // Taken, unless it brings descriptors.
+  absl::StatusOr<std::optional<HelloMessage>> TakeAnswer() {
+    auto message = ReceiveHello(socket_, Taking::kLook);
+    if (!message.ok() || !message->has_value() || (*message)->brings_fds) return message;
+    return ReceiveHello(socket_, Taking::kTake);
   }
 
-  // Taken, unless it brings descriptors.
-  absl::StatusOr<HelloMessage> AwaitAnswer() {
-    // Whoever made an inherited pair of sockets need not be there any more.
-    AnswerWait wait(socket_, address_.kind != Address::Kind::kFd, params_.deadline);
-    for (;;) {
-      auto message = ReceiveHello(socket_, Taking::kLook);
-      if (message.ok() && message->has_value() && !(*message)->brings_fds)
-        message = ReceiveHello(socket_, Taking::kTake);
-      hung_up_ = absl::IsUnavailable(message.status());
-      if (!message.ok()) return message.status();
-      if (message->has_value()) return **std::move(message);
-      if (absl::Status ready = wait.Wait(); !ready.ok()) return ready;
-    }
+  absl::StatusOr<Connection> OnAnswer(const HelloMessage& message) {
+    // Who it is comes first: what somebody else says does not matter, and what he passes is not taken.
+    if (absl::Status trust = CheckSender(message); !trust.ok()) return trust;
+    const auto hello = DecodeServerHello(message.bytes);
+    if (!hello.ok()) return hello.status();
+    if (!hello->status.ok()) return hello->status;
+    if ((params_.features & ~hello->features) != 0) return TooOld();
+    auto fds = TakeFds(*hello, message);
+    if (!fds.ok()) return fds.status();
+    auto transport = Attach(*hello, *fds);
+    if (!transport.ok()) Discard(*std::move(fds));
+    absl::Status acked = SendHello(socket_, EncodeAck(transport.status().code()));
+    if (!transport.ok()) return transport.status();
+    if (!acked.ok()) return acked;
+    return Finish(*hello, *std::move(transport), *message.sender);
   }
 
   absl::Status CheckSender(const HelloMessage& message) const {
@@ -191,37 +196,89 @@ class ClientHandshake {
   base::Fd socket_;
   const Address& address_;
   const ConnectParams& params_;
+  AnswerWait wait_;
   bool hung_up_ = false;
 };
 
-// `again`: the server has hung up without an answer, and may have a place for us in a moment.
-absl::StatusOr<Connection> TryToConnect(const Address& address, const ConnectParams& params, bool& again) {
-  again = false;
-  auto socket = ConnectSocket(address, params.deadline);
-  if (!socket.ok()) return socket.status();
-  ClientHandshake handshake(*std::move(socket), address, params);
-  auto connection = handshake.Run();
-  again = handshake.hung_up() && address.kind != Address::Kind::kFd;
-  return connection;
+absl::Status At(const Address& address, const absl::Status& failure) {
+  return absl::Status(failure.code(), absl::StrCat(address.text, ": ", failure.message()));
 }
 
-absl::StatusOr<Connection> ConnectUntilDeadline(const Address& address, const ConnectParams& params) {
-  base::Backoff backoff(base::kBusyPauseMinNs, base::kBusyPauseMaxNs);
-  for (;;) {
-    bool again;
-    auto connection = TryToConnect(address, params, again);
-    const base::SteadyNs next = base::AddNs(base::NowNs(), backoff.NextNs());
-    if (!again || next >= params.deadline) return connection;
-    base::SleepUntil(next);
+class DialImpl final : public Dial {
+ public:
+  DialImpl(Address address, ConnectParams params, Blocking blocking)
+      : address_(std::move(address)), params_(std::move(params)), blocking_(blocking) {}
+
+  std::optional<absl::StatusOr<Connection>> Step() override {
+    if (!handshake_ && base::NowNs() < pause_until_) return std::nullopt;
+    std::optional<absl::StatusOr<Connection>> outcome = handshake_ ? handshake_->Step() : Begin();
+    if (!outcome || outcome->ok()) return outcome;
+    if (PausesBeforeAnother()) return std::nullopt;
+    return At(address_, outcome->status());
   }
+
+  DialFds fds() const override { return handshake_ ? handshake_->fds() : DialFds{-1, -1}; }
+  base::SteadyNs when() const override { return handshake_ ? handshake_->when() : pause_until_; }
+
+ private:
+  std::optional<absl::StatusOr<Connection>> Begin() {
+    const bool may_wait = blocking_ == Blocking::kMayWaitForBacklog;
+    auto socket = ConnectSocket(address_, may_wait ? params_.deadline : kDoNotWait);
+    backlog_full_ = !may_wait && absl::IsDeadlineExceeded(socket.status());
+    if (!socket.ok()) return socket.status();
+    handshake_.emplace(*std::move(socket), address_, params_);
+    if (absl::Status begun = handshake_->Begin(); !begun.ok()) return begun;
+    return handshake_->Step();
+  }
+
+  // The server has hung up without an answer, and may have a place for us in a moment; or it has not even had one in
+  // its backlog.
+  bool PausesBeforeAnother() {
+    const bool busy = backlog_full_ || (handshake_ && handshake_->hung_up());
+    const base::SteadyNs next = base::AddNs(base::NowNs(), backoff_.NextNs());
+    if (!busy || address_.kind == Address::Kind::kFd || next >= params_.deadline) return false;
+    handshake_.reset();
+    pause_until_ = next;
+    return true;
+  }
+
+  const Address address_;
+  const ConnectParams params_;
+  const Blocking blocking_;
+  base::Backoff backoff_{base::kBusyPauseMinNs, base::kBusyPauseMaxNs};
+  base::SteadyNs pause_until_ = 0;
+  bool backlog_full_ = false;
+  std::optional<ClientHandshake> handshake_;  // uses the others
+};
+
+// Until one of the descriptors is readable, or it is time.
+absl::Status WaitFor(const Dial& dial, base::SteadyNs until) {
+  const DialFds fds = dial.fds();
+  const base::SteadyNs when = std::min(dial.when(), until);
+  std::array<pollfd, 2> items{
+      {{.fd = fds[0], .events = POLLIN, .revents = 0}, {.fd = fds[1], .events = POLLIN, .revents = 0}}};
+  const timespec left = base::ToTimespec(std::max<int64_t>(when - base::NowNs(), 0));
+  const int ready = ::ppoll(items.data(), items.size(), when == base::kNever ? nullptr : &left, nullptr);
+  return ready < 0 && errno != EINTR ? base::ErrnoStatus("poll") : absl::OkStatus();
 }
 
 }  // namespace
 
+std::unique_ptr<Dial> Dial::Start(Address address, ConnectParams params, Blocking blocking) {
+  return std::make_unique<DialImpl>(std::move(address), std::move(params), blocking);
+}
+
+absl::StatusOr<Connection> Dial::Finish(base::SteadyNs until) {
+  for (;;) {
+    std::optional<absl::StatusOr<Connection>> outcome = Step();
+    if (outcome) return *std::move(outcome);
+    if (base::NowNs() >= until) return NoAnswer();
+    if (absl::Status waited = WaitFor(*this, until); !waited.ok()) return waited;
+  }
+}
+
 absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& params) {
-  absl::StatusOr<Connection> connection = ConnectUntilDeadline(address, params);
-  if (connection.ok()) return connection;
-  return absl::Status(connection.status().code(), absl::StrCat(address.text, ": ", connection.status().message()));
+  return Dial::Start(address, params, Dial::Blocking::kMayWaitForBacklog)->Finish();
 }
 
 }  // namespace nearcall::transport

@@ -45,6 +45,10 @@ absl::StatusOr<base::Fd> CreateSocket() {
   return fd;
 }
 
+bool StopBlocking(const base::Fd& fd) {
+  return ::fcntl(fd.get(), F_SETFL, O_RDWR | O_NONBLOCK) == 0;
+}
+
 // connect(2) waits for a place in the backlog, at least once round, at most so long.
 void WaitAtMost(const base::Fd& fd, int64_t left_ns) {
   const int64_t left_us = std::clamp<int64_t>(left_ns / 1'000, 1, base::kIdleWaitSliceNs / 1'000);  // 0: for ever
@@ -55,6 +59,7 @@ void WaitAtMost(const base::Fd& fd, int64_t left_ns) {
 // 0, or the errno; EAGAIN: the backlog was full until `deadline`. While it is, the kernel keeps those who wait in a
 // line (tests/os). Who only looks again and again takes the CPU from the server, and is overtaken by all who wait.
 int ConnectUntil(const base::Fd& fd, absl::FunctionRef<int()> connect, base::SteadyNs deadline) {
+  if (deadline == kDoNotWait) return StopBlocking(fd) ? connect() : errno;
   for (;;) {
     WaitAtMost(fd, deadline - base::NowNs());
     const int error = connect();
@@ -62,7 +67,7 @@ int ConnectUntil(const base::Fd& fd, absl::FunctionRef<int()> connect, base::Ste
     if (error != EAGAIN || base::NowNs() >= deadline) return error;
   }
   // From now on nothing on it blocks.
-  return ::fcntl(fd.get(), F_SETFL, O_RDWR | O_NONBLOCK) == 0 ? 0 : errno;
+  return StopBlocking(fd) ? 0 : errno;
 }
 
 int ConnectToPath(const base::Fd& fd, const std::string& path) {

@@ -10,6 +10,9 @@ namespace nearcall::transport {
 
 // A socket connected to whoever listens at `address` (who that is has still to be found out). UNAVAILABLE at once if
 // nobody does, naming each place looked at; DEADLINE_EXCEEDED if the server's backlog stayed full.
+//
+// kDoNotWait: DEADLINE_EXCEEDED at once, if the backlog is full.
+inline constexpr base::SteadyNs kDoNotWait = 0;
 absl::StatusOr<base::Fd> ConnectSocket(const Address& address, base::SteadyNs deadline);
 
 }  // namespace nearcall::transport

@@ -20,7 +20,7 @@ class Monitor {
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
 
-  base::Reactor& reactor() { return *reactor_; }
+  const std::shared_ptr<base::Reactor>& reactor() const { return reactor_; }
 
   // Ends the thread, and waits for that unless it is the calling one. Once, when nothing is watched any more.
   void Stop();

@@ -39,7 +39,7 @@ Registry& ThisProcess() {
 }  // namespace
 
 absl::StatusOr<MonitorUse> MonitorUse::Acquire(base::Reactor* reactor) {
-  if (reactor != nullptr) return MonitorUse(nullptr, reactor);
+  if (reactor != nullptr) return MonitorUse(nullptr, reactor->shared_from_this());
   Registry& registry = ThisProcess();
   base::MutexLock lock(registry.mutex);
   if (registry.monitor == nullptr) {
@@ -48,7 +48,7 @@ absl::StatusOr<MonitorUse> MonitorUse::Acquire(base::Reactor* reactor) {
     registry.monitor = *std::move(started);
   }
   ++registry.uses;
-  return MonitorUse(registry.monitor, nullptr);
+  return MonitorUse(registry.monitor, registry.monitor->reactor());
 }
 
 MonitorUse::~MonitorUse() {

@@ -25,14 +25,14 @@ class MonitorUse {
 
   bool InChild() const { return fork_guard_.InChild(); }
   base::Reactor* operator->() const { return get(); }
-  base::Reactor* get() const { return monitor_ == nullptr ? reactor_ : &monitor_->reactor(); }
+  base::Reactor* get() const { return reactor_.get(); }
 
  private:
-  MonitorUse(std::shared_ptr<Monitor> monitor, base::Reactor* reactor)
-      : monitor_(std::move(monitor)), reactor_(reactor) {}
+  MonitorUse(std::shared_ptr<Monitor> monitor, std::shared_ptr<base::Reactor> reactor)
+      : monitor_(std::move(monitor)), reactor_(std::move(reactor)) {}
 
-  std::shared_ptr<Monitor> monitor_;
-  base::Reactor* reactor_;
+  std::shared_ptr<Monitor> monitor_;        // null: the user's queue takes its place
+  std::shared_ptr<base::Reactor> reactor_;  // may be used after the queue has gone, to no effect
   base::ForkGuard fork_guard_;
 };
 

@@ -24,7 +24,7 @@ namespace nearcall::transport {
 
 namespace {
 
-constexpr uint64_t kKnownFeatures = 0;
+constexpr uint64_t kKnownFeatures = kSocketBell;
 
 class Handshake final : public ServerHandshake {
  public:
@@ -117,6 +117,7 @@ class Handshake final : public ServerHandshake {
     if (params_.admit) {
       if (absl::Status admitted = params_.admit(connection_.peer); !admitted.ok()) return admitted;
     }
+    params_.config.socket_bell = (hello.features & kSocketBell) != 0;
     return MakeOffer(possible);
   }
 
@@ -216,7 +217,7 @@ class Handshake final : public ServerHandshake {
   }
 
   const base::ForkGuard fork_guard_;
-  const ServeParams params_;
+  ServeParams params_;
   State state_ = State::kAwaitHello;
   absl::Status error_;
   Connection connection_;

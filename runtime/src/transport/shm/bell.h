@@ -14,12 +14,14 @@ class Bell {
   // Any thread. Cannot fail, and does not block (but see Unblock).
   virtual void Ring() = 0;
 
-  // Sleeps until rung, or `until`. True if it was rung. Only where there is no fd(), by one thread
-  // at a time.
+  // Sleeps until rung, or `until`. True if it was rung. Only where it can, by one thread at a time.
   virtual bool Wait(base::SteadyNs until) = 0;
+  virtual bool can_wait() const = 0;
 
-  // Becomes readable when rung, for epoll (edge-triggered). -1 if there is none: Wait().
+  // Becomes readable when rung, for epoll (edge-triggered). -1 if there is none.
   virtual int fd() const = 0;
+  // Forgets what was rung: after the event, where the bell would be full some day.
+  virtual void Clear() {}
 
   // Ends this process's own Wait(), whatever the peer has written where the bell is. Any thread.
   virtual void Interrupt() = 0;

@@ -25,6 +25,7 @@ class EventBell final : public Bell {
 
   void Ring() override;
   bool Wait(base::SteadyNs) override { return false; }
+  bool can_wait() const override { return false; }
   int fd() const override { return fd_.get(); }
   void Interrupt() override {}
   void Unblock() override;

@@ -18,6 +18,7 @@ class SemaphoreBell final : public Bell {
 
   void Ring() override { semaphore_.Post(); }
   bool Wait(base::SteadyNs until) override { return semaphore_.Wait(until); }
+  bool can_wait() const override { return true; }
   int fd() const override { return -1; }
   void Interrupt() override { semaphore_.PostToAll(); }
   void Unblock() override {}

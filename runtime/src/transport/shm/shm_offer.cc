@@ -14,6 +14,7 @@
 #include "transport/shm/layout.h"
 #include "transport/shm/semaphore_bell.h"
 #include "transport/shm/shm_transport.h"
+#include "transport/shm/socket_bell.h"
 
 namespace nearcall::transport::shm {
 
@@ -23,6 +24,9 @@ using base::Fd;
 using base::Mapping;
 using SharedMapping = std::shared_ptr<const Mapping>;
 
+// In the second word of the geometry: a fourth descriptor is the client's bell.
+constexpr uint64_t kSocketBellGeometry = 1;
+
 absl::StatusOr<SharedMapping> Map(const Fd& fd, size_t offset, size_t size, Mapping::Access access) {
   absl::StatusOr<Mapping> mapping = Mapping::Map(fd, offset, size, access);
   if (!mapping.ok()) return mapping.status();
@@ -31,22 +35,29 @@ absl::StatusOr<SharedMapping> Map(const Fd& fd, size_t offset, size_t size, Mapp
 
 class ShmOffer final : public TransportOffer {
  public:
-  explicit ShmOffer(size_t ring_size) : ring_size_(ring_size) {}
+  ShmOffer(size_t ring_size, bool socket_bell) : ring_size_(ring_size), socket_bell_(socket_bell) {}
 
   absl::Status Create();
 
-  Geometry geometry() const override { return {ring_size_, 0, 0, 0}; }
-  std::vector<int> fds() const override { return {client_region_.get(), server_region_.get(), server_bell_.get()}; }
+  Geometry geometry() const override { return {ring_size_, socket_bell_ ? kSocketBellGeometry : 0, 0, 0}; }
+  std::vector<int> fds() const override {
+    std::vector<int> fds = {client_region_.get(), server_region_.get(), server_bell_.get()};
+    if (socket_bell_) fds.push_back(sockets_.hears.get());
+    return fds;
+  }
   absl::StatusOr<std::unique_ptr<Transport>> Accept() override;
 
  private:
   absl::Status CreateServerRegion();
   absl::Status CreateClientRegion();
+  std::unique_ptr<Bell> ClientsBell();
 
   const size_t ring_size_;
+  const bool socket_bell_;
   Fd client_region_;
   Fd server_region_;
   Fd server_bell_;
+  SocketBell::Pair sockets_;   // if the client wants them
   SharedMapping own_;          // region S, writable
   SharedMapping peer_;         // control page and ring of region C, readable only
   SharedMapping client_bell_;  // the bell page of region C, writable
@@ -58,7 +69,16 @@ absl::Status ShmOffer::Create() {
   absl::StatusOr<Fd> bell = CreateDoorbell();
   if (!bell.ok()) return bell.status();
   server_bell_ = *std::move(bell);
-  return absl::OkStatus();
+  if (!socket_bell_) return absl::OkStatus();
+  absl::StatusOr<SocketBell::Pair> sockets = SocketBell::Create();
+  if (sockets.ok()) sockets_ = *std::move(sockets);
+  return sockets.status();
+}
+
+std::unique_ptr<Bell> ShmOffer::ClientsBell() {
+  sockets_.hears.Reset();
+  if (socket_bell_) return std::make_unique<SocketBell>(std::move(sockets_.rings));
+  return std::make_unique<SemaphoreBell>(client_bell_->bytes().data());
 }
 
 absl::Status ShmOffer::CreateServerRegion() {
@@ -100,7 +120,7 @@ absl::StatusOr<std::unique_ptr<Transport>> ShmOffer::Accept() {
       .own_region = own_->bytes(),
       .peer_region = peer_->bytes(),
       .own_bell = std::make_unique<EventBell>(std::move(server_bell_)),
-      .peer_bell = std::make_unique<SemaphoreBell>(client_bell_->bytes().data()),
+      .peer_bell = ClientsBell(),
       .memory = {own_, peer_, client_bell_},
   });
 }
@@ -110,9 +130,12 @@ absl::Status Violation(absl::string_view what) {
 }
 
 absl::Status VerifyOffer(std::span<const Fd> fds, const Geometry& geometry) {
-  if (fds.size() != 3) return Violation(absl::StrCat("it sent ", fds.size(), " descriptors, expected 3"));
   const uint64_t ring_size = geometry[0];
-  if (!IsRingSize(ring_size) || geometry[1] != 0 || geometry[2] != 0 || geometry[3] != 0) {
+  const size_t expected = geometry[1] == kSocketBellGeometry ? 4 : 3;
+  if (fds.size() != expected) {
+    return Violation(absl::StrCat("it sent ", fds.size(), " descriptors, expected ", expected));
+  }
+  if (!IsRingSize(ring_size) || geometry[1] > kSocketBellGeometry || geometry[2] != 0 || geometry[3] != 0) {
     return Violation(absl::StrCat("it sent the geometry {", absl::StrJoin(geometry, ", "), "}"));
   }
   if (absl::Status status = base::VerifySharedMemory(fds[0], ClientRegionSize(ring_size), false); !status.ok()) {
@@ -121,7 +144,18 @@ absl::Status VerifyOffer(std::span<const Fd> fds, const Geometry& geometry) {
   if (absl::Status status = base::VerifySharedMemory(fds[1], ServerRegionSize(ring_size), true); !status.ok()) {
     return status;
   }
+  if (expected == 4) {
+    if (absl::Status status = SocketBell::Verify(fds[3]); !status.ok()) return status;
+  }
   return EventBell::Verify(fds[2]);
+}
+
+// The client's own bell: the socket that came with the rest, or the semaphore in its memory.
+absl::StatusOr<std::unique_ptr<Bell>> OwnBell(std::span<Fd> fds, std::byte* page) {
+  if (fds.size() < 4) return std::make_unique<SemaphoreBell>(page);
+  absl::StatusOr<std::unique_ptr<FdSleeper>> sleeper = FdSleeper::Create();
+  if (!sleeper.ok()) return sleeper.status();
+  return std::make_unique<SocketBell>(std::move(fds[3]), *std::move(sleeper));
 }
 
 }  // namespace
@@ -132,7 +166,7 @@ absl::StatusOr<std::unique_ptr<TransportOffer>> OfferShm(const TransportConfig& 
                                                    " B; it must be a power of two from ", MinRingSize(), " to ",
                                                    base::kMaxRingSize));
   }
-  auto offer = std::make_unique<ShmOffer>(config.ring_size_bytes);
+  auto offer = std::make_unique<ShmOffer>(config.ring_size_bytes, config.socket_bell);
   if (absl::Status status = offer->Create(); !status.ok()) return status;
   return offer;
 }
@@ -153,10 +187,12 @@ absl::StatusOr<std::unique_ptr<Transport>> AttachShm(std::vector<base::Fd>&& fds
   if (absl::Status status = (*own)->Populate(); !status.ok()) return status;
   if (absl::Status status = (*peer)->Populate(); !status.ok()) return status;
   const std::span<std::byte> region = (*own)->bytes();
+  absl::StatusOr<std::unique_ptr<Bell>> bell = OwnBell(fds, region.data() + BellOffset(ring_size));
+  if (!bell.ok()) return bell.status();
   return std::make_unique<ShmTransport>(ShmEnd{
       .own_region = region.first(BellOffset(ring_size)),
       .peer_region = (*peer)->bytes(),
-      .own_bell = std::make_unique<SemaphoreBell>(region.data() + BellOffset(ring_size)),
+      .own_bell = *std::move(bell),
       .peer_bell = std::make_unique<EventBell>(std::move(fds[2])),
       .memory = {*own, *peer},
   });

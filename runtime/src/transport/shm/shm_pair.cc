@@ -34,6 +34,10 @@ absl::StatusOr<TransportPair> MakeShmPair(size_t ring_size) {
   return MakePair(OfferShm({.ring_size_bytes = ring_size}), &AttachShm);
 }
 
+absl::StatusOr<TransportPair> MakeShmPairWithSocketBell(size_t ring_size) {
+  return MakePair(OfferShm({.ring_size_bytes = ring_size, .socket_bell = true}), &AttachShm);
+}
+
 absl::StatusOr<TransportPair> MakeShmPairOnOneMapping(size_t ring_size) {
   const size_t client_size = ClientRegionSize(ring_size);
   const size_t server_size = ServerRegionSize(ring_size);

@@ -103,7 +103,7 @@ bool ShmTransport::PeerHasMoved() const {
 }
 
 void ShmTransport::Wait(base::SteadyNs until) {
-  NEARCALL_CHECK(end_.own_bell->fd() == -1);
+  NEARCALL_CHECK(end_.own_bell->can_wait());
   // Acquire: what the interrupting thread did before is seen.
   if (interrupted_.exchange(false, std::memory_order_acquire)) return;
   if (vain_wakes_ > kMaxVainWakes) return Nap(until);

@@ -58,7 +58,9 @@ class ShmTransport final : public Transport {
   void Disarm() override;
   void Wait(base::SteadyNs until) override;
   void Interrupt() override;
-  WaitFds wait_fds() const override { return {.bell = end_.own_bell->fd()}; }
+  WaitFds wait_fds() const override { return end_.own_bell->can_wait() ? WaitFds{} : event_fds(); }
+  WaitFds event_fds() const override { return {.bell = end_.own_bell->fd()}; }
+  void ClearBell() override { end_.own_bell->Clear(); }
   bool can_spin() const override { return true; }
   int peer_cpu() const override;
 
