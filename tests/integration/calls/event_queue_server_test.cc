@@ -35,25 +35,34 @@ class DeferringService final : public Echo::AsyncService {
   void Say(ServerContext&, const Blob& request, Blob& reply, Done done) override {
     reply = request;
     base::MutexLock lock(mutex_);
-    kept_.push_back(std::move(done));
+    kept_.push_back({&reply, std::move(done)});
     began.Add();
   }
 
   // Whoever calls this answers what is kept.
   void AnswerAll() {
-    std::vector<Done> kept;
+    std::vector<Kept> kept;
     {
       base::MutexLock lock(mutex_);
       kept.swap(kept_);
     }
-    for (Done& done : kept) std::move(done)(absl::OkStatus());
+    for (Kept& call : kept) {
+      if (size != 0) call.reply->set_data(std::string(size, 'x'));
+      std::move(call.done)(absl::OkStatus());
+    }
   }
 
   Counter began;
+  size_t size = 0;  // of each reply; 0: that of its request
 
  private:
+  struct Kept {
+    Blob* reply;
+    Done done;
+  };
+
   base::Mutex mutex_;
-  std::vector<Done> kept_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Kept> kept_ ABSL_GUARDED_BY(mutex_);
 };
 
 class EventQueueServerTest : public IntegrationTest {
@@ -243,7 +252,7 @@ TEST_F(EventQueueServerTest, RunRunsAsManyHandlersAsItMay) {
 // A client that rings only if it was asked to, which the watchdog of a waiting caller would do anyway.
 class RingingTest : public EventQueueServerTest {
  protected:
-  RingingTest() : server_(Serve({&echo})) {
+  explicit RingingTest(Service* service = nullptr) : server_(Serve({service == nullptr ? &echo : service})) {
     const QueueThread thread(queue);
     client_.emplace(Address());
   }
@@ -281,6 +290,32 @@ TEST_F(RingingTest, WhatRunLeavesKeepsTheDescriptorReadable) {
   }
   EXPECT_EQ(ran, kRequests);
   EXPECT_TRUE(RunUntilIdle());
+}
+
+// Answers calls outside of Run(), as another thread would.
+struct HasDeferringService {
+  DeferringService service;
+};
+class RingingDeferredTest : protected HasDeferringService, public RingingTest {
+ protected:
+  RingingDeferredTest() : RingingTest(&service) {
+    Request(1);
+    EXPECT_TRUE(RunUntilIdle());
+    EXPECT_EQ(service.began.value(), 1u);
+  }
+};
+
+TEST_F(RingingDeferredTest, AnAnswerThatDoesNotFitMakesTheDescriptorReadable) {
+  service.size = 900'000;
+  service.AnswerAll();
+  EXPECT_TRUE(HasSomethingToRun());
+}
+
+TEST_F(RingingDeferredTest, SoDoesTheEndOfTheLastCall) {
+  server_->Shutdown();
+  ASSERT_TRUE(RunUntilIdle());
+  service.AnswerAll();
+  EXPECT_TRUE(HasSomethingToRun()) << "Wait() would not hear of it";
 }
 
 TEST_F(EventQueueServerTest, ADeadlineWakesTheQueue) {
