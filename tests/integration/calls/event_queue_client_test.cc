@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -160,11 +161,12 @@ TEST_F(EventQueueClientTest, ADeadlineEndsACallAndIsAllThatWakesTheQueue) {
 
 // Its standby thread must be rung for: the one that reads is in a handler that waits.
 TEST_F(EventQueueClientTest, AServerThatIsStuckInAHandlerIsRung) {
-  Event may_end;
+  // A wait that the server does not see coming.
+  std::promise<void> may_end;
   echo.say = [&](ServerContext& context, const Blob& request, Blob& reply) {
     if (request.data() != "stuck") return EchoBack(context, request, reply);
     began.Set();
-    may_end.Wait();
+    may_end.get_future().wait();
     return absl::OkStatus();
   };
   const auto server = StartServer();
@@ -174,7 +176,7 @@ TEST_F(EventQueueClientTest, AServerThatIsStuckInAHandlerIsRung) {
   const auto call = Start(stub, "x");
   RunUntil([&] { return call->outcome.has_value(); });
   EXPECT_TRUE(call->outcome->ok()) << call->outcome->status();
-  may_end.Set();
+  may_end.set_value();
   RunUntil([&] { return stuck->outcome.has_value(); });
 }
 
