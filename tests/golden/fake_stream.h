@@ -72,7 +72,7 @@ struct StreamLog {
     calls.push_back("Read");
     if (elements.empty()) return false;
     read_into.push_back(&message);
-    message.ParseFromString(elements.front());
+    EXPECT_TRUE(message.ParseFromString(elements.front()));
     elements.pop_front();
     return true;
   }
@@ -98,7 +98,9 @@ class FakeClientStream final : public internal::ClientStream {
   absl::Status Finish(google::protobuf::MessageLite* reply) override {
     log_->calls.push_back("Finish");
     log_->finished_with = reply;
-    if (reply != nullptr) reply->ParseFromString(log_->reply);
+    if (reply != nullptr) {
+      EXPECT_TRUE(reply->ParseFromString(log_->reply));
+    }
     return log_->status;
   }
   void Cancel() override { log_->calls.push_back("Cancel"); }
@@ -127,7 +129,9 @@ class FakeClientCall final : public internal::ClientCall {
     if (log_->open) return internal::Tried::kNotYet;
     log_->calls.push_back("Finish");
     log_->finished_with = reply;
-    if (reply != nullptr) reply->ParseFromString(log_->reply);
+    if (reply != nullptr) {
+      EXPECT_TRUE(reply->ParseFromString(log_->reply));
+    }
     status = log_->status;
     return internal::Tried::kDone;
   }

@@ -379,7 +379,6 @@ TEST_F(OpenCallTest, MetadataComeBeforeTheFirstElement) {
 
 TEST_F(OpenCallTest, TheLastReferenceToTheChannelMayGoInAnOperation) {
   const auto server = StartServer();
-  const Blob request = MakeBlob("x");
   class Dropping final : public internal::Operation {
    public:
     Dropping() : Operation([](Operation& operation) { static_cast<Dropping&>(operation).Drop(); }) {}
