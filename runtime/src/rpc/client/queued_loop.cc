@@ -37,8 +37,7 @@ void QueuedLoop::End() {
   if (id == 0) return;
   // No turn is running after this; so what is the turns' is ours.
   reactor_.Remove(id);
-  if (timer_ != 0) reactor_.Remove(std::exchange(timer_, 0));
-  timer_at_ = base::kNever;
+  ForgetTimer();
   Unwatch();
 }
 
@@ -64,6 +63,7 @@ size_t QueuedLoop::OnTurn(size_t max) {
     const base::Reactor::Id id = id_.load(std::memory_order_acquire);
     if (id != 0 && (!at_rest || queue_.has_news())) reactor_.Schedule(id);
   };
+  if (base::NowNs() >= timer_at_) ForgetTimer();
   if (session_ != nullptr) session_->readers().Look(queue_.waiting(), std::exchange(rung_, false));
   const bool had_news = queue_.has_news();
   const size_t ran = loop_.Turn(max);
@@ -132,15 +132,15 @@ void QueuedLoop::ListenOnce(uint32_t interest) {
 // At the latest: one that is set for an earlier time stays, and costs a turn for nothing.
 void QueuedLoop::WakeAt(base::SteadyNs when) {
   if (when >= timer_at_) return;
-  if (timer_ != 0) reactor_.Remove(std::exchange(timer_, 0));
+  ForgetTimer();
   timer_at_ = when;
-  base::UntilThereIsMemory([&] {
-    timer_ = reactor_.AddTimer(when, [this] {
-      timer_ = 0;
-      timer_at_ = base::kNever;
-      OnReady(kReadable, 0);
-    });
-  });
+  base::UntilThereIsMemory([&] { timer_ = reactor_.AddTimer(when, [this] { OnReady(kReadable, 0); }); });
+}
+
+// It may have fired.
+void QueuedLoop::ForgetTimer() {
+  if (timer_ != 0) reactor_.Remove(std::exchange(timer_, 0));
+  timer_at_ = base::kNever;
 }
 
 }  // namespace nearcall::rpc

@@ -43,6 +43,7 @@ class QueuedLoop final : public base::Reactor::Target, public session::Listener 
   void Unwatch();
   void ListenOnce(uint32_t interest);
   void WakeAt(base::SteadyNs when);
+  void ForgetTimer();
 
   base::Reactor& reactor_;
   CallLoop& loop_;
