@@ -74,6 +74,16 @@ TEST_F(SocketBellTest, NobodyHearsItAnyMore) {
   rings_->Ring();
 }
 
+TEST_F(SocketBellTest, WhoseServerHasGoneIsStillWaitedAt) {
+  rings_->Ring();
+  rings_.reset();
+  servers_.Reset();
+  EXPECT_TRUE(hears_->Wait(kAtOnce)) << "what was rung before";
+  const base::SteadyNs until = base::NowNs() + 2'000'000;
+  EXPECT_FALSE(hears_->Wait(until));
+  EXPECT_GE(base::NowNs(), until);
+}
+
 TEST_F(SocketBellTest, InterruptWakes) {
   std::atomic<pid_t> tid{0};
   std::thread waiter([&] {

@@ -53,8 +53,10 @@ void SocketBell::Ring() {
       base::Retry([&] { return ::send(fd_.get(), &byte, sizeof(byte), MSG_DONTWAIT | MSG_NOSIGNAL); });
 }
 
+// The end of the peer would be readable for good: it is no ring, and told elsewhere.
 bool SocketBell::Wait(base::SteadyNs until) {
-  sleeper_->Wait({.readable = fd_.get()}, Transport::kFrames, until);
+  if (Take()) return true;
+  sleeper_->Wait({.readable = peer_is_gone_ ? -1 : fd_.get()}, Transport::kFrames, until);
   return Take();
 }
 
@@ -76,6 +78,7 @@ bool SocketBell::Take() {
   message.msg_iovlen = 1;
   // Looked at first. Without room for anything beside the bytes, which is told.
   const ssize_t size = base::Retry([&] { return ::recvmsg(fd_.get(), &message, MSG_PEEK | MSG_DONTWAIT); });
+  peer_is_gone_ = size == 0;
   if (size <= 0 || (message.msg_flags & MSG_CTRUNC) != 0) return size > 0;
   return base::Retry([&] { return ::recv(fd_.get(), bytes.data(), static_cast<size_t>(size), MSG_DONTWAIT); }) > 0;
 }

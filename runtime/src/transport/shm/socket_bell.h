@@ -49,6 +49,7 @@ class SocketBell final : public Bell {
   base::Fd fd_;
   const std::unique_ptr<FdSleeper> sleeper_;
   int events_ = 0;  // since it was emptied
+  bool peer_is_gone_ = false;
 };
 
 }  // namespace nearcall::transport::shm
