@@ -213,8 +213,10 @@ class DialImpl final : public Dial {
     if (!handshake_ && base::NowNs() < pause_until_) return std::nullopt;
     std::optional<absl::StatusOr<Connection>> outcome = handshake_ ? handshake_->Step() : Begin();
     if (!outcome || outcome->ok()) return outcome;
-    if (PausesBeforeAnother()) return std::nullopt;
-    return At(address_, outcome->status());
+    if (PausesBeforeAnother(outcome->status())) return std::nullopt;
+    // That the last attempt had no time any more is not what is wrong.
+    const bool was_cut_short = absl::IsDeadlineExceeded(outcome->status()) && !hang_up_.ok();
+    return At(address_, was_cut_short ? hang_up_ : outcome->status());
   }
 
   DialFds fds() const override { return handshake_ ? handshake_->fds() : DialFds{-1, -1}; }
@@ -233,10 +235,11 @@ class DialImpl final : public Dial {
 
   // The server has hung up without an answer, and may have a place for us in a moment; or it has not even had one in
   // its backlog.
-  bool PausesBeforeAnother() {
+  bool PausesBeforeAnother(const absl::Status& failure) {
     const bool busy = backlog_full_ || (handshake_ && handshake_->hung_up());
     const base::SteadyNs next = base::AddNs(base::NowNs(), backoff_.NextNs());
     if (!busy || address_.kind == Address::Kind::kFd || next >= params_.deadline) return false;
+    if (!backlog_full_) hang_up_ = failure;
     handshake_.reset();
     pause_until_ = next;
     return true;
@@ -248,6 +251,7 @@ class DialImpl final : public Dial {
   base::Backoff backoff_{base::kBusyPauseMinNs, base::kBusyPauseMaxNs};
   base::SteadyNs pause_until_ = 0;
   bool backlog_full_ = false;
+  absl::Status hang_up_;                      // the last one
   std::optional<ClientHandshake> handshake_;  // uses the others
 };
 
