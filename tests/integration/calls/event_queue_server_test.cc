@@ -21,6 +21,7 @@
 #include "driven_server.h"
 #include "raw_peer.h"
 #include "stream_fixture.h"
+#include "support/sanitizers.h"
 
 namespace nearcall::integration {
 namespace {
@@ -169,6 +170,7 @@ std::vector<std::string> ThreadNames() {
 
 // The whole life of a program that has one thread in all: it serves calls and streams, and ends when it is told to.
 TEST_F(EventQueueServerTest, ItsProgramHasOneThread) {
+  if (testing::kThreadSanitizer) GTEST_SKIP() << "NOT TESTED: the sanitizer has a thread of its own";
   Child child([this](Link& parent) {
     co_echo.say = [](ServerContext&, const Blob&, Blob& reply) -> Task<absl::Status> {
       reply.set_data(absl::StrJoin(ThreadNames(), " "));
@@ -319,6 +321,7 @@ TEST_F(RingingDeferredTest, SoDoesTheEndOfTheLastCall) {
 }
 
 TEST_F(EventQueueServerTest, ADeadlineWakesTheQueue) {
+  if (!testing::kForksWithThreads) GTEST_SKIP() << "the sanitizer does not survive it";
   Event saw_deadline;
   streams.chat = [&](ServerContext& context, CoChatStream& stream) -> Task<absl::Status> {
     Blob element;
@@ -372,6 +375,7 @@ TEST_F(EventQueueServerTest, ACancelResumesTheHandlerAndRunsStopCallbacksInRun) 
 }
 
 TEST_F(EventQueueServerTest, TheDeathOfAClientWakesTheQueue) {
+  if (!testing::kForksWithThreads) GTEST_SKIP() << "the sanitizer does not survive it";
   const auto server = Serve({&echo});
   const QueueThread thread(queue);
   Child client([](Link& parent) {
