@@ -337,7 +337,8 @@ TEST_F(OneWayTest, WhatHasNotStartedAtItsDeadlineDoesNotStart) {
   const absl::Time deadline = absl::Now() + absl::Milliseconds(30);
   EXPECT_TRUE(stub.Note(MakeBlob("late"), {.deadline = deadline}).ok());
   EXPECT_TRUE(stub.Note(MakeBlob("patient")).ok());
-  EXPECT_TRUE(Eventually([&] { return absl::Now() > deadline + absl::Milliseconds(1); }));
+  // Later: whoever loses the CPU between two clocks has a later one.
+  EXPECT_TRUE(Eventually([&] { return absl::Now() > deadline + absl::Milliseconds(100); }));
   may_end.Set();
   EXPECT_TRUE(CameAll(1));
   EXPECT_THAT(came(), ::testing::ElementsAre("patient"));
