@@ -64,9 +64,7 @@ TEST_F(StreamingCallTest, AnElementThatIsTooLargeEndsItsCallAndCancelsIt) {
 TEST_F(StreamingCallTest, WhatWasSentWholeHasBeenSentThoughTheCallHasEndedMeanwhile) {
   StreamingCall call(*session_, /*server_streams=*/true);
   Open(call);
-  spy_->before_commit = [&] {
-    std::thread([&] { call.GiveUp(absl::CancelledError("ended")); }).join();
-  };
+  spy_->before_commit = [&] { std::thread([&] { call.GiveUp(absl::CancelledError("ended")); }).join(); };
   Outgoing half_close(testing::Header(wire::FrameKind::kHalfClose, call.id, 1), 0, session_->max_frame_size());
   EXPECT_TRUE(call.SendElement(half_close));
   EXPECT_TRUE(call.ended());
