@@ -136,7 +136,6 @@ class ReactorUse {
 
   // nullptr: there is none.
   Reactor* get() const { return reactor_.get(); }
-  const std::shared_ptr<Reactor>& shared() const { return reactor_; }
 
  private:
   const std::shared_ptr<Reactor> reactor_;

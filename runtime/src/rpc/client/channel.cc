@@ -19,6 +19,7 @@
 #include "rpc/client/held_call.h"
 #include "rpc/client/open_call.h"
 #include "rpc/protobuf_log.h"
+#include "rpc/reactor_of.h"
 #include "transport/transport_table.h"
 
 namespace nearcall {
@@ -102,15 +103,11 @@ class Unmade final : public internal::Outcome {
   absl::Status Take(google::protobuf::MessageLite&) override { return base::NoMemory(); }
 };
 
-std::shared_ptr<base::Reactor> ReactorOf(const ChannelOptions& options) {
-  return options.event_queue == nullptr ? nullptr : internal::EventQueueAccess::ReactorOf(*options.event_queue);
-}
-
 }  // namespace
 
 ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
     : options_(std::move(options)),
-      reactor_(ReactorOf(options_)),
+      reactor_(ReactorOf(options_.event_queue)),
       logger_(std::make_shared<base::Logger>(options_.log_sink, reactor_.get())),
       connector_(std::move(address), options_, reactor_.get(), logger_),
       losses_(std::make_shared<LocalLosses>(logger_)) {

@@ -152,6 +152,7 @@ absl::StatusOr<Connector::SessionPtr> Connector::Reconnect(base::SteadyNs deadli
 std::optional<absl::StatusOr<Connector::SessionPtr>> Connector::Poll(std::function<void()> wake) {
   std::shared_ptr<QueuedDial> dial;
   std::optional<absl::StatusOr<transport::Connection>> outcome;
+  bool began;
   {
     base::MutexLock lock(mutex_);
     if (HasUsable()) return session_;
@@ -159,7 +160,8 @@ std::optional<absl::StatusOr<Connector::SessionPtr>> Connector::Poll(std::functi
       wake_ = std::move(wake);
       return std::nullopt;
     }
-    if (dial_ == nullptr) {
+    began = dial_ == nullptr;
+    if (began) {
       if (absl::Status may = CheckMayConnect(); !may.ok()) return may;
       dial_ = std::make_shared<QueuedDial>(
           *reactor_, transport::Dial::Start(address_, Params(base::kNever), transport::Dial::Blocking::kNever),
@@ -171,10 +173,8 @@ std::optional<absl::StatusOr<Connector::SessionPtr>> Connector::Poll(std::functi
       if (outcome) dial = std::move(dial_);
     }
   }
-  if (!outcome) {
-    news_->Tell();
-    return std::nullopt;
-  }
+  if (began) news_->Tell();
+  if (!outcome) return std::nullopt;
   absl::StatusOr<SessionPtr> fresh =
       outcome->ok() ? base::OrNoMemory([&] { return Open(**std::move(outcome)); }) : outcome->status();
   Conclude(fresh);

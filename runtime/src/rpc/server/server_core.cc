@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "base/limits.h"
-#include "nearcall/event_queue.h"
 
 namespace nearcall::rpc {
 
@@ -35,10 +34,6 @@ std::shared_ptr<base::Quota> ServerCore::MakeQuota(const ServerOptions& options)
                                                            .places = options.max_handler_threads,
                                                            .descriptors = TotalDescriptors(options)},
                                        options.allowed_uids, ::geteuid(), !options.allowed_gids.empty());
-}
-
-std::shared_ptr<base::Reactor> ServerCore::ReactorOf(const ServerOptions& options) {
-  return options.event_queue == nullptr ? nullptr : internal::EventQueueAccess::ReactorOf(*options.event_queue);
 }
 
 }  // namespace nearcall::rpc

@@ -15,6 +15,7 @@
 #include "base/reactor.h"
 #include "base/user_threads.h"
 #include "nearcall/server.h"
+#include "rpc/reactor_of.h"
 #include "rpc/server/handler_slots.h"
 #include "rpc/server/latch.h"
 #include "rpc/server/service_table.h"
@@ -30,7 +31,7 @@ struct ServerCore {
 
   ServerCore(ServerOptions server_options, size_t pollers)
       : options(std::move(server_options)),
-        queue(ReactorOf(options)),
+        queue(ReactorOf(options.event_queue)),
         logger(std::make_shared<base::Logger>(options.log_sink, reactor())),
         quota(MakeQuota(options)),
         slots(options.max_handler_threads, quota->shared()),
@@ -45,7 +46,6 @@ struct ServerCore {
   }
 
   static std::shared_ptr<base::Quota> MakeQuota(const ServerOptions& options);
-  static std::shared_ptr<base::Reactor> ReactorOf(const ServerOptions& options);
 
   // In whose turns all is done, in place of threads; nullptr: there are threads.
   base::Reactor* reactor() const { return queue.get(); }
