@@ -30,6 +30,19 @@ void QueueThread::Loop(size_t max) {
   }
 }
 
+bool HasSomethingToRun(const EventQueue& queue) {
+  pollfd ready = {.fd = queue.fd(), .events = POLLIN, .revents = 0};
+  return ::poll(&ready, 1, 0) == 1;
+}
+
+bool RunUntilIdle(EventQueue& queue) {
+  for (int i = 0; i < 1000; ++i) {
+    if (!HasSomethingToRun(queue)) return true;
+    queue.Run(64);
+  }
+  return false;
+}
+
 bool ServersHaveQueues() {
   const char* const style = std::getenv("NEARCALL_TEST_SERVER_STYLE");
   return style != nullptr && absl::string_view(style) == "event-queue";

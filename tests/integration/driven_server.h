@@ -35,6 +35,11 @@ class QueueThread {
   std::thread::id id_;
 };
 
+bool HasSomethingToRun(const EventQueue& queue);
+
+// Runs it as often as there is something. False: there always is.
+bool RunUntilIdle(EventQueue& queue);
+
 // Whether the servers of this run have event queues and no threads ($NEARCALL_TEST_SERVER_STYLE is "event-queue").
 bool ServersHaveQueues();
 

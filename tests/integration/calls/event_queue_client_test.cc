@@ -46,20 +46,6 @@ class EventQueueClientTest : public StreamTest {
     }
   }
 
-  bool HasSomethingToRun() const {
-    pollfd ready = {.fd = queue.fd(), .events = POLLIN, .revents = 0};
-    return ::poll(&ready, 1, 0) == 1;
-  }
-
-  // As often as there is something. False: there always is.
-  bool RunUntilIdle() {
-    for (int i = 0; i < 1000; ++i) {
-      if (!HasSomethingToRun()) return true;
-      queue.Run(64);
-    }
-    return false;
-  }
-
   // A call whose outcome is set in Run().
   struct Call {
     std::optional<absl::StatusOr<Blob>> outcome;
@@ -89,7 +75,7 @@ TEST_F(EventQueueClientTest, CallbacksRunInRunAndNowhereElse) {
     EXPECT_TRUE((*call->outcome)->data() == data);
     EXPECT_EQ(call->ran_on, std::this_thread::get_id());
   }
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 TEST_F(EventQueueClientTest, ManyInFlightStartedFromCallbacks) {
@@ -106,7 +92,7 @@ TEST_F(EventQueueClientTest, ManyInFlightStartedFromCallbacks) {
   };
   for (int i = 0; i < 200; ++i) go(19);
   RunUntil([&] { return ended == 4000; });
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 TEST_F(EventQueueClientTest, RunRunsNoMoreThanItIsToldTo) {
@@ -242,7 +228,7 @@ TEST_F(EventQueueClientTest, TheDeathOfTheServerMakesItReadable) {
   RunUntil([&] { return call->outcome.has_value(); });
   killing.join();
   EXPECT_EQ(call->outcome->status().code(), StatusCode::kUnavailable);
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 TEST_F(EventQueueClientTest, NobodyListens) {
@@ -250,7 +236,7 @@ TEST_F(EventQueueClientTest, NobodyListens) {
   const auto call = Start(stub, "x");
   RunUntil([&] { return call->outcome.has_value(); });
   EXPECT_THAT(call->outcome->status(), FailsWith(StatusCode::kUnavailable, "no server listens"));
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 TEST_F(EventQueueClientTest, ItWaitsForAServerWithoutHoldingUpTheQueue) {
@@ -318,7 +304,7 @@ TEST_F(EventQueueClientTest, BlockingCallsOfOtherThreadsBesideTheQueue) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(ended, 500u);
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 // While the queue is just connecting, and nobody runs it.
@@ -355,7 +341,7 @@ TEST_F(EventQueueClientTest, StreamsOfCoroutines) {
   };
   nearcall::Start(talk());
   RunUntil([&] { return ended; });
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 // --- the end ---
@@ -370,14 +356,14 @@ TEST_F(EventQueueClientTest, TheEndOfTheChannelEndsItsCalls) {
   auto channel = ConnectQueued();
   std::vector<std::shared_ptr<Call>> calls;
   for (int i = 0; i < 3; ++i) calls.push_back(Start(Echo::AsyncStub(channel), "x"));
-  RunUntilIdle();
+  RunUntilIdle(queue);
   channel.reset();
   for (const auto& call : calls) {
     ASSERT_TRUE(call->outcome.has_value()) << "the callbacks have run";
     EXPECT_EQ(call->outcome->status().code(), StatusCode::kCancelled);
   }
   may_end.Set();
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 TEST_F(EventQueueClientTest, ACallbackMayDestroyTheChannel) {
@@ -394,7 +380,7 @@ TEST_F(EventQueueClientTest, ACallbackMayDestroyTheChannel) {
   RunUntil([&] { return ended; });
   RunUntil([&] { return others.back()->outcome.has_value(); });
   EXPECT_EQ(others.back()->outcome->status().code(), StatusCode::kCancelled);
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 TEST_F(EventQueueClientTest, AChannelThatIsJustConnectingMayEnd) {
@@ -405,7 +391,7 @@ TEST_F(EventQueueClientTest, AChannelThatIsJustConnectingMayEnd) {
   channel.reset();
   ASSERT_TRUE(call->outcome.has_value());
   EXPECT_EQ(call->outcome->status().code(), StatusCode::kCancelled);
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 using EventQueueDeathTest = EventQueueClientTest;

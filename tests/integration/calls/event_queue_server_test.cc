@@ -79,20 +79,6 @@ class EventQueueServerTest : public IntegrationTest {
     return Must(builder.Start());
   }
 
-  bool HasSomethingToRun() const {
-    pollfd ready = {.fd = queue.fd(), .events = POLLIN, .revents = 0};
-    return ::poll(&ready, 1, 0) == 1;
-  }
-
-  // As often as there is something. False: there always is.
-  bool RunUntilIdle() {
-    for (int i = 0; i < 1000; ++i) {
-      if (!HasSomethingToRun()) return true;
-      queue.Run(64);
-    }
-    return false;
-  }
-
   EventQueue queue;
   CoEchoService co_echo;
   CoStreamService streams;
@@ -219,9 +205,9 @@ TEST_F(EventQueueServerTest, WhereThereIsNothingToDoTheDescriptorIsNotReadable) 
     auto chat = Streams::Stub(channel).Chat();
     Blob reply;
     EXPECT_TRUE(chat->Write(Element(1, 10)) && chat->Read(&reply));
-    EXPECT_TRUE(Eventually([this] { return !HasSomethingToRun(); }));
+    EXPECT_TRUE(Eventually([this] { return !HasSomethingToRun(queue); }));
   }
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 TEST_F(EventQueueServerTest, RunRunsAsManyHandlersAsItMay) {
@@ -271,27 +257,27 @@ class RingingTest : public EventQueueServerTest {
 
 TEST_F(RingingTest, EachConnectionIsAskedToRingBeforeRunReturns) {
   for (uint32_t number = 1; number <= 5; ++number) {
-    ASSERT_TRUE(RunUntilIdle());
+    ASSERT_TRUE(RunUntilIdle(queue));
     Request(number);
-    ASSERT_TRUE(HasSomethingToRun()) << number;
-    ASSERT_TRUE(RunUntilIdle());
+    ASSERT_TRUE(HasSomethingToRun(queue)) << number;
+    ASSERT_TRUE(RunUntilIdle(queue));
     EXPECT_EQ(client_->Receive().call_id, number);
   }
 }
 
 TEST_F(RingingTest, WhatRunLeavesKeepsTheDescriptorReadable) {
   constexpr uint32_t kRequests = 5;
-  ASSERT_TRUE(RunUntilIdle());
+  ASSERT_TRUE(RunUntilIdle(queue));
   for (uint32_t number = 1; number <= kRequests; ++number) Request(number);
   size_t ran = 0;
   for (int i = 0; i < 1000 && ran < kRequests; ++i) {
-    ASSERT_TRUE(HasSomethingToRun()) << "after " << ran;
+    ASSERT_TRUE(HasSomethingToRun(queue)) << "after " << ran;
     const size_t now = queue.Run(1);
     ASSERT_LE(now, 1u);
     ran += now;
   }
   EXPECT_EQ(ran, kRequests);
-  EXPECT_TRUE(RunUntilIdle());
+  EXPECT_TRUE(RunUntilIdle(queue));
 }
 
 // Answers calls outside of Run(), as another thread would.
@@ -302,7 +288,7 @@ class RingingDeferredTest : protected HasDeferringService, public RingingTest {
  protected:
   RingingDeferredTest() : RingingTest(&service) {
     Request(1);
-    EXPECT_TRUE(RunUntilIdle());
+    EXPECT_TRUE(RunUntilIdle(queue));
     EXPECT_EQ(service.began.value(), 1u);
   }
 };
@@ -310,14 +296,14 @@ class RingingDeferredTest : protected HasDeferringService, public RingingTest {
 TEST_F(RingingDeferredTest, AnAnswerThatDoesNotFitMakesTheDescriptorReadable) {
   service.size = 900'000;
   service.AnswerAll();
-  EXPECT_TRUE(HasSomethingToRun());
+  EXPECT_TRUE(HasSomethingToRun(queue));
 }
 
 TEST_F(RingingDeferredTest, SoDoesTheEndOfTheLastCall) {
   server_->Shutdown();
-  ASSERT_TRUE(RunUntilIdle());
+  ASSERT_TRUE(RunUntilIdle(queue));
   service.AnswerAll();
-  EXPECT_TRUE(HasSomethingToRun()) << "Wait() would not hear of it";
+  EXPECT_TRUE(HasSomethingToRun(queue)) << "Wait() would not hear of it";
 }
 
 TEST_F(EventQueueServerTest, ADeadlineWakesTheQueue) {

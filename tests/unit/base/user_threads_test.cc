@@ -17,22 +17,15 @@
 
 #include "base/limits.h"
 #include "base/yield.h"
+#include "unit/base/function_task.h"
 
 namespace nearcall::base {
 namespace {
 
 using ::testing::ElementsAre;
+using testing::FunctionTask;
 
 constexpr int64_t kPatienceNs = 20'000'000'000;
-
-class FunctionTask final : public UserThreads::Task {
- public:
-  explicit FunctionTask(std::function<void()> function) : function_(std::move(function)) {}
-  void Run() override { function_(); }
-
- private:
-  const std::function<void()> function_;
-};
 
 class UserThreadsTest : public ::testing::Test {
  protected:

@@ -16,20 +16,13 @@
 #include "base/log.h"
 #include "base/reactor.h"
 #include "base/user_threads.h"
+#include "unit/base/function_task.h"
 
 namespace nearcall::base {
 namespace {
 
 using ::testing::ElementsAre;
-
-class FunctionTask final : public UserThreads::Task {
- public:
-  explicit FunctionTask(std::function<void()> function) : function_(std::move(function)) {}
-  void Run() override { function_(); }
-
- private:
-  const std::function<void()> function_;
-};
+using testing::FunctionTask;
 
 class UserTurnsTest : public ::testing::Test {
  protected:
