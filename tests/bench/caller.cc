@@ -31,8 +31,9 @@ struct Tally {
   int64_t ended_ns = 0;
   int64_t in_calls_ns = 0;
 
-  void Add(int64_t ns, int trips) {
-    latency.Add(static_cast<double>(ns) / 1000 / trips);
+  void Add(int64_t ns, const Subject& subject) {
+    for (const int64_t trip_ns : subject.trips_ns()) latency.Add(static_cast<double>(trip_ns) / 1000);
+    if (subject.trips_ns().empty()) latency.Add(static_cast<double>(ns) / 1000 / subject.trips_per_call());
     in_calls_ns += ns;
   }
 };
@@ -44,7 +45,7 @@ void CallOnTime(Subject& subject, const Batch& batch, int64_t end, Tally& tally)
     const int64_t waited = base::NowNs() - due;
     if (waited < 0) SleepUntil(due);
     const int64_t took = subject.TimeCallNs();
-    tally.Add(took + std::max<int64_t>(waited, 0), subject.trips_per_call());
+    tally.Add(took + std::max<int64_t>(waited, 0), subject);
     subject.Check();
   }
 }
@@ -53,7 +54,7 @@ void CallInTurn(Subject& subject, const Batch& batch, int64_t end, Tally& tally)
   int64_t now = base::NowNs();
   for (int64_t calls = 0; now < end && calls < batch.max_calls; ++calls) {
     if (batch.gap_ns != 0) SleepUntil(now + batch.gap_ns);
-    tally.Add(subject.TimeCallNs(), subject.trips_per_call());
+    tally.Add(subject.TimeCallNs(), subject);
     subject.Check();
     now = base::NowNs();
   }

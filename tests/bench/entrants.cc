@@ -18,6 +18,16 @@ const Placement& Unpinned() {
   return unpinned;
 }
 
+const Placement& Apart() {
+  static const Placement apart = [] {
+    for (const Placement& placement : Placements()) {
+      if (placement.name == "apart") return placement;
+    }
+    return Unpinned();
+  }();
+  return apart;
+}
+
 void AddTransports(Contenders& contenders, const Placement& placement) {
   for (const char* transport : {"shm", "mq", "pipe"}) {
     contenders.emplace_back(transport, NearcallOver(transport, kSpinUs, placement));

@@ -14,6 +14,9 @@ SubjectParams Plain(const std::string& subject, const Placement& placement);
 // Where nobody is pinned.
 const Placement& Unpinned();
 
+// Both sides on CPUs of their own, if there are two; else as above.
+const Placement& Apart();
+
 // "shm", "mq" and "pipe", as they are by default.
 void AddTransports(Contenders& contenders, const Placement& placement);
 

@@ -166,10 +166,11 @@ void ExpectOk(const absl::Status& status) {
   if (!status.ok()) Die(absl::StrCat("a call failed: ", status.ToString()));
 }
 
-std::shared_ptr<Channel> ConnectTo(const SubjectParams& params) {
+std::shared_ptr<Channel> ConnectTo(const SubjectParams& params, EventQueue* queue) {
   auto channel = Channel::Connect(params.address, {.connect_timeout = absl::Seconds(30),
                                                    .handshake_timeout = absl::Seconds(30),
-                                                   .max_spin = absl::Microseconds(params.spin_us)});
+                                                   .max_spin = absl::Microseconds(params.spin_us),
+                                                   .event_queue = queue});
   if (!channel.ok()) Die(absl::StrCat("no connection: ", channel.status().ToString()));
   return *std::move(channel);
 }

@@ -8,18 +8,21 @@ namespace nearcall::bench {
 
 namespace {
 
-SubjectParams OverShm(const char* subject) {
-  SubjectParams params = NearcallOver("shm", kSpinUs, Unpinned());
+SubjectParams OverShm(const char* subject, const Placement& placement = Unpinned(), int64_t spin_us = kSpinUs) {
+  SubjectParams params = NearcallOver("shm", spin_us, placement);
   params.subject = subject;
   return params;
 }
 
 void MeasureRoundTrips(const Plan& plan, Journal& journal) {
   Contenders contenders;
-  contenders.emplace_back("unary", NearcallOver("shm", kSpinUs, Unpinned()));
-  for (const char* subject : {"chat", "coroutine", "coroutine chat"})
-    contenders.emplace_back(subject, OverShm(subject));
-  journal.Add("64 B there and back over shm: unary calls, and the words of one dialogue",
+  contenders.emplace_back("unary", OverShm("nearcall", Apart()));
+  for (const char* subject : {"chat", "coroutine", "coroutine chat", "event queue, blocking"}) {
+    contenders.emplace_back(subject, OverShm(subject, Apart()));
+  }
+  contenders.emplace_back("unary, no spin", OverShm("nearcall", Apart(), 0));
+  contenders.emplace_back("event queue, no spin", OverShm("event queue", Apart(), 0));
+  journal.Add("64 B there and back over shm, apart: unary calls, and the words of one dialogue",
               Alternate(contenders, {"streams", "trips"}, {.duration_ns = plan.batch_ns}, plan.repetitions));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstddef>
 #include <latch>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -71,45 +72,66 @@ class CoSubject : public Subject {
  public:
   explicit CoSubject(std::shared_ptr<Channel> channel) : stub_(std::move(channel)) {}
 
-  int trips_per_call() const override { return kTrips; }
   void SetSize(size_t size) override { request_ = MakeRequest(size, kElements); }
-  void Call() override { SyncWait(Trips()); }
+  void Call() override { SyncWait(Run()); }
   void Check() override { ExpectEcho("a coroutine", request_.payload(), reply_.payload()); }
 
  protected:
-  static constexpr int kTrips = 1000;
-
-  virtual Task<void> Trips() = 0;
+  virtual Task<void> Run() = 0;
 
   const Echo::CoStub stub_;
   Data request_ = MakeRequest(0, kElements);
   Data reply_;
 };
 
-class CoUnary final : public CoSubject {
+class CoTrips : public CoSubject {
  public:
   using CoSubject::CoSubject;
 
+  std::span<const int64_t> trips_ns() const override { return trips_ns_; }
+
+ protected:
+  static constexpr int kTrips = 1000;
+
+  void BeginTrip() { began_ns_ = base::NowNs(); }
+  void EndTrip() { trips_ns_.push_back(base::NowNs() - began_ns_); }
+  void BeginTrips() { trips_ns_.clear(); }
+
  private:
-  Task<void> Trips() override {
+  int64_t began_ns_ = 0;
+  std::vector<int64_t> trips_ns_;
+};
+
+class CoUnary final : public CoTrips {
+ public:
+  using CoTrips::CoTrips;
+
+ private:
+  Task<void> Run() override {
+    BeginTrips();
     for (int i = 0; i < kTrips; ++i) {
+      BeginTrip();
       absl::StatusOr<Data> reply = co_await stub_.Say(request_);
+      EndTrip();
       ExpectOk(reply.status());
       reply_ = *std::move(reply);
     }
   }
 };
 
-class CoChat final : public CoSubject {
+class CoChat final : public CoTrips {
  public:
-  using CoSubject::CoSubject;
+  using CoTrips::CoTrips;
 
  private:
-  Task<void> Trips() override {
+  Task<void> Run() override {
+    BeginTrips();
     auto chat = stub_.Chat();
     for (int i = 0; i < kTrips; ++i) {
+      BeginTrip();
       ExpectMore(co_await chat.Write(request_));
       ExpectMore(co_await chat.Read(&reply_));
+      EndTrip();
     }
     ExpectOk(co_await chat.Finish());
   }
@@ -122,7 +144,7 @@ class CoDown final : public CoSubject {
   int trips_per_call() const override { return kElements; }
 
  private:
-  Task<void> Trips() override {
+  Task<void> Run() override {
     auto down = stub_.Down(request_);
     for (int i = 0; i < kElements; ++i) ExpectMore(co_await down.Read(&reply_));
     ExpectOk(co_await down.Finish());

@@ -41,6 +41,8 @@ constexpr Kind kKinds[] = {
     {"coroutine", MakeStream, ServeCoroutines},
     {"coroutine chat", MakeStream, ServeCoroutines},
     {"coroutine down", MakeStream, ServeCoroutines},
+    {"event queue", MakeQueue, ServeNearcall},
+    {"event queue, blocking", MakeQueue, ServeNearcall},
     {"doze", MakeDoze, ServeNearcall},
     {"doze async", MakeDoze, ServeNearcall},
     {"urgent", MakeUrgent, ServeNearcall},

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/clock.h"
@@ -42,6 +43,9 @@ class Subject {
     Call();
     return base::NowNs() - before;
   }
+
+  // How long each trip of the last call took, if that has many and knows; else it is empty.
+  virtual std::span<const int64_t> trips_ns() const { return {}; }
 
   // Looks at every byte that the last call has brought; ends the program if it is not what was sent.
   virtual void Check() {}
@@ -113,10 +117,12 @@ void ServeNearcall(const SubjectParams& params);
 // "chat": a call is an element there and one back, in one stream; "down": a call is a stream of kElements from the
 // server, and a trip is one of them. "coroutine", "coroutine chat", "coroutine down": unary calls and the same streams
 // by coroutines on both sides, of which many trips are one call. "doze", "doze async": a call is so many calls at once
-// as it has bytes.
+// as it has bytes. "event queue": a unary call of a program whose loop runs the channel's event queue; "event
+// queue, blocking": one for which it waits.
 inline constexpr int kElements = 10'000;
 std::unique_ptr<Subject> MakeStream(const SubjectParams& params);
 std::unique_ptr<Subject> MakeDoze(const SubjectParams& params);
+std::unique_ptr<Subject> MakeQueue(const SubjectParams& params);
 void ServeCoroutines(const SubjectParams& params);
 
 // "urgent": an urgent call while its channel carries all the bulk that it can; "loaded semaphore": the floor of that

@@ -208,6 +208,10 @@ void JudgeStreams(Judgement& j) {
   j.AtMost(23, "the same by coroutines", "x", j.P50("streams", "trips", "coroutine chat") / unary, 1.5, 1.2);
   j.AtMost(23, "shm, 64 B, a unary call by coroutines, p50 against a blocking one", "x",
            j.P50("streams", "trips", "coroutine") / unary, 1.1, {});
+  j.AtMost(23, "shm, 64 B, a blocking call over a channel with an event queue, p50 against one without", "x",
+           j.P50("streams", "trips", "event queue, blocking") / unary, 1.3, {});
+  j.AtMost(23, "shm, 64 B, no spin: a call in a loop that sleeps in poll(2), p50 against a blocking one", "x",
+           j.P50("streams", "trips", "event queue, no spin") / j.P50("streams", "trips", "unary, no spin"), 1.3, {});
   for (const char* who : {"down", "coroutine down"}) {
     const Value rate = j.Rate("streams", "elements", who);
     const std::string what = who == std::string("down") ? "blocking" : "coroutines";
