@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // What a channel's connection is doing, and waiting until it does something else.
+#include <sys/socket.h>
+
 #include <future>
 
+#include "absl/strings/str_cat.h"
+#include "base/fd.h"
 #include "fixture.h"
 
 namespace nearcall::integration {
@@ -34,6 +38,15 @@ TEST_F(ChannelStateTest, ALazyChannelConnectsWithItsFirstCall) {
 
 TEST_F(ChannelStateTest, ALazyChannelTakesNoWrongAddress) {
   EXPECT_THAT(Channel::Connect("shm:no/such", {.lazy = true}).status(), FailsWith(StatusCode::kInvalidArgument, ""));
+}
+
+TEST_F(ChannelStateTest, ALazyChannelThatMakesNoCallClosesItsSocket) {
+  int sockets[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+  const base::Fd other(sockets[0]);
+  ASSERT_TRUE(Channel::Connect(absl::StrCat("fd:", sockets[1]), {.lazy = true}).ok());
+  char byte;
+  EXPECT_EQ(::recv(other.get(), &byte, 1, MSG_DONTWAIT), 0) << "its other end is open";
 }
 
 TEST_F(ChannelStateTest, ALazyChannelsCallFailsWhereNobodyListens) {

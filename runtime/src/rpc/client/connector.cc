@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/backoff.h"
+#include "base/fd.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/status.h"
@@ -39,9 +40,12 @@ Connector::Connector(transport::Address address, const ChannelOptions& options, 
 
 Connector::~Connector() {
   std::shared_ptr<QueuedDial> dial;
+  base::Fd unused;
   {
     base::MutexLock lock(mutex_);
     dial = std::move(dial_);
+    // An inherited socket is the first attempt's, which there has not been.
+    if (attempts_ == 0 && !connecting_) unused.Reset(address_.fd);
   }
   if (dial != nullptr) dial->Stop();
 }
