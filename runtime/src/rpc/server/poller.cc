@@ -240,7 +240,12 @@ void Poller::ReadMail() {
 }
 
 bool Poller::Harvest() {
-  const bool progress = intake_.Harvest();
+  bool progress;
+  {
+    const Resumptions::Reading reading(resumptions_);
+    progress = intake_.Harvest();
+  }
+  while (Turn* const turn = resumptions_.NextRead()) intake_.Queue(*turn);
   while (const std::optional<uint32_t> left = intake_.NextThatHasLeft()) Drop(*left);
   return progress;
 }

@@ -3,6 +3,21 @@
 
 namespace nearcall::rpc {
 
+namespace {
+
+// For whom this thread reads, at the moment.
+thread_local const Resumptions* reads_for = nullptr;
+
+}  // namespace
+
+Resumptions::Reading::Reading(Resumptions& resumptions) {
+  reads_for = &resumptions;
+}
+
+Resumptions::Reading::~Reading() {
+  reads_for = nullptr;
+}
+
 bool Resumptions::TakeAgain(const Request& request, HandlerPlace& place) {
   const bool urgent = request.priority == Priority::kUrgent;
   // While others wait for places it is not served before them.
@@ -17,6 +32,7 @@ bool Resumptions::TakeAgain(const Request& request, HandlerPlace& place) {
 
 void Resumptions::Queue(Turn& turn) {
   turn.queued_at = base::NowNs();
+  if (reads_for == this) return read_.PushBack(turn);
   mailbox_.Queue(turn);
   WakeLeader();
 }

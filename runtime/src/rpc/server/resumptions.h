@@ -3,11 +3,13 @@
 
 #include <atomic>
 
+#include "base/intrusive_list.h"
 #include "rpc/server/bells.h"
 #include "rpc/server/handler_place.h"
 #include "rpc/server/lead.h"
 #include "rpc/server/mailbox.h"
 #include "rpc/server/server_core.h"
+#include "rpc/server/turn.h"
 
 namespace nearcall::rpc {
 
@@ -15,12 +17,24 @@ namespace nearcall::rpc {
 // and for a place that is free again while turns wait for one. Thread-safe.
 class Resumptions final : public Places {
  public:
+  // The leader reads, as long as this exists: the turns that come of it need neither mailbox nor waking.
+  class Reading {
+   public:
+    explicit Reading(Resumptions& resumptions);
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+    ~Reading();
+  };
+
   Resumptions(ServerCore& core, Lead& lead, Bells& bells, Mailbox& mailbox)
       : core_(core), lead_(lead), bells_(bells), mailbox_(mailbox) {}
 
   // Places
   bool TakeAgain(const Request& request, HandlerPlace& place) override;
   void Queue(Turn& turn) override;
+
+  // By the leader: the next turn of what it has read; nullptr: there are no more.
+  Turn* NextRead() { return read_.PopFront(); }
 
   // By the leader: what is queued finds no place. Whoever gives one up from now on wakes it; one may have been given
   // just now.
@@ -39,6 +53,7 @@ class Resumptions final : public Places {
   Bells& bells_;
   Mailbox& mailbox_;
   std::atomic<bool> place_is_wanted_{false};
+  base::List<Turn, InLane> read_;  // the leader's
 };
 
 }  // namespace nearcall::rpc
