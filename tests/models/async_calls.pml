@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The asynchronous calls of one connection, and the thread that sends, reads and calls back for all of them.
 
-   The code: AsyncCalls::Start, Enqueue, EnsureThread (async_calls.cc); Run, RunCallbacks, MoveElsewhere, BeginWaiting,
-   WaitForNews (async_calls_thread.cc); CompletionQueue; Callers::TryBegin, LeaveLine,
-   Release, FailAll, Retire; ClientSession::OnPeerGone, and what Wait needs of Read.
+   The code: AsyncCalls::Start, StartLocked, EnsureThread (async_calls.cc); Turn, HasChores, RunCallbacks, MoveElsewhere,
+   BeginWaiting, WaitForNews (call_loop.cc); CompletionQueue; Callers::TryBegin, LeaveLine, Release, FailAll, Retire;
+   ClientSession::OnPeerGone, Publish, and what Wait needs of Read.
 
    The processes: `user` starts all calls but the last, which a callback starts, if one runs after that; `thread` is
    AsyncCalls' own; `other` makes blocking calls, which take one of the PLACES; `server` answers what has been sent, and
@@ -31,6 +31,7 @@ bool in_line; /* the queue waits for a place */
 bool retired, gone, failed_all;
 /* The transport: requests that the server has not answered, replies that nobody has read. */
 byte sent, replies;
+byte unpublished; /* what callbacks have started, and the server need not see yet */
 
 byte ended;
 bool asked, stopped;
@@ -60,10 +61,14 @@ inline Enqueue() {
 }
 
 /* A call in flight: sent, unless nobody is there. */
-inline Begin() {
+inline Begin(on_thread) {
   in_use++;
   in_flight++;
-  if :: failed_all -> completed++; Poke() :: else -> sent++ fi
+  if
+  :: failed_all -> completed++; Poke()
+  :: !failed_all && on_thread -> unpublished++
+  :: else -> sent++
+  fi
 }
 
 inline Start(on_thread) {
@@ -75,11 +80,12 @@ inline Start(on_thread) {
     fi;
     if
     :: connected && !usable -> ended++ /* elsewhere */
-    :: usable && waiting == 0 && !on_thread && in_use < PLACES ->
-       Begin();
+    :: usable && waiting == 0 && in_use < PLACES ->
+       Begin(on_thread);
 #ifndef MUTANT_IDLE_THREAD_IS_NOT_TOLD
        if :: idle -> Poke() :: else fi
 #endif
+    :: usable && waiting == 0 && in_use == PLACES -> in_line = true; Enqueue()
     :: else -> Enqueue()
     fi
   }
@@ -119,7 +125,7 @@ inline BeginWaiting() {
 #endif
        break
      }
-  :: atomic { waiting > 0 && usable && in_use < PLACES -> waiting--; in_line = false; Begin() }
+  :: atomic { waiting > 0 && usable && in_use < PLACES -> waiting--; in_line = false; Begin(true) }
   :: atomic { waiting > 0 && usable && in_use == PLACES -> in_line = true; break }
   :: atomic { !connected -> break }
   :: atomic { waiting == 0 && connected -> in_line = false; break }
@@ -143,16 +149,24 @@ inline Wait() {
 }
 
 proctype thread() {
-  bool calls_back, nothing_left;
+  bool calls_back, chores, nothing_left;
   do
   ::
 #ifndef MUTANT_NEWS_FORGOTTEN_LATE
      news = false;
 #endif
      RunCallbacks();
-     atomic { if :: waiting > 0 -> connected = true :: else fi };
-     MoveElsewhere();
-     BeginWaiting();
+     chores = (waiting > 0 || in_line || (connected && !usable));
+     if
+     :: chores ->
+        atomic { if :: waiting > 0 -> connected = true :: else fi };
+        MoveElsewhere();
+        BeginWaiting()
+     :: else
+     fi;
+#ifndef MUTANT_NOT_PUBLISHED
+     atomic { sent = sent + unpublished; unpublished = 0 };
+#endif
 #ifdef MUTANT_NEWS_FORGOTTEN_LATE
      news = false;
 #endif

@@ -33,8 +33,10 @@ AsyncCalls::Started AsyncCalls::Start(const std::shared_ptr<AsyncCall>& call) {
   call->ListenForStop([this, raw = call.get()] { Cancel(*raw); });
   Opening opening;
   Started started;
+  bool in_its_turn;
   {
     base::MutexLock lock(state_.mutex);
+    in_its_turn = InItsTurn();
     try {
       started = StartLocked(call);
     } catch (const std::bad_alloc&) {
@@ -46,7 +48,9 @@ AsyncCalls::Started AsyncCalls::Start(const std::shared_ptr<AsyncCall>& call) {
     }
     if (started == Started::kInFlight) opening = state_.book.OpeningOf(*call);
   }
-  if (opening.session != nullptr) {
+  if (opening.session != nullptr && in_its_turn) {
+    loop_.Post(opening, *call);
+  } else if (opening.session != nullptr) {
     opening.Post(*call, session::Outbox::HandOver::kNow);
   } else if (started != Started::kQueued) {
     call->StopListening();
@@ -68,7 +72,7 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
   }
   if (book.retired()) return Started::kElsewhere;
   const SessionPtr& session = book.session();
-  const bool at_once = session != nullptr && book.line().empty() && !InItsTurn();
+  const bool at_once = session != nullptr && book.line().empty();
   const Begun begun = at_once ? book.TryBegin(*call) : Begun::kFull;
   if (begun == Begun::kGone) return Started::kElsewhere;
   // Where calls that were given up keep slots, the thread looks whether their replies have come.

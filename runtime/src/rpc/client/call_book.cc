@@ -2,6 +2,7 @@
 #include "rpc/client/call_book.h"
 
 #include <new>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/no_memory.h"
@@ -39,6 +40,7 @@ CallBook::Begun CallBook::TryBegin(AsyncCall& call) {
     if (noted) deadlines_.Forget(call);
     throw;
   }
+  stands_in_slot_line_ = begun == Begun::kFull || (stands_in_slot_line_ && begun != Begun::kYes);
   if (begun == Begun::kYes) {
     line_.Leave(call);
     in_flight_.PushBack(call);
@@ -47,6 +49,10 @@ CallBook::Begun CallBook::TryBegin(AsyncCall& call) {
     deadlines_.Forget(call);
   }
   return begun;
+}
+
+void CallBook::LeaveSlotLine() {
+  if (std::exchange(stands_in_slot_line_, false)) session_->callers().LeaveLine(queue_.waiting());
 }
 
 bool CallBook::MayWait(const AsyncCall& call) {

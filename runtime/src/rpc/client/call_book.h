@@ -56,6 +56,9 @@ class CallBook {
   void Adopt(const std::shared_ptr<AsyncCall>& call);
   // kYes: it is in flight, and to be posted. bad_alloc: nothing was done.
   Begun TryBegin(AsyncCall& call);
+  // Whether the session's next slot is waited for; not any more.
+  bool stands_in_slot_line() const { return stands_in_slot_line_; }
+  void LeaveSlotLine();
   Opening OpeningOf(AsyncCall& call) { return {session_, call.request().Header(call.id), call.present_attempt()}; }
 
   // Whether it may stand in line; if not, why.
@@ -89,6 +92,7 @@ class CallBook {
   base::List<AsyncCall> in_flight_;  // until their callback's turn
   Deadlines deadlines_;              // of both
   size_t replies_due_ = 0;
+  bool stands_in_slot_line_ = false;
 };
 
 }  // namespace nearcall::rpc

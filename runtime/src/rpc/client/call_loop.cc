@@ -25,16 +25,28 @@ constexpr absl::Duration kLinger = absl::Seconds(1);
 size_t CallLoop::Turn(size_t max) {
   queue_.ForgetNews();
   const size_t ran = RunCallbacks(std::min(max, kCallbacksPerBatch));
-  ConnectIfNeeded();
-  {
-    base::MutexLock lock(state_.mutex);
-    state_.book.Expire(base::NowNs());
+  if (HasChores()) {
+    ConnectIfNeeded();
+    {
+      base::MutexLock lock(state_.mutex);
+      state_.book.Expire(base::NowNs());
+    }
+    MoveElsewhere();
+    ReadForSlots();
+    BeginWaiting();
+    EndLocal();
   }
-  MoveElsewhere();
-  ReadForSlots();
-  BeginWaiting();
-  EndLocal();
+  if (const SessionPtr session = std::exchange(unpublished_, nullptr)) session->Publish();
   return ran;
+}
+
+// Most turns are of calls that are under way, with which there is nothing more to do than to run what has come.
+bool CallLoop::HasChores() {
+  base::MutexLock lock(state_.mutex);
+  CallBook& book = state_.book;
+  if (state_.owner == nullptr || book.retired() || !book.line().empty() || book.stands_in_slot_line()) return true;
+  const base::SteadyNs deadline = book.first_deadline();
+  return deadline != base::kNever && base::NowNs() >= deadline;
 }
 
 size_t CallLoop::RunCallbacks(size_t max) {
@@ -94,26 +106,26 @@ bool CallLoop::StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionP
 
 template <typename Code>
 void CallLoop::RunUserCode(const std::shared_ptr<AsyncCall>& call, Code code) {
-  const auto guarded = [call, code, logger = logger_](base::Buffer& spare) {
-    try {
-      code(*call, spare);
-    } catch (abi::__forced_unwind&) {
-      logger->Log(
-          {base::LogKind::kUserCode}, LogSeverity::kError,
-          absl::StrCat("the callback of ", call->request().method().full_name, " has ended its thread (pthread_exit)"));
-      throw;
-    } catch (...) {
-      logger->Log({base::LogKind::kUserCode}, LogSeverity::kError,
-                  absl::StrCat("the callback of ", call->request().method().full_name, " threw an exception"));
-    }
+  if (!options_.executor || call->is_local()) return RunGuarded(*logger_, *call, spare_, code);
+  options_.executor([call, code, logger = logger_] {
+    base::Buffer spare;
+    RunGuarded(*logger, *call, spare, code);
+  });
+}
+
+template <typename Code>
+void CallLoop::RunGuarded(base::Logger& logger, AsyncCall& call, base::Buffer& spare, Code code) {
+  const auto log = [&](absl::string_view what) {
+    logger.Log({base::LogKind::kUserCode}, LogSeverity::kError,
+               absl::StrCat("the callback of ", call.request().method().full_name, what));
   };
-  if (options_.executor && !call->is_local()) {
-    options_.executor([guarded] {
-      base::Buffer spare;
-      guarded(spare);
-    });
-  } else {
-    guarded(spare_);
+  try {
+    code(call, spare);
+  } catch (abi::__forced_unwind&) {
+    log(" has ended its thread (pthread_exit)");
+    throw;
+  } catch (...) {
+    log(" threw an exception");
   }
 }
 
@@ -185,18 +197,14 @@ void CallLoop::ReadForSlots() {
 }
 
 void CallLoop::BeginWaiting() {
-  SessionPtr session;
-  bool all = false;
   for (;;) {
     std::shared_ptr<AsyncCall> call;
     Opening opening;
     {
       base::MutexLock lock(state_.mutex);
       CallBook& book = state_.book;
-      session = book.session();
-      AsyncCall* first = session == nullptr ? nullptr : book.line().First();
-      all = first == nullptr;
-      if (all) break;
+      AsyncCall* first = book.session() == nullptr ? nullptr : book.line().First();
+      if (first == nullptr) return book.LeaveSlotLine();
       call = first->self;
       const Begun begun = TryBegin(*first);
       if (begun == Begun::kEnded || (begun == Begun::kFull && first->request().fail_fast())) {
@@ -204,14 +212,16 @@ void CallLoop::BeginWaiting() {
         continue;
       }
       if (begun == Begun::kGone) queue_.Poke();  // since MoveElsewhere(), which is to have another turn
-      if (begun != Begun::kYes) break;
+      if (begun != Begun::kYes) return;
       opening = book.OpeningOf(*call);
     }
-    opening.Post(*call, session::Outbox::HandOver::kLater);
+    Post(opening, *call);
   }
-  if (session == nullptr) return;
-  session->Publish();
-  if (all) session->callers().LeaveLine(queue_.waiting());
+}
+
+void CallLoop::Post(const Opening& opening, AsyncCall& call) {
+  opening.Post(call, session::Outbox::HandOver::kLater);
+  unpublished_ = opening.session;
 }
 
 CallLoop::Begun CallLoop::TryBegin(AsyncCall& call) try {

@@ -84,6 +84,9 @@ class CallLoop {
   // Before the first turn, in an event queue: what CallOwner::Connect() is given.
   void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
 
+  // In a turn, by the user's code: published with what else its batch starts.
+  void Post(const Opening& opening, AsyncCall& call);
+
   // What is waited for after a turn.
   struct Rest {
     SessionPtr session;
@@ -104,11 +107,14 @@ class CallLoop {
   static constexpr size_t kCallbacksPerBatch = 64;
 
   size_t RunCallbacks(size_t max);
+  bool HasChores();
   void EndCall(AsyncCall& call);
   void RunSide(Side& side);
   bool StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session);
   template <typename Code>
   void RunUserCode(const std::shared_ptr<AsyncCall>& call, Code code);
+  template <typename Code>
+  static void RunGuarded(base::Logger& logger, AsyncCall& call, base::Buffer& spare, Code code);
   void ConnectIfNeeded();
   void FailUnconnected(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
   void MoveElsewhere();
@@ -125,6 +131,7 @@ class CallLoop {
 
   std::function<void()> wake_;
 
+  SessionPtr unpublished_;       // over which something was posted
   base::Buffer spare_;           // memory of the last answer, for the next
   base::SteadyNs retry_at_ = 0;  // the next attempt to connect
   base::Backoff retry_pauses_{base::kReconnectMinNs, base::kReconnectMaxNs};

@@ -16,6 +16,7 @@ HeldCall::~HeldCall() {
   const base::CancelDisabled uncancelled;
   if (InChild()) {
     // The call, and whatever locks were held, are the parent's.
+    static_cast<void>(new auto(std::move(open_)));
     static_cast<void>(new auto(std::move(call_)));
     return;
   }
@@ -40,32 +41,32 @@ void HeldCall::Withdraw(internal::Operation& operation) {
 
 // --- who reads ---
 
-Tried HeldCall::Look(OpenCall::AttemptPtr& open) {
+Tried HeldCall::Look() {
+  if (!mine_.empty() && !open_->stream.given_up()) return Tried::kDone;
   call_->reading().ForgetNews();
-  return call_->Look(open, mine_, has_initial_ ? nullptr : &initial_envelope_);
+  return call_->Look(open_, mine_, has_initial_ ? nullptr : &initial_envelope_);
 }
 
 Tried HeldCall::TryRead(google::protobuf::MessageLite& element) {
   const base::CancelDisabled uncancelled;
   if (InChild()) return Tried::kOver;
-  OpenCall::AttemptPtr open;
-  Tried looked = Look(open);
+  Tried looked = Look();
   if (looked == Tried::kDone) {
-    absl::Status read = base::OrNoMemory([&] { return Read(*open, element); });
+    absl::Status read = base::OrNoMemory([&] { return Read(element); });
     if (read.ok()) return Tried::kDone;
-    call_->GiveUp(*open->session, std::move(read));
+    call_->GiveUp(*open_->session, std::move(read));
     looked = Tried::kOver;
   }
   if (looked == Tried::kOver) element.Clear();
   return looked;
 }
 
-absl::Status HeldCall::Read(OpenAttempt& open, google::protobuf::MessageLite& element) {
+absl::Status HeldCall::Read(google::protobuf::MessageLite& element) {
   if (absl::Status initial = TakeInitial(); !initial.ok()) return initial;
   const size_t size = mine_.front().size();
   absl::Status parsed = call_->request().ParseElement(mine_.front(), element);
   mine_.Pop();
-  if (parsed.ok()) call_->GiveCredit(open, size);
+  if (parsed.ok()) call_->GiveCredit(*open_, size);
   return parsed;
 }
 
@@ -83,10 +84,9 @@ Tried HeldCall::TryInitialMetadata() {
   const base::CancelDisabled uncancelled;
   if (InChild()) return Tried::kOver;
   if (has_initial_) return Tried::kDone;
-  OpenCall::AttemptPtr open;
-  const Tried looked = Look(open);
+  const Tried looked = Look();
   if (absl::Status initial = base::OrNoMemory([&] { return TakeInitial(); }); !initial.ok()) {
-    call_->GiveUp(*open->session, std::move(initial));
+    call_->GiveUp(*open_->session, std::move(initial));
     return Tried::kOver;
   }
   if (has_initial_) return Tried::kDone;
@@ -106,9 +106,9 @@ Tried HeldCall::TryFinish(google::protobuf::MessageLite* reply, absl::Status& st
   }
   if (!status_.has_value()) {
     if (internal::ClientStreams(call_->request().method().kind)) call_->WritesDone();
-    OpenCall::AttemptPtr open;
-    while (Look(open) == Tried::kDone) Discard(*open);
-    if (!call_->ended()) return Tried::kNotYet;
+    Tried looked;
+    while ((looked = Look()) == Tried::kDone) Discard();
+    if (looked == Tried::kNotYet || !call_->ended()) return Tried::kNotYet;
     status_ = base::OrNoMemory([&] { return End(reply); });
   }
   status = *status_;
@@ -116,11 +116,11 @@ Tried HeldCall::TryFinish(google::protobuf::MessageLite* reply, absl::Status& st
 }
 
 // What was taken is not read, but its credit is given: else the server waits for it until the deadline.
-void HeldCall::Discard(OpenAttempt& open) try {
-  for (; !mine_.empty(); mine_.Pop()) call_->GiveCredit(open, mine_.front().size());
+void HeldCall::Discard() try {
+  for (; !mine_.empty(); mine_.Pop()) call_->GiveCredit(*open_, mine_.front().size());
 } catch (const std::bad_alloc&) {
   mine_.Clear();
-  call_->GiveUp(*open.session, base::NoMemory());
+  call_->GiveUp(*open_->session, base::NoMemory());
 }
 
 absl::Status HeldCall::End(google::protobuf::MessageLite* reply) {

@@ -37,16 +37,17 @@ class HeldCall final : public internal::ClientCall {
  private:
   bool InChild() const { return fork_guard_.InChild(); }
   bool When(Side& side, internal::Operation& operation);
-  internal::Tried Look(OpenCall::AttemptPtr& open);
-  absl::Status Read(OpenAttempt& open, google::protobuf::MessageLite& element);
+  internal::Tried Look();
+  absl::Status Read(google::protobuf::MessageLite& element);
   absl::Status TakeInitial();
-  void Discard(OpenAttempt& open);
+  void Discard();
   absl::Status End(google::protobuf::MessageLite* reply);
 
   const base::ForkGuard fork_guard_;
   std::shared_ptr<OpenCall> call_;
 
   // Who reads.
+  OpenCall::AttemptPtr open_;  // of which they are
   session::Arrivals mine_;
   std::optional<std::string> initial_envelope_;  // that has come, and was not decoded
   bool has_initial_ = false;

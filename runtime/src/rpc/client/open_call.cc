@@ -25,7 +25,7 @@ void OpenCall::Cancel() {
 }
 
 void OpenCall::ListenForStop(std::function<void()> cancel) {
-  {
+  if (streams()) {
     base::MutexLock lock(mutex_);
     listens_ = true;
   }
@@ -43,6 +43,7 @@ void OpenCall::StopListening() {
     base::MutexLock lock(cancel_mutex_);
     cancel_ = nullptr;
   }
+  if (!streams()) return;
   base::MutexLock lock(mutex_);
   listens_ = false;
   if (completions == nullptr) return;
@@ -78,6 +79,7 @@ void OpenCall::NoteOpened(const AttemptPtr& present) {
     if (listens_) writing_.waiting().Poke();
     if (!client_streams() || !writes_done_) return;
     settled_ = true;
+    NoteSending(*present->session);
   }
   SendHalfClose(*present);
 }
@@ -120,7 +122,6 @@ Tried OpenCall::Look(AttemptPtr& open, session::Arrivals& arrivals, std::optiona
     arrivals.Clear();
     return Tried::kOver;
   }
-  if (!arrivals.empty()) return Tried::kDone;
   const bool some = open->session->callers().Locked([&] {
     if (initial != nullptr) *initial = open->stream.initial_envelope();
     return open->stream.TakeArrivals(arrivals);
@@ -132,14 +133,18 @@ Tried OpenCall::Look(AttemptPtr& open, session::Arrivals& arrivals, std::optiona
 
 void OpenCall::GiveCredit(OpenAttempt& open, size_t element_size) {
   const uint32_t credit = open.read.Read(element_size);
-  if (credit == 0 || ended()) return;
-  open.session->callers().Locked([&] { open.stream.OpenWindow(credit); });
+  if (credit == 0) return;
+  {
+    base::MutexLock lock(mutex_);
+    if (ended_) return;
+    open.session->callers().Locked([&] { open.stream.OpenWindow(credit); });
+    NoteSending(*open.session);
+  }
   wire::FrameHeader header = open.element;
   header.kind = wire::FrameKind::kCredit;
   header.message_size = credit;
   base::Buffer nothing;
   open.session->Post(header, nothing, session::Outbox::HandOver::kNow);
-  NoteSent(*open.session);
 }
 
 bool OpenCall::ended() {
@@ -160,37 +165,34 @@ absl::Status OpenCall::TakeReply(google::protobuf::MessageLite* to) {
 Tried OpenCall::TryWrite(const google::protobuf::MessageLite& element, bool last) {
   base::MutexLock writing(write_mutex_);
   writing_.ForgetNews();
-  AttemptPtr open;
-  {
-    base::MutexLock lock(mutex_);
-    if (ended_ || writes_done_ || !client_streams()) return Tried::kOver;
-    open = open_;
-  }
-  if (open == nullptr) return Tried::kNotYet;
   const size_t size = element.ByteSizeLong();
-  if (absl::Status fits = request().CheckElement(size, *open->session); !fits.ok()) {
-    GiveUp(*open->session, std::move(fits));
-    return Tried::kOver;
-  }
-  if (const Tried begun = BeginElement(open, size, last); begun != Tried::kDone) return begun;
+  AttemptPtr open;
+  absl::Status why;
+  const Tried begun = BeginElement(size, last, open, why);
+  if (!why.ok()) GiveUp(*open->session, std::move(why));
+  if (begun != Tried::kDone) return begun;
   wire::FrameHeader header = open->element;
   if (last) header.flags |= wire::kEnd;
   return Send(*open, header, &element, size) ? Tried::kDone : Tried::kOver;
 }
 
-Tried OpenCall::BeginElement(const AttemptPtr& open, size_t size, bool last) {
-  {
-    base::MutexLock lock(mutex_);
-    if (open_ != open) return Tried::kNotYet;  // it is started over
-    if (open->stream.given_up()) return Tried::kOver;
-    if (open->session->callers().Locked([&] { return open->stream.BeginElement(size); })) {
-      settled_ = true;
-      writes_done_ = last;
-      return Tried::kDone;
-    }
+// kOver with a `why`: the call is to end with it.
+Tried OpenCall::BeginElement(size_t size, bool last, AttemptPtr& open, absl::Status& why) {
+  base::MutexLock lock(mutex_);
+  if (ended_ || writes_done_ || !client_streams()) return Tried::kOver;
+  open = open_;
+  if (open == nullptr) return Tried::kNotYet;
+  session::ClientSession& session = *open->session;
+  why = request().CheckElement(size, session);
+  if (!why.ok() || open->stream.given_up()) return Tried::kOver;
+  if (session.callers().Locked([&] { return open->stream.BeginElement(size); })) {
+    settled_ = true;
+    writes_done_ = last;
+    NoteSending(session);
+    return Tried::kDone;
   }
   if (!request().fail_fast()) return Tried::kNotYet;
-  GiveUp(*open->session, open->session->server().NoCredit());
+  why = session.server().NoCredit();
   return Tried::kOver;
 }
 
@@ -211,6 +213,7 @@ bool OpenCall::HalfClose() {
     writes_done_ = true;
     if (open == nullptr) return true;  // when it is open
     settled_ = true;
+    NoteSending(*open->session);
   }
   return SendHalfClose(*open);
 }
@@ -235,14 +238,12 @@ bool OpenCall::Send(OpenAttempt& open, const wire::FrameHeader& header, const go
     return false;
   }
   session.WakeReaderForRest();
-  NoteSent(session);
   return true;
 }
 
-// Who waits for the connection rings for the answer, if it is late.
-void OpenCall::NoteSent(session::ClientSession& session) {
-  base::MutexLock lock(mutex_);
-  // (After the end nobody waits for it any more.)
+// Something that is answered is about to be sent: who waits for the connection rings for it, if that is late. (Not
+// after the end: then nobody waits.)
+void OpenCall::NoteSending(session::ClientSession& session) {
   if (ended_ || waiting->since.load(std::memory_order_relaxed) != 0) return;
   waiting->Await(base::NowNs());
   session.callers().Tell(*waiting);

@@ -33,8 +33,9 @@ class OpenCall final : public AsyncCall {
 
   // --- who reads ---
   Side& reading() { return reading_; }
-  // Takes what has come. kDone: `arrivals` is not empty. `open`: null, if it is not open yet. `initial`: the server's
-  // initial metadata, not decoded, if they have come; null: they are not wanted.
+  // Takes what has come. kDone: it is in `arrivals`; whatever is there is dropped once the call has been given up.
+  // `open`: null, if it is not open yet. `initial`: the server's initial metadata, not decoded, if they have come;
+  // null: they are not wanted.
   internal::Tried Look(AttemptPtr& open, session::Arrivals& arrivals, std::optional<std::string>* initial);
   void GiveCredit(OpenAttempt& open, size_t element_size);
   bool ended();
@@ -63,12 +64,13 @@ class OpenCall final : public AsyncCall {
   void End(base::Buffer& spare) override;
 
  private:
-  internal::Tried BeginElement(const AttemptPtr& open, size_t size, bool last);
+  internal::Tried BeginElement(size_t size, bool last, AttemptPtr& open, absl::Status& why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool HalfClose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool SendHalfClose(OpenAttempt& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool Send(OpenAttempt& open, const wire::FrameHeader& header, const google::protobuf::MessageLite* element,
             size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
-  void NoteSent(session::ClientSession& session);
+  void NoteSending(session::ClientSession& session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   bool client_streams() const { return internal::ClientStreams(request().method().kind); }
   bool server_streams() const { return internal::ServerStreams(request().method().kind); }
