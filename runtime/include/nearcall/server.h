@@ -204,11 +204,18 @@ class NEARCALL_EXPORT ServerBuilder {
   ~ServerBuilder();
 
   // An address as in Channel; a bare name means every transport. Several of one name are one socket. A server may have
-  // several names.
+  // several names. Or, for every transport:
+  //
+  //   systemd:          the sockets with which systemd has started this process (systemd.socket(5): they are opened by
+  //                     ListenSequentialPacket=, and start it when the first client connects)
+  //   systemd:greeter   only that of this FileDescriptorName=
+  //
+  // Each of those is served by one server of the process. With them systemd hears when the server is ready, and when
+  // it stops, if it wants to (Type=notify of systemd.service(5)).
   ServerBuilder& Listen(absl::string_view address);
 
-  // A listening SOCK_SEQPACKET socket that somebody else has made (socket activation). Takes ownership. Its name, if it
-  // has one, is left alone.
+  // A listening SOCK_SEQPACKET socket that somebody else has made. Takes ownership. Its name, if it has one, is left
+  // alone.
   ServerBuilder& ListenFd(int fd);
 
   // `service` must outlive the server.
@@ -216,7 +223,7 @@ class NEARCALL_EXPORT ServerBuilder {
 
   // INVALID_ARGUMENT: a malformed address, an option out of range, a service registered twice, or one that an event
   // queue cannot serve. ALREADY_EXISTS: another server has the name. RESOURCE_EXHAUSTED: a limit named in the text.
-  // Once per builder.
+  // FAILED_PRECONDITION, NOT_FOUND: systemd has passed no socket, or none of that name. Once per builder.
   absl::StatusOr<std::unique_ptr<Server>> Start();
 
  private:

@@ -19,10 +19,13 @@ namespace {
 
 constexpr size_t kMaxPathSize = sizeof(sockaddr_un::sun_path) - 1;
 
+// FDNAME_MAX of systemd.
+constexpr size_t kMaxSocketNameSize = 255;
+
 absl::Status Malformed(absl::string_view text, absl::string_view why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("address \"", absl::CHexEscape(text), "\": ", why,
-                   "; write transport:name, name, transport:/absolute/path or fd:number"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "address \"", absl::CHexEscape(text), "\": ", why,
+      "; write transport:name, name, transport:/absolute/path or fd:number (a server also: systemd:name)"));
 }
 
 bool IsNameCharacter(char c) {
@@ -62,6 +65,17 @@ absl::StatusOr<Address> ParseFd(absl::string_view text, absl::string_view number
   return address;
 }
 
+// systemd allows nearly everything in a name (FileDescriptorName= of systemd.socket(5)).
+absl::StatusOr<Address> ParseActivated(absl::string_view text, absl::string_view name) {
+  const bool printable = std::all_of(
+      name.begin(), name.end(), [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)) && c != ':'; });
+  if (!printable || name.size() > kMaxSocketNameSize) {
+    return Malformed(text, absl::StrCat("after \"systemd:\" stands the name of a socket, of up to ", kMaxSocketNameSize,
+                                        " characters without spaces and ':', or nothing"));
+  }
+  return Address{.kind = Address::Kind::kActivated, .name = std::string(name), .text = std::string(text)};
+}
+
 std::string NamesOf(std::span<const TransportRow> transports) {
   return absl::StrJoin(transports, ", ",
                        [](std::string* out, const TransportRow& row) { absl::StrAppend(out, row.name); });
@@ -77,6 +91,7 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text, std::span<const Tra
     const absl::string_view prefix = text.substr(0, colon);
     rest = text.substr(colon + 1);
     if (prefix == "fd") return ParseFd(text, rest);
+    if (prefix == "systemd") return ParseActivated(text, rest);
     if (std::none_of(transports.begin(), transports.end(), [&](const auto& row) { return row.name == prefix; })) {
       return Malformed(text, absl::StrCat("there is no transport \"", absl::CHexEscape(prefix),
                                           "\", there are: ", NamesOf(transports)));

@@ -15,19 +15,19 @@ namespace nearcall::transport {
 //   shm:search      name in the search directories      search     any transport
 //   shm:/run/a/s    the socket's own path               /run/a/s   the same, any transport
 //   fd:3            an inherited socket
+//   systemd:web     a listening socket of that name that systemd has passed; systemd: all that it has passed
 struct Address {
-  enum class Kind { kName, kPath, kFd };
+  enum class Kind { kName, kPath, kFd, kActivated };
   Kind kind = Kind::kName;
   std::string transport = {};  // "shm"; empty: any
-  std::string name = {};       // name, or absolute path
+  std::string name = {};       // name, or absolute path; of an activated socket: empty for all
   int fd = -1;
   std::string text = {};  // as written, for messages
 };
 
 // INVALID_ARGUMENT for an unknown transport (the text lists those of `transports`), an empty or overlong name, a name
-// with
-// '/' or "..", a name with characters other than letters, digits, '.', '_', '-', a leading '.', an overlong path, a
-// relative path, or a malformed fd.
+// with '/' or "..", a name with characters other than letters, digits, '.', '_', '-', a leading '.', an overlong path,
+// a relative path, or a malformed fd.
 absl::StatusOr<Address> ParseAddress(absl::string_view text, std::span<const TransportRow> transports = Transports());
 
 }  // namespace nearcall::transport

@@ -42,6 +42,13 @@ TEST(AddressTest, InheritedDescriptor) {
   EXPECT_EQ(Parse("fd:3").fd, 3);
 }
 
+TEST(AddressTest, ActivatedSocket) {
+  EXPECT_EQ(Parse("systemd:").kind, Address::Kind::kActivated);
+  EXPECT_EQ(Parse("systemd:").name, "");
+  EXPECT_EQ(Parse("systemd:echo@1.socket").name, "echo@1.socket");
+  EXPECT_TRUE(ErrorOf("systemd:" + std::string(255, 'n')).ok());
+}
+
 TEST(AddressTest, LongestNameAndPathAreTaken) {
   EXPECT_TRUE(ErrorOf(std::string(64, 'n')).ok());
   EXPECT_TRUE(ErrorOf("/" + std::string(41, 'd') + "/" + std::string(64, 'n')).ok());
@@ -54,6 +61,9 @@ TEST(AddressTest, RefusesWhatIsMalformedAndSaysWhy) {
       {":search", "there is no transport \"\""},
       {"smh:search", "there is no transport \"smh\", there are: one, four, none"},
       {std::string(65, 'n'), "longer than 64 bytes"},
+      {"systemd:a b", "without spaces and ':'"},
+      {"systemd:a:b", "without spaces and ':'"},
+      {"systemd:" + std::string(256, 'n'), "up to 255"},
       {"one:a/b", "a path must be absolute"},
       {"one:..", "begin with '.'"},
       {"one:a..b", "\"..\""},

@@ -65,6 +65,11 @@ absl::Status CheckOptions(const ChannelOptions& options) {
 // A bare name means the transport that the environment names.
 absl::StatusOr<transport::Address> ResolveAddress(absl::string_view text) {
   absl::StatusOr<transport::Address> address = transport::ParseAddress(text);
+  if (address.ok() && address->kind == transport::Address::Kind::kActivated) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        text,
+        ": only a server listens there; a channel connects to the path that the .socket unit names, as shm:/path"));
+  }
   if (!address.ok() || !address->transport.empty() || address->kind == transport::Address::Kind::kFd) return address;
   const char* preferred = ::secure_getenv("NEARCALL_TRANSPORT");
   if (preferred == nullptr || *preferred == '\0') return address;

@@ -14,6 +14,7 @@
 #include "base/syscall.h"
 #include "base/thread.h"
 #include "rpc/protobuf_log.h"
+#include "transport/rendezvous/service_manager.h"
 
 namespace nearcall::rpc {
 
@@ -203,7 +204,13 @@ void ServerImpl::BeginShutdown(absl::Duration grace) {
   OnDrained();
 }
 
+void ServerImpl::TellServiceManager() {
+  tells_service_manager_ = true;
+  transport::TellServiceManager("READY=1");
+}
+
 void ServerImpl::TellEverybody() {
+  if (tells_service_manager_) transport::TellServiceManager("STOPPING=1");
   core_.draining.store(true, std::memory_order_seq_cst);
   door_->Close();
   for (const auto& poller : pollers_) {

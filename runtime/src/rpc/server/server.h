@@ -46,6 +46,8 @@ class ServerImpl final : public Server {
   absl::Status Register(Service* service) { return core_.services.Add(service); }
 
   absl::Status Start(std::vector<Door::Entry> entries);
+  // After Start(), if the service manager has passed sockets: that the server is ready, and then that it stops.
+  void TellServiceManager();
 
   absl::Status ServeFd(int fd) override;
   absl::StatusOr<std::shared_ptr<Channel>> InProcessChannel(ChannelOptions options) override;
@@ -69,6 +71,7 @@ class ServerImpl final : public Server {
   void Destroy();
 
   const base::ForkGuard fork_guard_;
+  std::atomic<bool> tells_service_manager_{false};
   std::unique_ptr<Signals> signals_;  // the last to go: what comes while all else ends is still caught
   const size_t poller_count_;
   ServerCore core_;

@@ -14,6 +14,7 @@
 #include "rpc/server/server.h"
 #include "transport/address.h"
 #include "transport/rendezvous.h"
+#include "transport/rendezvous/service_manager.h"
 #include "transport/transport_table.h"
 
 namespace nearcall {
@@ -95,24 +96,49 @@ void AddTransports(const transport::Address& address, rpc::Handshakes::Transport
   }
 }
 
-// Several addresses of one name are one socket.
+// A listening socket that somebody else has made, for all transports.
+absl::Status Adopt(base::Fd fd, std::vector<rpc::Door::Entry>& entries) {
+  absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Adopt(std::move(fd));
+  if (!listener.ok()) return listener.status();
+  rpc::Handshakes::Transports all;
+  AddTransports({}, all);
+  entries.push_back({.listener = *std::move(listener),
+                     .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(all))});
+  return absl::OkStatus();
+}
+
+absl::Status AdoptActivated(const transport::Address& address, std::vector<rpc::Door::Entry>& entries) {
+  absl::StatusOr<std::vector<base::Fd>> sockets = transport::TakeActivatedSockets(address.name, address.text);
+  if (!sockets.ok()) return sockets.status();
+  for (base::Fd& socket : *sockets) {
+    if (absl::Status adopted = Adopt(std::move(socket), entries); !adopted.ok()) return adopted;
+  }
+  return absl::OkStatus();
+}
+
+// Several addresses of one name are one socket. `activated`: whether some were passed by the service manager.
 absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std::string>& texts,
-                                                          const transport::SocketAccess& access) {
+                                                          const transport::SocketAccess& access, bool& activated) {
   struct Place {
     transport::Address address;
     rpc::Handshakes::Transports transports;
   };
+  std::vector<rpc::Door::Entry> entries;
   std::vector<std::pair<std::string, Place>> places;
   for (const std::string& text : texts) {
     absl::StatusOr<transport::Address> address = transport::ParseAddress(text);
     if (!address.ok()) return address.status();
+    if (address->kind == transport::Address::Kind::kActivated) {
+      if (absl::Status adopted = AdoptActivated(*address, entries); !adopted.ok()) return adopted;
+      activated = true;
+      continue;
+    }
     const std::string key =
         address->kind == transport::Address::Kind::kFd ? absl::StrCat("fd:", address->fd) : address->name;
     auto place = std::find_if(places.begin(), places.end(), [&](const auto& other) { return other.first == key; });
     if (place == places.end()) place = places.insert(place, {key, Place{*address, {}}});
     AddTransports(*address, place->second.transports);
   }
-  std::vector<rpc::Door::Entry> entries;
   for (auto& [key, place] : places) {
     absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Bind(place.address, access);
     if (!listener.ok()) return listener.status();
@@ -120,18 +146,6 @@ absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std:
                        .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(place.transports))});
   }
   return entries;
-}
-
-absl::Status AdoptFds(std::vector<base::Fd>& fds, std::vector<rpc::Door::Entry>& entries) {
-  for (base::Fd& fd : fds) {
-    absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Adopt(std::move(fd));
-    if (!listener.ok()) return listener.status();
-    rpc::Handshakes::Transports all;
-    AddTransports({}, all);
-    entries.push_back({.listener = *std::move(listener),
-                       .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(all))});
-  }
-  return absl::OkStatus();
 }
 
 // What the program owns. A server that is destroyed by one of its own threads (exit(3) in a handler destroys a global
@@ -189,10 +203,14 @@ absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state)
   for (Service* service : state.services) {
     if (absl::Status status = server->Register(service); !status.ok()) return status;
   }
-  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.addresses, access);
+  bool activated = false;
+  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.addresses, access, activated);
   if (!entries.ok()) return entries.status();
-  if (absl::Status status = AdoptFds(state.fds, *entries); !status.ok()) return status;
+  for (base::Fd& fd : state.fds) {
+    if (absl::Status status = Adopt(std::move(fd), *entries); !status.ok()) return status;
+  }
   if (absl::Status status = server->Start(*std::move(entries)); !status.ok()) return status;
+  if (activated) server->TellServiceManager();
   return std::make_unique<ServerHandle>(std::move(server));
 }
 

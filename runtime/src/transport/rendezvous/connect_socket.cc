@@ -150,8 +150,10 @@ absl::StatusOr<base::Fd> ConnectSocket(const Address& address, base::SteadyNs de
       return ConnectPath(address.name, deadline);
     case Address::Kind::kFd:
       return TakeInherited(address.fd);
+    case Address::Kind::kActivated:
+      break;
   }
-  return absl::InternalError("unknown kind of address");
+  return absl::InvalidArgumentError(absl::StrCat(address.text, ": only a server listens there"));
 }
 
 }  // namespace nearcall::transport

@@ -153,6 +153,11 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Adopt(base::Fd fd) {
     return base::ErrnoStatus(absl::StrCat("fcntl on fd:", fd.get()));
   }
   if (absl::Status prepared = PrepareToIdentify(fd, /*accept_fds=*/false); !prepared.ok()) return prepared;
+  // Again: clients are told that they talk to whoever has called listen(2) last (SO_PEERCRED, SO_PEERPIDFD of
+  // unix(7)), and that may be a process that has passed the socket on and ended. What waits in the backlog stays.
+  if (::listen(fd.get(), base::kListenBacklog) != 0) {
+    return base::ErrnoStatus(absl::StrCat("listen on fd:", fd.get()));
+  }
   return std::make_unique<AdoptedListener>(std::move(fd));
 }
 
