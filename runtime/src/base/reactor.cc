@@ -5,9 +5,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
-#include <new>
 
 #include "absl/cleanup/cleanup.h"
 #include "base/check.h"
@@ -147,21 +145,14 @@ void Reactor::Schedule(Id target) {
 Reactor::Id Reactor::AddTimer(SteadyNs when, std::function<void()> callback) {
   MutexLock lock(mutex_);
   const Id id = ++last_id_;
-  timer_times_.emplace(id, when);
-  try {
-    timers_.emplace(std::pair(when, id), std::move(callback));
-  } catch (const std::bad_alloc&) {
-    timer_times_.erase(id);
-    throw;
-  }
-  Arm();
+  timers_.Add(id, when, std::move(callback));
   return id;
 }
 
 void Reactor::Remove(Id id) {
   // Destroyed after the lock is given back: what they own may be anything.
   std::shared_ptr<Target> target;
-  Timers::node_type timer;
+  Timers::Callback timer;
   MutexLock lock(mutex_);
   if (const auto it = targets_.find(id); it != targets_.end()) {
     target = std::move(it->second.target);
@@ -169,24 +160,20 @@ void Reactor::Remove(Id id) {
     it->second.Unlink();
     targets_.erase(it);
   }
-  if (const auto it = timer_times_.find(id); it != timer_times_.end()) {
-    timer = timers_.extract(std::pair(it->second, id));
-    timer_times_.erase(it);
-  }
+  timer = timers_.Remove(id);
   if (IsCurrent()) return;
   while (running_ == id) call_ended_.Wait(mutex_);
 }
 
 void Reactor::Clear() {
   Targets targets;
-  Timers timers;
+  Timers::All timers;
   MutexLock lock(mutex_);
   while (scheduled_.PopFront() != nullptr) {
   }
   scheduled_count_ = 0;
   targets.swap(targets_);
-  timers.swap(timers_);
-  timer_times_.clear();
+  timers = timers_.RemoveAll();
 }
 
 void Reactor::Dispatch(const epoll_event& event) {
@@ -246,40 +233,25 @@ void Reactor::EndCall() {
 void Reactor::RunDueTimers() {
   {
     MutexLock lock(mutex_);
-    uint64_t expirations;
-    if (::read(timer_.get(), &expirations, sizeof(expirations)) < 0) return;  // EAGAIN: set anew since epoll_wait
-    wake_at_ = kNever;
+    if (!timers_.GoesOff()) return;  // set anew since epoll_wait
   }
   const SteadyNs now = NowNs();
   for (int i = 0; i < kTimerBatch; ++i) {
-    Timers::node_type timer = BeginDueTimer(now);
-    if (timer.empty()) break;
-    timer.mapped()();
-    timer = {};
+    Timers::Due timer = BeginDueTimer(now);
+    if (timer.id == 0) break;
+    timer.callback();
+    timer.callback = nullptr;
     EndCall();
   }
   MutexLock lock(mutex_);
-  Arm();
+  timers_.SetAnew();
 }
 
-Reactor::Timers::node_type Reactor::BeginDueTimer(SteadyNs now) {
+Timers::Due Reactor::BeginDueTimer(SteadyNs now) {
   MutexLock lock(mutex_);
-  if (timers_.empty() || timers_.begin()->first.first > now) return {};
-  running_ = timers_.begin()->first.second;
-  timer_times_.erase(running_);
-  return timers_.extract(timers_.begin());
-}
-
-void Reactor::Arm() {
-  if (!timers_.empty() && timers_.begin()->first.first < wake_at_) WakeAt(timers_.begin()->first.first);
-}
-
-// A cancelled timer leaves timer_ as it is: one wake-up for nothing costs less than a system call for each
-// cancellation.
-void Reactor::WakeAt(SteadyNs when) {
-  wake_at_ = when;
-  const itimerspec at{.it_interval = {}, .it_value = ToTimespec(std::max<SteadyNs>(when, 1))};
-  ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &at, nullptr);
+  Timers::Due timer = timers_.TakeDue(now);
+  running_ = timer.id;
+  return timer;
 }
 
 }  // namespace nearcall::base

@@ -19,6 +19,7 @@
 #include "base/fork.h"
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
+#include "base/timers.h"
 
 namespace nearcall::base {
 
@@ -46,7 +47,7 @@ class Reactor : public std::enable_shared_from_this<Reactor> {
   };
 
   static absl::StatusOr<std::shared_ptr<Reactor>> Create();
-  Reactor(Fd epoll, Fd timer, Fd wake) : epoll_(std::move(epoll)), timer_(std::move(timer)), wake_(std::move(wake)) {}
+  Reactor(Fd epoll, Fd timer, Fd wake) : epoll_(std::move(epoll)), wake_(std::move(wake)), timers_(std::move(timer)) {}
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
@@ -91,21 +92,17 @@ class Reactor : public std::enable_shared_from_this<Reactor> {
     std::shared_ptr<Target> target;
   };
   using Targets = std::map<Id, Registered>;
-  using Timers = std::map<std::pair<SteadyNs, Id>, std::function<void()>>;
   class InTurn;
 
   void Dispatch(const epoll_event& event);
   size_t RunScheduled(size_t max);
   std::shared_ptr<Target> BeginScheduled();
   void RunDueTimers();
-  Timers::node_type BeginDueTimer(SteadyNs now);
+  Timers::Due BeginDueTimer(SteadyNs now);
   void EndCall();
-  void Arm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void WakeAt(SteadyNs when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ForkGuard fork_guard_;
   const Fd epoll_;
-  const Fd timer_;
   const Fd wake_;
   std::atomic<bool> has_thread_{false};  // that is in Turn()
 
@@ -118,8 +115,6 @@ class Reactor : public std::enable_shared_from_this<Reactor> {
   size_t scheduled_count_ ABSL_GUARDED_BY(mutex_) = 0;
   bool sees_scheduled_ ABSL_GUARDED_BY(mutex_) = false;  // the thread in Turn() will look at them before it leaves
   Timers timers_ ABSL_GUARDED_BY(mutex_);
-  std::map<Id, SteadyNs> timer_times_ ABSL_GUARDED_BY(mutex_);
-  SteadyNs wake_at_ ABSL_GUARDED_BY(mutex_) = kNever;  // what timer_ is set to
 };
 
 // As long as it exists the user's queue must.
