@@ -15,14 +15,8 @@ namespace nearcall::transport::shm {
 
 namespace {
 
-// A peer that rings and rings with nothing to see is looked at once in a while, and not listened to. An honest peer
-// leaves one token too many now and then, never a thousand in a row.
-constexpr int kMaxVainWakes = 1000;
+// How long a peer that is not listened to is not looked at.
 constexpr int64_t kNapNs = 1'000'000;
-
-// After a nap at whose end nobody had rung the bell is heard again, but not a thousand times: the peer may have taken
-// its count away just then. Only a wait that was not in vain, or had its time, makes him honest again.
-constexpr int kVainWakesAfterNap = kMaxVainWakes - 10;
 
 ControlPage& ControlOf(std::span<std::byte> region) {
   return *reinterpret_cast<ControlPage*>(region.data());
@@ -39,7 +33,8 @@ ShmTransport::ShmTransport(ShmEnd end)
       own_(ControlOf(end_.own_region)),
       peer_(ControlOf(end_.peer_region)),
       writer_(own_, peer_, end_.own_region.subspan(RingOffset()), fault_),
-      reader_(own_, peer_, end_.peer_region.subspan(RingOffset()), fault_) {
+      reader_(own_, peer_, end_.peer_region.subspan(RingOffset()), fault_),
+      vain_wakes_(peer_) {
   Store(own_.cpu, -1, std::memory_order_relaxed);
 }
 
@@ -83,8 +78,7 @@ bool ShmTransport::IsReady(uint32_t interest, size_t room) {
 bool ShmTransport::Arm(uint32_t interest, size_t room) {
   // Before the interest, so that whoever sees the sleeper does not see where he was.
   Store(own_.cpu, -1, std::memory_order_relaxed);
-  tail_when_armed_ = Load(peer_.tail, std::memory_order_relaxed);
-  head_when_armed_ = Load(peer_.head, std::memory_order_relaxed);
+  vain_wakes_.Arm();
   Store(own_.interest, InterestWord(++sleeps_, interest), std::memory_order_seq_cst);
   if (!IsReady(interest, room)) return false;
   Disarm();
@@ -97,24 +91,19 @@ void ShmTransport::Disarm() {
   Store(own_.interest, InterestWord(sleeps_, 0), std::memory_order_relaxed);
 }
 
-bool ShmTransport::PeerHasMoved() const {
-  return Load(peer_.tail, std::memory_order_relaxed) != tail_when_armed_ ||
-         Load(peer_.head, std::memory_order_relaxed) != head_when_armed_;
-}
-
 void ShmTransport::Wait(base::SteadyNs until) {
   NEARCALL_CHECK(end_.own_bell->can_wait());
   // Acquire: what the interrupting thread did before is seen.
   if (interrupted_.exchange(false, std::memory_order_acquire)) return;
-  if (vain_wakes_ > kMaxVainWakes) return Nap(until);
+  if (vain_wakes_.too_many()) return Nap(until);
   const bool rung = end_.own_bell->Wait(until);
   const bool interrupted = interrupted_.exchange(false, std::memory_order_acquire);
-  vain_wakes_ = rung && !interrupted && !PeerHasMoved() ? vain_wakes_ + 1 : 0;
+  vain_wakes_.NoteWait(/*by_ring=*/rung && !interrupted);
 }
 
 void ShmTransport::Nap(base::SteadyNs until) {
   base::SleepUntil(std::min(until, base::NowNs() + kNapNs));
-  if (!end_.own_bell->Wait(/*until=*/0)) vain_wakes_ = kVainWakesAfterNap;
+  if (!end_.own_bell->Wait(/*until=*/0)) vain_wakes_.NoteQuietNap();
 }
 
 void ShmTransport::Interrupt() {

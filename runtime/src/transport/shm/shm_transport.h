@@ -15,6 +15,7 @@
 #include "transport/shm/layout.h"
 #include "transport/shm/ring_reader.h"
 #include "transport/shm/ring_writer.h"
+#include "transport/shm/vain_wakes.h"
 #include "transport/transport.h"
 
 namespace nearcall::transport::shm {
@@ -66,8 +67,6 @@ class ShmTransport final : public Transport {
 
  private:
   bool IsReady(uint32_t interest, size_t room);
-  // Whether the peer has changed anything since Arm().
-  bool PeerHasMoved() const;
   void Nap(base::SteadyNs until);
 
   const ShmEnd end_;
@@ -83,9 +82,7 @@ class ShmTransport final : public Transport {
 
   // Of the sleeping thread.
   uint64_t sleeps_ = 0;
-  uint64_t tail_when_armed_ = 0;
-  uint64_t head_when_armed_ = 0;
-  int vain_wakes_ = 0;  // in a row
+  VainWakes vain_wakes_;
 
   std::atomic<bool> interrupted_{false};
 };
