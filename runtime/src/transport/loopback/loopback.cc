@@ -36,11 +36,21 @@ struct EndState {
 };
 
 struct Shared {
+  void Ring(EndState& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+
   LoopbackConfig config;
   base::Mutex mutex;
   base::CondVar changed;
   std::array<EndState, 2> ends ABSL_GUARDED_BY(mutex);
 };
+
+void Shared::Ring(EndState& end) {
+  end.rung = true;
+  changed.NotifyAll();
+  const uint64_t one = 1;
+  if (!end.bell.valid()) return;
+  [[maybe_unused]] const ssize_t written = base::Retry([&] { return ::write(end.bell.get(), &one, sizeof(one)); });
+}
 
 class LoopbackTransport final : public Transport {
  public:
@@ -80,7 +90,6 @@ class LoopbackTransport final : public Transport {
     return size <= shared_->config.capacity_bytes - peer().inbox_bytes;
   }
   bool RingIfSleepingFor(Interest what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mutex);
-  void RingLocked(EndState& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mutex);
 
   const std::shared_ptr<Shared> shared_;
   const size_t own_index_;
@@ -118,7 +127,7 @@ bool LoopbackTransport::Notify() {
 
 bool LoopbackTransport::Ring() {
   base::MutexLock lock(shared_->mutex);
-  RingLocked(peer());
+  shared_->Ring(peer());
   return true;
 }
 
@@ -179,7 +188,7 @@ void LoopbackTransport::Wait(base::SteadyNs until) {
 
 void LoopbackTransport::Interrupt() {
   base::MutexLock lock(shared_->mutex);
-  if (bell_ == -1) RingLocked(own());
+  if (bell_ == -1) shared_->Ring(own());
 }
 
 void LoopbackTransport::ClearBell() {
@@ -190,16 +199,8 @@ void LoopbackTransport::ClearBell() {
 bool LoopbackTransport::RingIfSleepingFor(Interest what) {
   if ((peer().interest & what) == 0) return false;
   peer().interest = 0;
-  RingLocked(peer());
+  shared_->Ring(peer());
   return true;
-}
-
-void LoopbackTransport::RingLocked(EndState& end) {
-  end.rung = true;
-  shared_->changed.NotifyAll();
-  const uint64_t one = 1;
-  if (!end.bell.valid()) return;
-  [[maybe_unused]] const ssize_t written = base::Retry([&] { return ::write(end.bell.get(), &one, sizeof(one)); });
 }
 
 }  // namespace
