@@ -7,28 +7,12 @@
 #include <utility>
 #include <vector>
 
-#include "unit/session/link.h"
+#include "unit/rpc/connected.h"
 
 namespace nearcall::rpc {
 namespace {
 
-constexpr internal::MethodInfo kMethod =
-    internal::MakeMethod("test.Service/Chat", internal::MethodKind::kBidiStreaming, Priority::kNormal, 0, false);
-
-// A server, and the session with it.
-struct Connected {
-  Connected()
-      : link(session::testing::MakeLink({.max_frame_size = 1024})),
-        session(*session::ClientSession::Start(
-            std::move(link.client),
-            {.max_message_size = 1024, .max_calls_in_flight = 8, .max_queued_bytes = 1024, .max_spin_ns = 0},
-            std::make_shared<base::Logger>([](LogSeverity, absl::string_view) {}), "loop:test")),
-        server(std::move(link.server)) {}
-
-  session::testing::Link link;
-  std::shared_ptr<session::ClientSession> session;
-  session::testing::ScriptedPeer server;
-};
+using testing::Connected;
 
 // Who reads and who writes may both find that the present attempt has ended.
 TEST(StreamAttemptsTest, WhoFindsItEndedAfterSomebodyElseOpensNoOther) {
@@ -36,7 +20,7 @@ TEST(StreamAttemptsTest, WhoFindsItEndedAfterSomebodyElseOpensNoOther) {
   Connected second;
   std::vector<Connected*> servers = {&second, &first};
   const CallOptions options;
-  CallHead head(kMethod, options, 1024);
+  CallHead head(testing::kChat, options, 1024);
   ASSERT_TRUE(head.Prepare(nullptr).ok());
   StreamAttempts attempts(head, [&](const std::stop_token&) -> absl::Status {
     if (servers.empty()) return absl::UnavailableError("there is no third server");

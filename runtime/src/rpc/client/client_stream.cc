@@ -2,15 +2,12 @@
 #include "rpc/client/client_stream.h"
 
 #include <new>
-#include <span>
 #include <string>
 #include <utility>
 
 #include "base/no_memory.h"
 #include "base/thread.h"
 #include "rpc/only_one.h"
-#include "rpc/piece_stream.h"
-#include "rpc/serialize.h"
 
 namespace nearcall::rpc {
 
@@ -92,7 +89,7 @@ bool ClientStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
   StreamAttempts::Ptr hold;
   for (;;) {
     StreamAttempt& attempt = attempts_->Present(hold);
-    if (Expired(attempt)) return false;
+    if (attempt.EndIfLate()) return false;
     if (!mine_.empty()) return Parse(attempt, message);
     switch (attempt.call.Take(mine_)) {
       case Took::kSome:
@@ -107,12 +104,6 @@ bool ClientStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
         break;
     }
   }
-}
-
-// What has come before is not wanted then: given up, or past the deadline.
-bool ClientStreamImpl::Expired(StreamAttempt& attempt) {
-  if (head_.deadline() != base::kNever && base::NowNs() >= head_.deadline()) attempt.call.EndAtDeadline();
-  return attempt.call.given_up();
 }
 
 bool ClientStreamImpl::Parse(StreamAttempt& attempt, google::protobuf::MessageLite& message) {
@@ -230,32 +221,8 @@ bool ClientStreamImpl::Write(const google::protobuf::MessageLite& message, bool 
     writes_done_ = last;
     wire::FrameHeader header = attempt.element;
     if (last) header.flags |= wire::kEnd;
-    return Send(attempt, header, message, size);
+    return attempt.Send(header, message, size);
   });
-}
-
-bool ClientStreamImpl::Send(StreamAttempt& attempt, const wire::FrameHeader& header,
-                            const google::protobuf::MessageLite& message, size_t size) {
-  const size_t max_frame_size = attempt.session->max_frame_size();
-  if (session::GoesInPlace(size, max_frame_size)) {
-    const auto write = [&](std::span<std::byte> to) { SerializeCached(message, to); };
-    if (attempt.call.TrySendElement(header, size, write)) return true;
-  }
-  session::Outgoing element(header, size, max_frame_size);
-  bool ended = false;
-  const auto send = [&](std::span<const std::byte> piece) {
-    element.piece = piece;
-    ended = !attempt.call.SendElement(element);
-    return !ended;
-  };
-  if (size == 0) return send({});
-  const absl::Status failure = base::OrNoMemory([&] {
-    PieceStream pieces(size, max_frame_size, send);
-    return pieces.WriteAll({}, &message) ? absl::OkStatus() : head_.ElementChanged();
-  });
-  if (failure.ok()) return true;
-  if (!ended) attempt.call.GiveUp(failure, element);
-  return false;
 }
 
 bool ClientStreamImpl::WritesDone() {
@@ -270,11 +237,7 @@ bool ClientStreamImpl::HalfClose() {
   StreamAttempt& attempt = attempts_->PresentToWrite(hold);
   if (attempt.call.ended()) return false;
   writes_done_ = true;
-  wire::FrameHeader header = attempt.element;
-  header.kind = wire::FrameKind::kHalfClose;
-  if (attempt.call.TrySendElement(header, 0, [](std::span<std::byte>) {})) return true;
-  session::Outgoing half_close(header, 0, attempt.session->max_frame_size());
-  return attempt.call.SendElement(half_close);
+  return attempt.HalfClose();
 }
 
 }  // namespace nearcall::rpc

@@ -59,7 +59,6 @@ class ClientStreamImpl final : public internal::ClientStream {
   bool Do(Step&& step);
   // --- who reads ---
   bool ReadNext(google::protobuf::MessageLite& message);
-  bool Expired(StreamAttempt& attempt);
   bool Parse(StreamAttempt& attempt, google::protobuf::MessageLite& message);
   bool TakeInitial(StreamAttempt& attempt);
   bool WaitForInitial();
@@ -67,8 +66,6 @@ class ClientStreamImpl final : public internal::ClientStream {
   absl::Status End(google::protobuf::MessageLite* reply);
   void Close(StreamAttempt& attempt);
   // --- who writes ---
-  bool Send(StreamAttempt& attempt, const wire::FrameHeader& header, const google::protobuf::MessageLite& message,
-            size_t size);
   bool HalfClose();
 
   const base::ForkGuard fork_guard_;

@@ -5,9 +5,7 @@
 
 #include "base/exec_state.h"
 #include "base/no_memory.h"
-#include "rpc/client/send_request.h"
 #include "rpc/protobuf_log.h"
-#include "wire/envelope.h"
 
 namespace nearcall::rpc {
 
@@ -17,55 +15,6 @@ namespace {
 constexpr size_t kMaxKeptOpening = size_t{256} << 10;
 
 }  // namespace
-
-// --- StreamAttempt ---
-
-StreamAttempt::StreamAttempt(std::shared_ptr<session::ClientSession> over, const CallHead& head)
-    : session(std::move(over)), call(*session, internal::ServerStreams(head.method().kind)), head_(head) {
-  head.Describe(call);
-}
-
-StreamAttempt::~StreamAttempt() {
-  Release();
-}
-
-absl::Status StreamAttempt::Begin(const google::protobuf::MessageLite* request) {
-  if (absl::Status begun = call.Begin(head_.fail_fast()); !begun.ok()) return begun;
-  has_begun_ = true;
-  element = head_.ElementHeader(call.id);
-  bool sent = false;
-  absl::Status failure = base::OrNoMemory([&] {
-    sent = SendRequest(head_, *session, call, request);
-    return absl::OkStatus();
-  });
-  if (!failure.ok()) call.Fail(std::move(failure));
-  // The connection is just ending.
-  if (sent && !call.sent()) call.Wait();
-  if (call.sent() && sent) return absl::OkStatus();
-  failure = call.failure;
-  // OK: a server that answers before it has all of the opening.
-  if (!failure.ok()) Release();
-  return failure;
-}
-
-bool StreamAttempt::GoesElsewhere() const {
-  absl::Status status = call.failure;
-  const wire::FrameHeader& header = call.reply.header;
-  if (status.ok() && header.status == static_cast<uint8_t>(absl::StatusCode::kUnavailable)) {
-    status = base::OrNoMemory([&]() -> absl::Status {
-      auto envelope = wire::DecodeReplyEnvelope(absl::StatusCode::kUnavailable,
-                                                call.reply.bytes.bytes().first(header.envelope_size));
-      return envelope.ok() ? envelope->status : envelope.status();
-    });
-  }
-  return rpc::GoesElsewhere(*session, status);
-}
-
-void StreamAttempt::Release() {
-  if (std::exchange(has_begun_, false)) call.Release();
-}
-
-// --- StreamAttempts ---
 
 absl::Status StreamAttempts::OpenFirst(const google::protobuf::MessageLite* request) {
   request_ = request;

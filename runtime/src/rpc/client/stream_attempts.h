@@ -12,37 +12,10 @@
 #include "base/mutex.h"
 #include "google/protobuf/message_lite.h"
 #include "rpc/client/call_head.h"
+#include "rpc/client/stream_attempt.h"
 #include "session/client_session.h"
-#include "session/streaming_call.h"
-#include "wire/header.h"
 
 namespace nearcall::rpc {
-
-// One try of a stream's call, over one session. Used as the StreamingCall in it is.
-class StreamAttempt {
- public:
-  StreamAttempt(std::shared_ptr<session::ClientSession> over, const CallHead& head);
-  ~StreamAttempt();
-  StreamAttempt(const StreamAttempt&) = delete;
-  StreamAttempt& operator=(const StreamAttempt&) = delete;
-
-  // Begins it, and sends the opening. Not OK: it has ended, and no answer to it has come.
-  absl::Status Begin(const google::protobuf::MessageLite* request);
-
-  // After it has ended: whether it may be tried again over another session.
-  bool GoesElsewhere() const;
-
-  // After it has ended: gives the call up. Repeated it does nothing.
-  void Release();
-
-  const std::shared_ptr<session::ClientSession> session;
-  session::StreamingCall call;
-  wire::FrameHeader element;  // what the frames of the call have in common
-
- private:
-  const CallHead& head_;
-  bool has_begun_ = false;
-};
 
 // The attempts of one stream's call: when one has ended before any handler saw it there is another. Only the opening is
 // kept for that, so once an element has been sent, or anything has come, the present attempt is the last one: the
