@@ -20,6 +20,7 @@
 #include "base/thread.h"
 #include "rpc/server/handshakes.h"
 #include "rpc/server/in_queue.h"
+#include "rpc/server/listening_sockets.h"
 #include "rpc/server/server_core.h"
 #include "transport/control.h"
 #include "transport/rendezvous.h"
@@ -38,11 +39,11 @@ class Door {
  public:
   struct Entry {
     std::unique_ptr<transport::Listener> listener;
-    std::shared_ptr<const Handshakes::Transports> transports;
+    ListeningSockets::Transports transports;
   };
 
   Door(ServerCore& core, Admission& admission, ConnectionIds& ids, Handshakes::OnConnection on_connection)
-      : core_(core), handshakes_(core, admission, ids, std::move(on_connection)) {}
+      : core_(core), sockets_(*core.logger), handshakes_(core, admission, ids, std::move(on_connection)) {}
   Door(const Door&) = delete;
   Door& operator=(const Door&) = delete;
   // Close() and Stop().
@@ -68,29 +69,10 @@ class Door {
   std::string DebugString();
 
  private:
-  struct Listening {
-    // Nobody's place any more: a successor stands in another one, and whoever waited here has been taken.
-    bool is_free() const { return listener == nullptr; }
-
-    std::shared_ptr<transport::Listener> listener;
-    std::shared_ptr<const Handshakes::Transports> transports;
-    bool has_successor = false;
-    // Somebody may be in its backlog: its event has come (edge-triggered), and accept4 has not said since that nobody
-    // is. So whatever keeps us from taking somebody now, he is not forgotten.
-    bool somebody_waits = false;
-    // It has none, and cannot be bound again just now.
-    bool name_is_lost = false;
-  };
-  struct Accepted {
-    base::Fd socket;
-    int error = 0;
-    std::shared_ptr<const Handshakes::Transports> transports;
-  };
+  using Accepted = ListeningSockets::Accepted;
 
   absl::Status Open(std::vector<Entry> entries);
-  absl::Status Watch(int fd, uint32_t events, uint64_t data);
-  absl::Status AddListener(Entry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Unwatch(const transport::Listener& listener);
+  absl::Status Watch(int fd, uint64_t data);
   void Wake();
 
   // --- the door's thread ---
@@ -101,14 +83,11 @@ class Door {
   base::SteadyNs NextTurnAt();
   void OnEvent(uint64_t data);
   void ReadMail();
-  void LookAfterName(size_t index);
-  void LookAfterLostNames();
   void AcceptTurn();
   bool AcceptOne(size_t index);
   bool AcceptWithoutDescriptors(size_t index, int error);
-  Accepted Accept(size_t index);
   void Begin(Accepted accepted, const absl::Status& refusal);
-  void CannotAccept(size_t index, int error);
+  void CannotAccept(size_t index, const Accepted& failed);
   base::SteadyNs MayAcceptAt() const { return std::max(pause_until_, handshakes_.RoomAt()); }
 
   const base::ForkGuard fork_guard_;
@@ -120,19 +99,18 @@ class Door {
   std::atomic<bool> stopping_{false};
   base::Thread thread_;
   InQueue in_queue_;  // in place of the thread
+  ListeningSockets sockets_;
 
   // The door's thread's.
   Handshakes handshakes_;
   base::Fd reserve_;  // given up for a moment to refuse a client when descriptors run out
   base::SteadyNs pause_until_ = 0;
-  base::SteadyNs look_again_at_ = 0;         // after names that are lost
   bool in_trouble_ = false;                  // and the log knows
   bool emptied_ = false;                     // and the server knows
   std::unique_ptr<transport::Timer> timer_;  // in an event queue
   base::SteadyNs timer_at_ = base::kNever;   // when it will go off
 
   base::Mutex mutex_;
-  std::vector<Listening> listening_ ABSL_GUARDED_BY(mutex_);
   std::vector<base::Fd> mail_ ABSL_GUARDED_BY(mutex_);  // sockets to serve
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
