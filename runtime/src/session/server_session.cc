@@ -10,10 +10,24 @@
 
 namespace nearcall::session {
 
+namespace {
+
+// Why an element of `size` is not taken.
+absl::Status WhyDropped(const ServedClient& client, size_t max_message_size, Inbox::Event event, size_t size) {
+  if (event == Inbox::Event::kOverQuota) return client.account()->MemoryRefusal(size);
+  if (event == Inbox::Event::kNoMemory) {
+    return absl::ResourceExhaustedError(absl::StrCat("the server has no memory for an element of ", size, " B"));
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "an element has ", size, " B, more than ServerOptions::max_message_size (", max_message_size, " B)"));
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::Connection connection,
                                                                     const ServerSessionOptions& options,
                                                                     std::shared_ptr<base::Logger> logger,
-                                                                    Listener listener,
+                                                                    SessionListener::Calls listener,
                                                                     std::shared_ptr<base::Account> account) {
   base::Fd control = std::move(connection.control);
   base::Fd pidfd = std::move(connection.peer_pidfd);
@@ -30,23 +44,16 @@ absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::C
 }
 
 ServerSession::ServerSession(transport::Connection connection, const ServerSessionOptions& options,
-                             std::shared_ptr<base::Logger> logger, Listener listener,
+                             std::shared_ptr<base::Logger> logger, SessionListener::Calls listener,
                              std::shared_ptr<base::Account> account)
-    : id_(connection.peer_id),
+    : client_(connection, std::move(account)),
       transport_(std::move(connection.transport)),
-      peer_(connection.peer),
-      peer_max_message_size_(connection.peer_terms.max_message_size),
-      send_window_(connection.peer_terms.stream_window),
       max_message_size_(options.max_message_size),
       logger_(std::move(logger)),
-      account_(std::move(account)),
-      outbox_(*transport_, connection.local_id, account_ == nullptr ? nullptr : &account_->memory),
+      outbox_(*transport_, connection.local_id, client_.memory()),
       calls_(options.max_calls),
-      inbox_(*transport_, connection.peer_id, options.max_message_size,
-             account_ == nullptr ? nullptr : &account_->memory),
-      listener_(std::move(listener)) {}
-
-ServerSession::~ServerSession() = default;
+      listener_(std::move(listener)),
+      inbox_(*transport_, client_.id(), options.max_message_size, client_.memory()) {}
 
 Inbox::Event ServerSession::Next(wire::Message& message) {
   const Inbox::Event event = inbox_.Next(message);
@@ -56,21 +63,14 @@ Inbox::Event ServerSession::Next(wire::Message& message) {
     return event;
   }
   if (message.header.kind == wire::FrameKind::kRequest) return event;
-  const auto why_dropped = [this](Inbox::Event what, size_t size) { return WhyDropped(what, size); };
+  const auto why_dropped = [this](Inbox::Event what, size_t size) {
+    return WhyDropped(client_, max_message_size_, what, size);
+  };
   if (absl::Status violation = calls_.Deliver(event, message, why_dropped); !violation.ok()) {
     Break(violation);
     return Inbox::Event::kBroken;
   }
   return Inbox::Event::kProgress;
-}
-
-absl::Status ServerSession::WhyDropped(Inbox::Event event, size_t size) const {
-  if (event == Inbox::Event::kOverQuota) return account_->MemoryRefusal(size);
-  if (event == Inbox::Event::kNoMemory) {
-    return absl::ResourceExhaustedError(absl::StrCat("the server has no memory for an element of ", size, " B"));
-  }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "an element has ", size, " B, more than ServerOptions::max_message_size (", max_message_size_, " B)"));
 }
 
 bool ServerSession::AddCall(ActiveCall& call) {
@@ -80,14 +80,12 @@ bool ServerSession::AddCall(ActiveCall& call) {
 }
 
 void ServerSession::OnControl(const transport::ControlMessage& message) {
-  if (message.kind == transport::ControlMessage::Kind::kRing) return AskToBeLookedAt();
+  if (message.kind == transport::ControlMessage::Kind::kRing) return listener_.AskToLook();
   if (message.kind == transport::ControlMessage::Kind::kCancel) calls_.Cancel(message.call_id);
 }
 
 std::optional<transport::Progress> ServerSession::OnPing() {
-  base::MutexLock lock(listener_mutex_);
-  if (!listener_.on_ping) return std::nullopt;
-  return listener_.on_ping();
+  return listener_.AskForProgress();
 }
 
 void ServerSession::OnPeerGone() {
@@ -99,15 +97,15 @@ void ServerSession::OnControlViolation(const char* what) {
 }
 
 void ServerSession::Break(const absl::Status& violation) {
-  const std::string text =
-      absl::StrCat("protocol violation by client pid ", peer_.pid, " uid ", peer_.uid, " (connection ", id_, ", ",
-                   transport_->name(), "): ", violation.message(), "; the connection is closed");
+  const std::string text = absl::StrCat("protocol violation by client pid ", client_.peer().pid, " uid ",
+                                        client_.peer().uid, " (connection ", id(), ", ", transport_->name(),
+                                        "): ", violation.message(), "; the connection is closed");
   {
     base::MutexLock lock(mutex_);
     if (!violation_.empty()) return;
     violation_ = text;
   }
-  logger_->Log({base::LogKind::kViolation, peer_.uid}, LogSeverity::kError, text);
+  logger_->Log({base::LogKind::kViolation, client_.peer().uid}, LogSeverity::kError, text);
   HangUp();
 }
 
@@ -126,7 +124,7 @@ void ServerSession::HangUp() {
   if (End()) return;
   // The client had gone before: what it had sent one way ends, too.
   calls_.CancelAll(hung_up());
-  AskToBeLookedAt();
+  listener_.AskToLook();
 }
 
 // False: it had ended before.
@@ -134,25 +132,8 @@ bool ServerSession::End() {
   if (gone_.exchange(true, std::memory_order_acq_rel)) return false;
   outbox_.Close();
   calls_.CancelAll(hung_up());
-  base::MutexLock lock(listener_mutex_);
-  if (listener_.on_gone) listener_.on_gone();
-  gone_was_told_ = true;
+  listener_.TellGone();
   return true;
-}
-
-bool ServerSession::gone_was_told() {
-  base::MutexLock lock(listener_mutex_);
-  return gone_was_told_;
-}
-
-void ServerSession::AskToBeLookedAt() {
-  base::MutexLock lock(listener_mutex_);
-  if (listener_.on_ring) listener_.on_ring();
-}
-
-void ServerSession::Detach() {
-  base::MutexLock lock(listener_mutex_);
-  listener_ = {};
 }
 
 std::string ServerSession::DebugString() {
@@ -160,8 +141,8 @@ std::string ServerSession::DebugString() {
   const uint64_t frames_sent = outbox_.frames_sent();
   const size_t calls = calls_.count();
   base::MutexLock lock(mutex_);
-  return absl::StrCat("connection ", id_, ": ", transport_->name(), ", client pid ", peer_.pid, " uid ", peer_.uid,
-                      ", ", calls, " calls, ", frames_sent, " frames sent, ", kept, " B held back",
+  return absl::StrCat("connection ", id(), ": ", transport_->name(), ", client pid ", client_.peer().pid, " uid ",
+                      client_.peer().uid, ", ", calls, " calls, ", frames_sent, " frames sent, ", kept, " B held back",
                       gone() ? ", gone" : "", violation_.empty() ? "" : absl::StrCat(", ", violation_));
 }
 

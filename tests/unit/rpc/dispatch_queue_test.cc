@@ -143,7 +143,7 @@ TEST_F(DispatchQueueUsersTest, WhoHasAllThePlacesItMayHaveIsPassedOver) {
   EXPECT_THAT(PopAll(), IsEmpty());
   Push(2, 11, Priority::kLow);
   EXPECT_THAT(PopAll(), ElementsAre(11));
-  core_.slots.Give(clients_[0].end.session().account());
+  core_.slots.Give(clients_[0].end.session().client().account());
   EXPECT_THAT(PopAll(), ElementsAre(9));
 }
 

@@ -445,7 +445,7 @@ class ServerCallQuotaTest : public ServerCallTest {
  protected:
   static constexpr size_t kBytes = 16 << 10;
 
-  size_t held() { return shared_end_.session().account()->memory.taken().bytes(); }
+  size_t held() { return shared_end_.session().client().account()->memory.taken().bytes(); }
 
   ServerCore small_core_{{.max_message_size = 8 << 10, .max_total_bytes = 2 * kBytes}, 1};
   testing::ServerEnd shared_end_{small_core_, {.max_frame_size = 256, .capacity_frames = 2}};
@@ -460,10 +460,10 @@ TEST_F(ServerCallQuotaTest, ACallIsPaidForUntilItIsAnsweredEvenIfThatIsDeferred)
   EXPECT_FALSE(call->Drop());
   static_cast<void>(call.release());
   EXPECT_EQ(held(), request.payload.size() + base::kCallCost);
-  EXPECT_EQ(shared_end_.session().account()->memory.taken().count(), 1u);
+  EXPECT_EQ(shared_end_.session().client().account()->memory.taken().count(), 1u);
   pending->Finish(absl::OkStatus(), MakeBytes(""));
   EXPECT_EQ(held(), 0u);
-  EXPECT_EQ(shared_end_.session().account()->memory.taken().count(), 0u);
+  EXPECT_EQ(shared_end_.session().client().account()->memory.taken().count(), 0u);
 }
 
 TEST_F(ServerCallQuotaTest, AReplyThatMayNotBeKeptIsReplacedByARefusal) {

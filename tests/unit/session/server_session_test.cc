@@ -69,7 +69,7 @@ class ServerSessionTest : public ::testing::Test {
   }
   // The monitor may be in the middle of telling it of the client's end.
   ~ServerSessionTest() override {
-    if (session_ != nullptr) session_->Detach();
+    if (session_ != nullptr) session_->listener().Detach();
   }
 
   void SendCancel(uint64_t call_id) { client_->SendControl({.kind = Kind::kCancel, .call_id = call_id}); }
@@ -109,8 +109,8 @@ TEST_F(ServerSessionTest, ReadsRequests) {
 
 TEST_F(ServerSessionTest, KnowsItsClient) {
   EXPECT_EQ(session_->id(), testing::kClientId);
-  EXPECT_EQ(session_->peer().pid, 1234);
-  EXPECT_EQ(session_->peer().uid, 5678u);
+  EXPECT_EQ(session_->client().peer().pid, 1234);
+  EXPECT_EQ(session_->client().peer().uid, 5678u);
   EXPECT_THAT(session_->DebugString(), AllOf(HasSubstr("pid 1234"), HasSubstr("uid 5678"), HasSubstr("0 calls")));
 }
 
@@ -251,7 +251,7 @@ TEST_F(ServerSessionTest, HangUpIsSeenByTheClientAndToldToTheOwnerOnce) {
   session_->HangUp();
   EXPECT_TRUE(client_->IsHungUpOn());
   EXPECT_TRUE(session_->gone());
-  EXPECT_TRUE(session_->gone_was_told());
+  EXPECT_TRUE(session_->listener().was_told_gone());
   EXPECT_EQ(gone_, 1);
 }
 
@@ -261,12 +261,12 @@ TEST_F(ServerSessionTest, HangUpFromManySidesIsOne) {
   client_->HangUp();
   for (std::thread& thread : threads) thread.join();
   EXPECT_TRUE(Becomes([&] { return gone_ != 0; }));
-  session_->Detach();
+  session_->listener().Detach();
   EXPECT_EQ(gone_, 1);
 }
 
 TEST_F(ServerSessionTest, AfterDetachTheOwnerIsNotTold) {
-  session_->Detach();
+  session_->listener().Detach();
   client_->HangUp();
   EXPECT_TRUE(Becomes([&] { return session_->gone(); }));
   session_.reset();

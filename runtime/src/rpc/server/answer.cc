@@ -68,7 +68,7 @@ absl::Status Answer::Check(size_t reply_size) const {
       return absl::InternalError(absl::StrCat("the handler's metadata: ", valid.message()));
     }
   }
-  const size_t limit = std::min(core_.options.max_message_size, request_.session->peer_max_message_size());
+  const size_t limit = std::min(core_.options.max_message_size, request_.session->client().max_message_size());
   if (reply_size > limit) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the reply has ", reply_size, " B, more than max_message_size (", limit, " B)"));
@@ -101,7 +101,7 @@ void Answer::Send(const absl::Status& status, ExecState exec_state, const google
   if (written == Written::kChanged) {
     SendInstead(absl::InternalError("the reply changed while it was serialised"), exec_state);
   } else if (written == Written::kOverQuota) {
-    SendInstead(session.account()->MemoryRefusal(reply_size), exec_state);
+    SendInstead(session.client().account()->MemoryRefusal(reply_size), exec_state);
   }
   if (!log.text().empty()) {
     Log(LogSeverity::kWarning, absl::StrCat("the reply of ", request_.method_name(), ": ", log.text()));
@@ -115,7 +115,7 @@ void Answer::SendInstead(const absl::Status& status, ExecState exec_state) {
 }
 
 void Answer::Log(LogSeverity severity, absl::string_view line) const {
-  core_.logger->Log({base::LogKind::kUserCode, request_.session->peer().uid}, severity, line);
+  core_.logger->Log({base::LogKind::kUserCode, request_.session->client().peer().uid}, severity, line);
 }
 
 }  // namespace nearcall::rpc

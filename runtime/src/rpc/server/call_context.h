@@ -34,7 +34,7 @@ class CallContext final : public ServerContext {
   void Reset();
 
   // ServerContext
-  const PeerIdentity& peer() const override { return request_.session->peer(); }
+  const PeerIdentity& peer() const override { return request_.session->client().peer(); }
   absl::Time deadline() const override;
   bool IsCancelled() const override;
   std::stop_token stop_token() override;

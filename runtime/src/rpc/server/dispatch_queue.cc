@@ -16,7 +16,7 @@ constexpr size_t kUrgentLane = static_cast<size_t>(Priority::kUrgent);
 
 void DispatchQueue::Push(ClientQueue& client, Turn& turn) {
   const Request& request = turn.call.request();
-  if (client.user_ == nullptr) client.user_ = &QueueOf(request.session->account());
+  if (client.user_ == nullptr) client.user_ = &QueueOf(request.session->client().account());
   ClientQueue::Lane& lane = client.lanes_[request.lane()];
   lane.client = &client;
   lane.turns.PushBack(turn);

@@ -19,7 +19,7 @@ void HandlerPlace::WaitFor(session::Waiting& waiting) {
 void HandlerPlace::Leave() {
   if (!held_) return;
   held_ = false;
-  core_.FreePlace(request_.session->account());
+  core_.FreePlace(request_.session->client().account());
 }
 
 void HandlerPlace::TakeAgain() {

@@ -137,7 +137,7 @@ void IncomingCall::Reset() {
   deferred_ = false;
   stage_.store(Stage::kWaiting, std::memory_order_relaxed);
   holders_.store(1, std::memory_order_relaxed);
-  if (session->LookWasWanted()) session->AskToBeLookedAt();
+  if (session->listener().TakeWanted()) session->listener().AskToLook();
   session.reset();
   core_.CallEnds();
 }

@@ -193,7 +193,7 @@ bool Intake::MayRead(const Connection& connection) const {
 // Of a user who has used up what may be held for it already, any reply is too much.
 bool Intake::LeavesRepliesLying(const Connection& connection) {
   const size_t kept = connection.session->outbox().held().cost();
-  const base::Account* account = connection.session->account();
+  const base::Account* account = connection.session->client().account();
   return kept > base::kHeldBackPause || (kept != 0 && account != nullptr && account->memory.exhausted());
 }
 
@@ -263,7 +263,7 @@ absl::Status Intake::WhyRefused(const Connection& connection, IncomingCall& call
     if (connection.session->gone()) return absl::CancelledError("its caller has gone");
     if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server is shutting down");
   }
-  if (event == Inbox::Event::kOverQuota) return connection.session->account()->MemoryRefusal(size);
+  if (event == Inbox::Event::kOverQuota) return connection.session->client().account()->MemoryRefusal(size);
   return call.AdmitStream();
 }
 

@@ -87,13 +87,14 @@ void Poller::Stop() {
 
 void Poller::Clear() {
   intake_.Clear();
-  for (const auto& session : mailbox_.Clear()) session->Detach();
+  for (const auto& session : mailbox_.Clear()) session->listener().Detach();
 }
 
 void Poller::Add(const std::shared_ptr<session::ServerSession>& session) {
   // Before the leader can know it, and go to sleep: what is not watched yet cannot be asked to ring.
   if (absl::Status status = bells_.Add(*session); !status.ok()) {
-    core_.logger->Log({base::LogKind::kConnection, session->peer().uid}, LogSeverity::kError, status.message());
+    core_.logger->Log({base::LogKind::kConnection, session->client().peer().uid}, LogSeverity::kError,
+                      status.message());
     session->HangUp();
   }
   const uint32_t id = session->id();
@@ -101,7 +102,7 @@ void Poller::Add(const std::shared_ptr<session::ServerSession>& session) {
   resumptions_.WakeLeader();
   // It may have ended before it was known here, and then Remove() has found nothing. (If that is still to be told,
   // Remove() will be called.)
-  if (session->gone_was_told()) Remove(id);
+  if (session->listener().was_told_gone()) Remove(id);
 }
 
 void Poller::Remove(uint32_t connection_id) {
@@ -255,7 +256,7 @@ void Poller::Drop(uint32_t connection_id) {
   if (session == nullptr) return;
   mailbox_.Forget(connection_id);
   // Last: its number may be given to another one now.
-  session->Detach();
+  session->listener().Detach();
   if (core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
 }
 
@@ -291,7 +292,7 @@ bool Poller::RunsInline(const Request& request) const {
 }
 
 void Poller::RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status& status) {
-  core_.FreePlace(call->request().session->account());
+  core_.FreePlace(call->request().session->client().account());
   call->Refuse(status, ExecState::kNotStarted);
   intake_.Recycle(std::move(call));
 }
@@ -358,7 +359,7 @@ void Poller::RunOnWorker(Turn& turn) {
 void Poller::TurnEnded(Turn& turn, bool leads) {
   IncomingCall& call = turn.call;
   session::ServerSession& session = *call.request().session;
-  base::Account* const account = session.account();  // lives as long as the server
+  base::Account* const account = session.client().account();  // lives as long as the server
   // Who is suspended waits without one.
   const bool has_place = turn.kind == Turn::Kind::kOperation || call.place().held();
   if (session.NeedsALook()) LookAt(session.id());

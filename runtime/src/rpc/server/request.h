@@ -50,7 +50,7 @@ struct Request {
   wire::FrameHeader HeaderOf(wire::FrameKind kind) const;
   // One has been sent, or kept, by another thread than the leader.
   void NoteWritten() const {
-    if (session->NeedsALook()) session->AskToBeLookedAt();
+    if (session->NeedsALook()) session->listener().AskToLook();
   }
 
  private:

@@ -21,7 +21,8 @@ Resumptions::Reading::~Reading() {
 bool Resumptions::TakeAgain(const Request& request, HandlerPlace& place) {
   const bool urgent = request.priority == Priority::kUrgent;
   // While others wait for places it is not served before them.
-  if (!place_is_wanted_.load(std::memory_order_relaxed) && core_.slots.TryTake(urgent, request.session->account())) {
+  if (!place_is_wanted_.load(std::memory_order_relaxed) &&
+      core_.slots.TryTake(urgent, request.session->client().account())) {
     return true;
   }
   base::Waiter waiter;

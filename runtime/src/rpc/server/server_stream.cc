@@ -33,7 +33,7 @@ ServerStreamImpl::ServerStreamImpl(ServerCore& core, const Request& request, Ser
       writing_(place.call, place.places(), request.suspends()),
       state_({.peer_is_caller = true,
               .peer_streams = internal::ClientStreams(request.kind()),
-              .send_window = request.session->send_window(),
+              .send_window = request.session->client().send_window(),
               .receive_window = static_cast<uint32_t>(core.options.stream_window_bytes)},
              reading_.waiting(), writing_.waiting()),
       read_(static_cast<uint32_t>(core.options.stream_window_bytes)) {}
@@ -60,7 +60,7 @@ absl::Status ServerStreamImpl::Admit() {
                      " B each, as many as the server's ServerOptions::max_stream_bytes (",
                      core_.options.max_stream_bytes, " B) allows; retry later"));
   }
-  base::Account* const account = request_.session->account();
+  base::Account* const account = request_.session->client().account();
   if (window_.TryTake(account == nullptr ? nullptr : &account->memory, base::Amount::Of(0, window))) {
     return absl::OkStatus();
   }
@@ -180,7 +180,7 @@ Tried ServerStreamImpl::WriteNow(const google::protobuf::MessageLite& message) {
 
 Tried ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) {
   const size_t size = message.ByteSizeLong();
-  const size_t limit = std::min(core_.options.max_message_size, request_.session->peer_max_message_size());
+  const size_t limit = std::min(core_.options.max_message_size, request_.session->client().max_message_size());
   if (size > limit) {
     Fail(absl::ResourceExhaustedError(absl::StrCat("an element of ", request_.method_name(), " has ", size,
                                                    " B, more than max_message_size (", limit, " B)")));
@@ -230,7 +230,7 @@ bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::proto
     case Written::kOverQuota:
       break;
   }
-  return Fail(session.account()->MemoryRefusal(size));
+  return Fail(session.client().account()->MemoryRefusal(size));
 }
 
 // --- who is suspended ---

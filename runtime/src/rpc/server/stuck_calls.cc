@@ -114,7 +114,7 @@ std::string StuckCalls::Describe(base::SteadyNs now) {
   for (const auto& known : sessions_) {
     const std::shared_ptr<session::ServerSession> session = known.lock();
     if (session == nullptr || named.size() == kNamed) continue;
-    const PeerIdentity& peer = session->peer();
+    const PeerIdentity& peer = session->client().peer();
     session->calls().ForEachUntil([&](ActiveCall& call) {
       const char* const method = call.method_name() == nullptr ? "a method that there is not" : call.method_name();
       named.push_back(absl::StrCat(method, " of pid ", peer.pid, " uid ", peer.uid, " (connection ", session->id(),
