@@ -18,6 +18,7 @@ QueueThread::QueueThread(EventQueue& queue, size_t max)
 
 void QueueThread::Stop() {
   if (!thread_.joinable()) return;
+  if (fork_guard_.InChild()) return static_cast<void>(new auto(std::move(thread_)));
   ::eventfd_write(stop_.get(), 1);
   thread_.join();
 }

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "base/fork.h"
 #include "nearcall/event_queue.h"
 #include "nearcall/server.h"
 
@@ -23,12 +24,14 @@ class QueueThread {
   QueueThread& operator=(const QueueThread&) = delete;
   ~QueueThread() { Stop(); }
 
+  // In a forked child it is the parent's, and is left to it.
   void Stop();
   std::thread::id id() const { return id_; }
 
  private:
   void Loop(size_t max);
 
+  const base::ForkGuard fork_guard_;
   EventQueue& queue_;
   const base::Fd stop_;
   std::thread thread_;
