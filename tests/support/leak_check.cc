@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 
 namespace nearcall::testing {
 
@@ -60,7 +61,10 @@ Resources Resources::Now() {
   for (const std::string& fd : List("/proc/self/fd")) {
     char target[256];
     const ssize_t size = ::readlink(absl::StrCat("/proc/self/fd/", fd).c_str(), target, sizeof(target));
-    if (size > 0) now.descriptors.insert(absl::StrCat(fd, " -> ", std::string(target, static_cast<size_t>(size))));
+    if (size <= 0) continue;
+    // Which file it is, whether or not that has a name still: one that was inherited may lose it meanwhile.
+    const absl::string_view file = absl::StripSuffix({target, static_cast<size_t>(size)}, " (deleted)");
+    now.descriptors.insert(absl::StrCat(fd, " -> ", file));
   }
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
