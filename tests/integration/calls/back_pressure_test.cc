@@ -120,6 +120,7 @@ TEST_F(BackPressureTest, DeadlineInTheMiddleOfALargeRequestHurtsNobody) {
 TEST_F(BackPressureTest, WhatTheServerHasGrantedIsWaitedFor) {
   const auto server = StartBlocked({.max_queued_calls = 3, .max_handler_threads = 1});
   const Echo::Stub stub = ConnectStub();
+  EXPECT_TRUE(stub.MayBlock(MakeBlob("")).ok());  // it is connected
   std::vector<std::future<absl::Status>> calls;
   for (int i = 0; i < 3; ++i) {
     calls.push_back(std::async(
@@ -141,6 +142,7 @@ class GivenUpCallsTest : public BackPressureTest {
   // All slots are taken by calls that were given up and have been answered since.
   void SetUp() override {
     server_ = StartBlocked({.max_queued_calls = 3, .max_handler_threads = 1});
+    EXPECT_TRUE(Echo::Stub(channel()).MayBlock(MakeBlob("")).ok());  // it is connected
     for (int i = 0; i < 3; ++i) {
       const auto reply = Echo::Stub(channel()).Say(MakeBlob(""), {.timeout = absl::Milliseconds(5)});
       EXPECT_EQ(reply.status().code(), StatusCode::kDeadlineExceeded);
