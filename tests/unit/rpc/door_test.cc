@@ -30,6 +30,9 @@ std::atomic<int> accept_failures{0};
 std::atomic<bool> endless{false};
 std::atomic<int> gone{0};
 
+// Who is accepted has said hello.
+std::atomic<bool> hello_is_there{false};
+
 int SomebodyWhoHasGone() {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) != 0) return -1;
@@ -46,6 +49,10 @@ extern "C" int accept4(int socket, sockaddr* address, socklen_t* size, int flags
     return -1;
   }
   const int accepted = static_cast<int>(::syscall(SYS_accept4, socket, address, size, flags));
+  if (accepted >= 0 && hello_is_there) {
+    pollfd hello{.fd = accepted, .events = POLLIN, .revents = 0};
+    ::poll(&hello, 1, -1);
+  }
   return accepted < 0 && errno == EAGAIN && endless ? SomebodyWhoHasGone() : accepted;
 }
 
@@ -62,12 +69,22 @@ namespace {
 
 using session::testing::Patience;
 
+// For OfferAndLook.
+const Door* looked_at = nullptr;
+std::atomic<bool> was_empty{false};
+
+absl::StatusOr<std::unique_ptr<transport::TransportOffer>> OfferAndLook(const transport::TransportConfig& config) {
+  if (looked_at->IsEmpty()) was_empty = true;
+  return transport::FindTransport("shm")->offer(config);
+}
+
 // A door with nobody behind it: who comes in stays.
 class DoorTest : public ::testing::Test {
  protected:
   ~DoorTest() override {
     accept_failures = 0;
     endless = false;
+    hello_is_there = false;
     door_.Close();
     door_.Stop();
   }
@@ -75,9 +92,9 @@ class DoorTest : public ::testing::Test {
   DoorTest() {
     core_.on_drained = [] {};
   }
-  void Start() {
+  void Start(const transport::TransportRow* row = transport::FindTransport("shm")) {
     auto transports = std::make_shared<Handshakes::Transports>();
-    transports->push_back(transport::FindTransport("shm"));
+    transports->push_back(row);
     std::vector<Door::Entry> entries;
     entries.push_back({.listener = *transport::Listener::Bind(address_), .transports = std::move(transports)});
     ASSERT_TRUE(door_.Start(std::move(entries)).ok());
@@ -116,6 +133,17 @@ class DoorTest : public ::testing::Test {
                guests_.push_back({std::move(connection), std::move(id)});
              }};
 };
+
+// A server that ends waits for who has been answered, and so believes that he is connected.
+TEST_F(DoorTest, IsNotEmptyWhileItAnswersAHello) {
+  static transport::TransportRow row = *transport::FindTransport("shm");
+  row.offer = OfferAndLook;
+  looked_at = &door_;
+  hello_is_there = true;
+  Start(&row);
+  ASSERT_TRUE(Connect().ok());
+  EXPECT_FALSE(was_empty);
+}
 
 TEST_F(DoorTest, NoTwoConnectionsThatLiveHaveTheSameNumber) {
   Start();

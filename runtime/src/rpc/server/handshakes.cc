@@ -9,6 +9,7 @@
 #include <new>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/syscall.h"
@@ -46,6 +47,10 @@ Handshakes::Id Handshakes::OldestOfTheGreediest() const {
 absl::Status Handshakes::Begin(base::Fd socket, const Transports& transports, const absl::Status& refusal) {
   if (silent_count_ >= base::kMaxHalfOpen) Drop(OldestOfTheGreediest());
   HalfOpenPtr half_open = Make(std::move(socket), transports, refusal);
+  // SUBTLE: it counts before its first step. The hello with which that may answer makes the client believe that it is
+  // connected, and a server that ends waits for it from then on.
+  count_.store(half_open_.size() + 1, std::memory_order_seq_cst);
+  const absl::Cleanup count = [this] { Count(); };
   Progress progress;
   try {
     progress = half_open->handshake->Step();
