@@ -33,9 +33,9 @@ class ControlWatch final : public base::Reactor::Target {
 
   ~ControlWatch() override { CloseSocket(std::move(control_)); }
 
-  absl::Status Begin(std::shared_ptr<Target> self) {
+  absl::Status Begin(const std::shared_ptr<Target>& self) {
     StopIdentifying(control_);  // who it is has been settled
-    id_ = monitor_->Add(std::move(self));
+    id_ = monitor_->Add(self);
     absl::Status watched = monitor_->Watch(id_, kSocketSlot, control_.get(), kSocketEvents);
     if (watched.ok() && pidfd_.valid()) watched = monitor_->Watch(id_, kPidfdSlot, pidfd_.get(), EPOLLIN);
     return watched;

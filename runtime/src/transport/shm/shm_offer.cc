@@ -71,8 +71,9 @@ absl::Status ShmOffer::Create() {
   server_bell_ = *std::move(bell);
   if (!socket_bell_) return absl::OkStatus();
   absl::StatusOr<SocketBell::Pair> sockets = SocketBell::Create();
-  if (sockets.ok()) sockets_ = *std::move(sockets);
-  return sockets.status();
+  if (!sockets.ok()) return sockets.status();
+  sockets_ = *std::move(sockets);
+  return absl::OkStatus();
 }
 
 std::unique_ptr<Bell> ShmOffer::ClientsBell() {
