@@ -110,7 +110,6 @@ absl::Status Handshakes::Keep(HalfOpenPtr half_open) {
     HangUp(kept);
     throw;
   }
-  Count();
   epoll_event event{.events = EPOLLIN, .data = {.u64 = id}};
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, kept.handshake->fd(), &event) == 0) return absl::OkStatus();
   absl::Status status = base::ErrnoStatus("cannot watch a client that has connected (epoll_ctl)");
