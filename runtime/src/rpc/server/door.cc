@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/syscall.h"
+#include "rpc/server/watch_fd.h"
 
 namespace nearcall::rpc {
 
@@ -87,18 +88,12 @@ absl::Status Door::Open(std::vector<Entry> entries) {
   if (!wake_.valid()) return base::ErrnoStatus("cannot start a server (eventfd)");
   reserve_ = base::Duplicate(wake_.get());
   if (!reserve_.valid()) return base::ErrnoStatus("cannot start a server (a descriptor in reserve)");
-  absl::Status status = Watch(wake_.get(), kWakeEvent);
-  if (event_fd_ >= 0) status.Update(Watch(event_fd_, kWatchedEvent));
+  absl::Status status = WatchFd(epoll_.get(), wake_.get(), kWakeEvent);
+  if (event_fd_ >= 0) status.Update(WatchFd(epoll_.get(), event_fd_, kWatchedEvent));
   handshakes_.WatchIn(epoll_.get());
   sockets_.WatchIn(epoll_.get(), kFirstListener);
   for (Entry& entry : entries) status.Update(sockets_.Add(std::move(entry.listener), std::move(entry.transports)));
   return status;
-}
-
-absl::Status Door::Watch(int fd, uint64_t data) {
-  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = data}};
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return absl::OkStatus();
-  return base::ErrnoStatus("cannot watch a descriptor (epoll_ctl)");
 }
 
 void Door::Wake() {

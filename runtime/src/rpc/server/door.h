@@ -72,7 +72,6 @@ class Door {
   using Accepted = ListeningSockets::Accepted;
 
   absl::Status Open(std::vector<Entry> entries);
-  absl::Status Watch(int fd, uint64_t data);
   void Wake();
 
   // --- the door's thread ---

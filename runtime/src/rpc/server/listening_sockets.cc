@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/syscall.h"
+#include "rpc/server/watch_fd.h"
 
 namespace nearcall::rpc {
 
@@ -42,15 +43,9 @@ absl::Status ListeningSockets::AddLocked(std::shared_ptr<transport::Listener> li
   if (place == sockets_.end()) place = sockets_.emplace(place);
   const uint64_t first = first_event_ + static_cast<uint64_t>(place - sockets_.begin()) * kEventsOfOne;
   *place = {.listener = std::move(listener), .transports = std::move(transports)};
-  absl::Status status = Watch(place->listener->fd(), first);
-  if (place->listener->name_fd() >= 0) status.Update(Watch(place->listener->name_fd(), first + 1));
+  absl::Status status = WatchFd(epoll_, place->listener->fd(), first);
+  if (place->listener->name_fd() >= 0) status.Update(WatchFd(epoll_, place->listener->name_fd(), first + 1));
   return status;
-}
-
-absl::Status ListeningSockets::Watch(int fd, uint64_t event) const {
-  epoll_event watched{.events = EPOLLIN | EPOLLET, .data = {.u64 = event}};
-  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &watched) == 0) return absl::OkStatus();
-  return base::ErrnoStatus("cannot watch a descriptor (epoll_ctl)");
 }
 
 // Explicitly: a forked child may hold a duplicate, and then closing ours would not end the watch (epoll(7)).

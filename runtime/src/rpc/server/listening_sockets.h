@@ -83,7 +83,6 @@ class ListeningSockets {
 
   absl::Status AddLocked(std::shared_ptr<transport::Listener> listener, Transports transports)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Watch(int fd, uint64_t event) const;
   void Unwatch(const transport::Listener& listener) const;
   void LookAfterName(size_t index);
 
