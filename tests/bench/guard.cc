@@ -76,7 +76,7 @@ const std::vector<Rule>& Rules() {
       {"shm, 64 B, no spin, over F_sem", "shm, no spin", {{"F_sem", 1}}, 3, 1.5},
       {"mq, 64 B, over F_mq", "mq", {{"F_mq", 1}}, 3, 1.8},
       {"pipe, 64 B, over F_pipe", "pipe", {{"F_pipe", 1}}, 3, 1.8},
-      {"shm, 1 MiB there and back, over M", "shm, 1 MiB", {{"M", 1}}, 40, 11},
+      {"shm, 1 MiB there and back, over M", "shm, 1 MiB", {{"M", 1}}, 40, 16},
   };
   return rules;
 }

@@ -51,8 +51,9 @@ class SpinPolicy {
   // Reading the clock costs about as much as a few looks.
   static constexpr int kLooksPerTick = 4;
 
-  // Longer than anything a running thread does between two ticks, shorter than any time slice.
-  static constexpr int64_t kDescheduledNs = 20'000;
+  // Longer than a hypervisor usually takes a CPU away for (some hundred times a second for 20 to 100 us each, which
+  // says nothing about this machine's threads), shorter than any time slice.
+  static constexpr int64_t kDescheduledNs = 200'000;
 
   // How long a thread that lost its CPU does not spin: some time slices of the others.
   static constexpr int64_t kOverloadPauseNs = 10'000'000;

@@ -103,6 +103,28 @@ TEST_F(SpinPolicyTest, AThreadThatLostItsCpuDoesNotSpinForAWhile) {
   EXPECT_GT(WaitInVain(spin), 1);
 }
 
+// The hypervisor was away with the CPU, not another thread.
+TEST_F(SpinPolicyTest, AShortAbsenceOfTheCpuIsPartOfTheSpin) {
+  SpinPolicy spin(10 * kMaxSpin, &Now);
+  int looks = 0;
+  EXPECT_TRUE(spin.Spin([&] {
+    if (++looks == 10) now_ += 100'000;
+    return looks == 30;
+  }));
+  EXPECT_TRUE(WaitUntilLook(spin, 30));
+}
+
+TEST_F(SpinPolicyTest, AShortAbsenceDoesNotMakeASpinLonger) {
+  SpinPolicy spin(kMaxSpin, &Now);
+  int looks = 0;
+  EXPECT_FALSE(spin.Spin([&] {
+    if (++looks == 10) now_ += kMaxSpin;
+    return false;
+  }));
+  EXPECT_LT(looks, 10 + 2 * SpinPolicy::kLooksPerTick);
+  EXPECT_GT(WaitInVain(spin), 1);
+}
+
 TEST_F(SpinPolicyTest, WhatCameWhileTheCpuWasLostIsSeen) {
   SpinPolicy spin(kMaxSpin, &Now);
   bool arrived = false;
