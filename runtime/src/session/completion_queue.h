@@ -47,10 +47,13 @@ class CompletionQueue {
   // Before it looks at what the news is.
   void ForgetNews() { waiting_.ForgetNews(); }
 
-  // nullptr: nothing. The caller owns a call that has ended again.
-  Completion* Pop() {
+  // nullptr: nothing. The caller owns a call that has ended again. `more`: whether there is more now; what comes later
+  // is news.
+  Completion* Pop(bool* more = nullptr) {
     base::MutexLock lock(mutex_);
-    return completed_.PopFront();
+    Completion* const first = completed_.PopFront();
+    if (more != nullptr) *more = !completed_.empty();
+    return first;
   }
 
   Waiting& waiting() { return waiting_; }

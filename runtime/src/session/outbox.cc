@@ -113,6 +113,11 @@ void Outbox::Keep(std::unique_ptr<Outgoing> message) {
   PumpLocked();
 }
 
+void Outbox::Show() {
+  base::MutexLock lock(mutex_);
+  if (unannounced_) HandOverAll();
+}
+
 bool Outbox::Pump() {
   base::MutexLock lock(mutex_);
   return PumpLocked();

@@ -38,7 +38,7 @@ class Outbox {
 
   // Sends a message of one frame, which `write` serialises straight into the transport. False, and nothing done: no
   // room, or others of its lane or a higher one wait. kLater: another one follows at once, which the peer may see
-  // together with this one; whatever is sent next, or Pump(), shows both.
+  // together with this one; whatever is sent next, Show(), or Pump(), shows both.
   enum class HandOver : bool { kNow, kLater };
   bool TrySend(const wire::FrameHeader& header, size_t payload_size, Write write, HandOver when = HandOver::kNow);
 
@@ -60,6 +60,9 @@ class Outbox {
   void Keep(std::unique_ptr<Outgoing> message);
   // The flow ends; what it keeps goes out all the same, in order.
   void Leave(Flow& flow);
+
+  // The peer may see all that was sent.
+  void Show();
 
   // Sends what fits now. True if anything was sent.
   bool Pump();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rpc/client/open_call.h"
+#include "rpc/client/open_stream_call.h"
 
 #include <gtest/gtest.h>
 
@@ -90,7 +90,7 @@ class OpenCallTest : public ::testing::Test {
   FakeOwner owner_;
   Keeping keeping_;  // until the channel's thread has ended
   const std::shared_ptr<AsyncCalls> calls_;
-  const std::shared_ptr<OpenCall> call_ = std::make_shared<OpenCall>(kMethod, CallOptions(), 1024);
+  const std::shared_ptr<OpenStreamCall> call_ = std::make_shared<OpenStreamCall>(kMethod, CallOptions(), 1024);
   session::testing::Received request_;
 };
 

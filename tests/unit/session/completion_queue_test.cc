@@ -33,6 +33,19 @@ TEST(CompletionQueueTest, WhatIsPushedIsNews) {
   EXPECT_FALSE(queue.has_news());
 }
 
+TEST(CompletionQueueTest, WhoTakesOneHearsOfTheNext) {
+  CompletionQueue queue;
+  ClientCall first;
+  ClientCall second;
+  queue.Push(first);
+  queue.Push(second);
+  bool more = false;
+  EXPECT_EQ(queue.Pop(&more), &first);
+  EXPECT_TRUE(more);
+  EXPECT_EQ(queue.Pop(&more), &second);
+  EXPECT_FALSE(more);
+}
+
 TEST(CompletionQueueTest, WhatIsThereIsThereOnceUntilItIsForgotten) {
   CompletionQueue queue;
   Completion news(false);

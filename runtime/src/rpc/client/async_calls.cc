@@ -59,6 +59,7 @@ AsyncCalls::Started AsyncCalls::Start(const std::shared_ptr<AsyncCall>& call) {
 }
 
 AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& call) {
+  if (call->failure.ok() && state_.book.retired()) return Started::kElsewhere;
   if (absl::Status thread = EnsureThread(); !thread.ok()) {
     if (call->failure.ok()) call->EndUnsent(std::move(thread));
     return Started::kNoThread;
@@ -70,7 +71,6 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
     book.End(*call, call->failure);
     return Started::kQueued;
   }
-  if (book.retired()) return Started::kElsewhere;
   const SessionPtr& session = book.session();
   const bool at_once = session != nullptr && book.line().empty();
   const Begun begun = at_once ? book.TryBegin(*call) : Begun::kFull;
@@ -98,11 +98,6 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
 void AsyncCalls::Cancel(AsyncCall& call) {
   base::MutexLock lock(state_.mutex);
   state_.book.Cancel(call);
-}
-
-bool AsyncCalls::retired() {
-  base::MutexLock lock(state_.mutex);
-  return state_.book.retired();
 }
 
 bool AsyncCalls::finished() {

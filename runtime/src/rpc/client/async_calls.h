@@ -49,8 +49,6 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   // One that has ended already (its `failure` is set) only has its callback run.
   Started Start(const std::shared_ptr<AsyncCall>& call);
 
-  // Whether the connection takes no more calls.
-  bool retired();
   // Whether nothing is left to do, and no thread.
   bool finished();
 

@@ -25,24 +25,29 @@ constexpr absl::Duration kLinger = absl::Seconds(1);
 size_t CallLoop::Turn(size_t max) {
   queue_.ForgetNews();
   const size_t ran = RunCallbacks(std::min(max, kCallbacksPerBatch));
-  if (HasChores()) {
-    ConnectIfNeeded();
-    {
-      base::MutexLock lock(state_.mutex);
-      state_.book.Expire(base::NowNs());
-    }
-    MoveElsewhere();
-    ReadForSlots();
-    BeginWaiting();
-    EndLocal();
-  }
-  if (const SessionPtr session = std::exchange(unpublished_, nullptr)) session->Publish();
+  Publish();
   return ran;
 }
 
+void CallLoop::DoChores() {
+  ConnectIfNeeded();
+  {
+    base::MutexLock lock(state_.mutex);
+    state_.book.Expire(base::NowNs());
+  }
+  MoveElsewhere();
+  ReadForSlots();
+  BeginWaiting();
+  EndLocal();
+  Publish();
+}
+
+void CallLoop::Publish() {
+  if (const SessionPtr session = std::exchange(unpublished_, nullptr)) session->Publish();
+}
+
 // Most turns are of calls that are under way, with which there is nothing more to do than to run what has come.
-bool CallLoop::HasChores() {
-  base::MutexLock lock(state_.mutex);
+bool CallLoop::HasChores() const {
   CallBook& book = state_.book;
   if (state_.owner == nullptr || book.retired() || !book.line().empty() || book.stands_in_slot_line()) return true;
   const base::SteadyNs deadline = book.first_deadline();
@@ -50,8 +55,9 @@ bool CallLoop::HasChores() {
 }
 
 size_t CallLoop::RunCallbacks(size_t max) {
+  bool more = true;
   for (size_t i = 0; i < max; ++i) {
-    session::Completion* const completion = queue_.Pop();
+    session::Completion* const completion = more ? queue_.Pop(&more) : nullptr;
     if (completion == nullptr) return i;
     if (completion->is_end) {
       EndCall(*static_cast<AsyncCall*>(completion));
@@ -247,19 +253,30 @@ void CallLoop::EndLocal() {
 }
 
 CallLoop::Rest CallLoop::BeginWait(bool had_news) {
+  {
+    base::MutexLock lock(state_.mutex);
+    if (!HasChores()) return NoteWait(had_news);
+  }
+  DoChores();
   base::MutexLock lock(state_.mutex);
+  return NoteWait(had_news);
+}
+
+CallLoop::Rest CallLoop::NoteWait(bool had_news) {
   CallBook& book = state_.book;
   const bool waiting = !book.line().empty();
   Rest rest = {.session = book.session(),
                .until = book.first_deadline(),
                .reads = false,
                .nothing_left = book.none_in_flight() && !waiting,
-               .leaving = state_.owner == nullptr && !waiting};
+               .leaving = state_.owner == nullptr && !waiting,
+               .noted = false};
   // It reads for calls that wait for a place too: what they wait for may belong to calls that have ended.
   rest.reads = !book.none_in_flight() || (rest.session != nullptr && waiting);
   const bool streams_only = rest.reads && book.replies_due() == 0 && !waiting;
   state_.idle = !rest.reads;
   state_.streams_only = streams_only;
+  rest.noted = state_.idle || state_.streams_only;
   if (state_.owner == nullptr) rest.until = std::min(rest.until, state_.leave_until);
   if (rest.session == nullptr && waiting) rest.until = std::min(rest.until, retry_at_);
   if (rest.nothing_left) rest.until = state_.owner == nullptr || book.retired() ? 0 : base::AfterNow(kLinger);
@@ -287,6 +304,8 @@ bool CallLoop::WaitForNews() {
 }
 
 bool CallLoop::EndWait(const Rest& rest, absl::FunctionRef<void()> end) {
+  // (Who finds an old `wakes_at` wakes somebody who is awake.)
+  if (!rest.nothing_left && !rest.noted) return true;
   base::MutexLock lock(state_.mutex);
   state_.idle = state_.streams_only = false;
   state_.wakes_at = 0;

@@ -79,7 +79,7 @@ class CallLoop {
     } while (WaitForNews());
   }
 
-  // One turn, with at most `max` callbacks and operations: how many have run.
+  // One turn, with at most `max` callbacks and operations: how many have run. BeginWait() follows.
   size_t Turn(size_t max);
   // Before the first turn, in an event queue: what CallOwner::Connect() is given.
   void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
@@ -94,8 +94,9 @@ class CallLoop {
     bool reads;            // what comes over the session is waited for
     bool nothing_left;
     bool leaving;  // until all has left this process
+    bool noted;    // in the CallState, for who starts calls
   };
-  // It is waited for from now on; or still, if there has been no news.
+  // Does what the turn has left to do. It is waited for from now on; or still, if there has been no news.
   Rest BeginWait(bool had_news);
   // Until now. False: there is nothing left to do, and nobody waits any more: `end` is called, under the lock.
   bool EndWait(const Rest& rest, absl::FunctionRef<void()> end);
@@ -107,7 +108,10 @@ class CallLoop {
   static constexpr size_t kCallbacksPerBatch = 64;
 
   size_t RunCallbacks(size_t max);
-  bool HasChores();
+  bool HasChores() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
+  void DoChores();
+  void Publish();
+  Rest NoteWait(bool had_news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
   void EndCall(AsyncCall& call);
   void RunSide(Side& side);
   bool StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session);

@@ -18,6 +18,7 @@
 #include "rpc/client/call_head.h"
 #include "rpc/client/held_call.h"
 #include "rpc/client/open_call.h"
+#include "rpc/client/open_stream_call.h"
 #include "rpc/protobuf_log.h"
 #include "rpc/reactor_of.h"
 #include "transport/transport_table.h"
@@ -276,9 +277,16 @@ std::unique_ptr<internal::ClientCall> ChannelImpl::BeginCall(const internal::Met
   const base::CancelDisabled uncancelled;
   std::shared_ptr<OpenCall> call;
   std::unique_ptr<internal::ClientCall> held;
+  const auto hold = [&](const auto& made) {
+    held = std::make_unique<HeldCall>(made);
+    call = made;
+  };
   base::UntilThereIsMemory([&] {
-    call = std::make_shared<OpenCall>(method, options, options_.max_message_size);
-    held = std::make_unique<HeldCall>(call);
+    if (internal::ClientStreams(method.kind) || internal::ServerStreams(method.kind)) {
+      hold(std::make_shared<OpenStreamCall>(method, options, options_.max_message_size));
+    } else {
+      hold(std::make_shared<OpenCall>(method, options, options_.max_message_size));
+    }
   });
   if (!Begins(call, request)) call->EndUnbegun();
   return held;
@@ -298,21 +306,24 @@ bool ChannelImpl::Begins(const std::shared_ptr<AsyncCall>& call, const google::p
 }
 
 bool ChannelImpl::StartElsewhere(const std::shared_ptr<AsyncCall>& call) {
-  while (const std::shared_ptr<AsyncCalls> calls = PresentAsyncCalls()) {
+  std::shared_ptr<AsyncCalls> refused;
+  while (std::shared_ptr<AsyncCalls> calls = PresentAsyncCalls(refused.get())) {
     const AsyncCalls::Started started = calls->Start(call);
     if (started == AsyncCalls::Started::kNoThread || started == AsyncCalls::Started::kRefused) return false;
     if (started != AsyncCalls::Started::kElsewhere) return true;
+    refused = std::move(calls);
   }
   return false;
 }
 
-std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls() {
+// Those over the present connection; others than `refused`, if that is not null.
+std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls(const AsyncCalls* refused) {
   std::vector<std::shared_ptr<AsyncCalls>> ended;
   std::shared_ptr<AsyncCalls> present;
   {
     base::MutexLock lock(mutex_);
     if (closing_) return nullptr;
-    if (!async_.empty() && !async_.back()->retired()) return async_.back();
+    if (!async_.empty() && async_.back().get() != refused) return async_.back();
     const auto first_ended =
         std::stable_partition(async_.begin(), async_.end(), [](const auto& calls) { return !calls->finished(); });
     std::move(first_ended, async_.end(), std::back_inserter(ended));

@@ -71,7 +71,7 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override;
 
   // Those of the present connection; nullptr: the channel is going away.
-  std::shared_ptr<AsyncCalls> PresentAsyncCalls();
+  std::shared_ptr<AsyncCalls> PresentAsyncCalls(const AsyncCalls* refused);
 
   const ChannelOptions options_;
   const base::ReactorUse reactor_;

@@ -36,7 +36,7 @@ bool HeldCall::When(Side& side, internal::Operation& operation) {
 
 void HeldCall::Withdraw(internal::Operation& operation) {
   call_->reading().Withdraw(operation);
-  call_->writing().Withdraw(operation);
+  if (stream_ != nullptr) stream_->writing().Withdraw(operation);
 }
 
 // --- who reads ---
@@ -44,7 +44,8 @@ void HeldCall::Withdraw(internal::Operation& operation) {
 Tried HeldCall::Look() {
   if (!mine_.empty() && !open_->stream.given_up()) return Tried::kDone;
   call_->reading().ForgetNews();
-  return call_->Look(open_, mine_, has_initial_ ? nullptr : &initial_envelope_);
+  if (stream_ == nullptr) return call_->ended() ? Tried::kOver : Tried::kNotYet;
+  return stream_->Look(open_, mine_, has_initial_ ? nullptr : &initial_envelope_);
 }
 
 Tried HeldCall::TryRead(google::protobuf::MessageLite& element) {
@@ -54,7 +55,7 @@ Tried HeldCall::TryRead(google::protobuf::MessageLite& element) {
   if (looked == Tried::kDone) {
     absl::Status read = base::OrNoMemory([&] { return Read(element); });
     if (read.ok()) return Tried::kDone;
-    call_->GiveUp(*open_->session, std::move(read));
+    stream_->GiveUp(*open_->session, std::move(read));
     looked = Tried::kOver;
   }
   if (looked == Tried::kOver) element.Clear();
@@ -66,7 +67,7 @@ absl::Status HeldCall::Read(google::protobuf::MessageLite& element) {
   const size_t size = mine_.front().size();
   absl::Status parsed = call_->request().ParseElement(mine_.front(), element);
   mine_.Pop();
-  if (parsed.ok()) call_->GiveCredit(*open_, size);
+  if (parsed.ok()) stream_->GiveCredit(*open_, size);
   return parsed;
 }
 
@@ -86,7 +87,7 @@ Tried HeldCall::TryInitialMetadata() {
   if (has_initial_) return Tried::kDone;
   const Tried looked = Look();
   if (absl::Status initial = base::OrNoMemory([&] { return TakeInitial(); }); !initial.ok()) {
-    call_->GiveUp(*open_->session, std::move(initial));
+    stream_->GiveUp(*open_->session, std::move(initial));
     return Tried::kOver;
   }
   if (has_initial_) return Tried::kDone;
@@ -105,7 +106,7 @@ Tried HeldCall::TryFinish(google::protobuf::MessageLite* reply, absl::Status& st
     return Tried::kDone;
   }
   if (!status_.has_value()) {
-    if (internal::ClientStreams(call_->request().method().kind)) call_->WritesDone();
+    if (stream_ != nullptr) stream_->WritesDone();
     Tried looked;
     while ((looked = Look()) == Tried::kDone) Discard();
     if (looked == Tried::kNotYet || !call_->ended()) return Tried::kNotYet;
@@ -117,10 +118,10 @@ Tried HeldCall::TryFinish(google::protobuf::MessageLite* reply, absl::Status& st
 
 // What was taken is not read, but its credit is given: else the server waits for it until the deadline.
 void HeldCall::Discard() try {
-  for (; !mine_.empty(); mine_.Pop()) call_->GiveCredit(*open_, mine_.front().size());
+  for (; !mine_.empty(); mine_.Pop()) stream_->GiveCredit(*open_, mine_.front().size());
 } catch (const std::bad_alloc&) {
   mine_.Clear();
-  call_->GiveUp(*open_->session, base::NoMemory());
+  stream_->GiveUp(*open_->session, base::NoMemory());
 }
 
 absl::Status HeldCall::End(google::protobuf::MessageLite* reply) {
@@ -136,12 +137,12 @@ absl::Status HeldCall::End(google::protobuf::MessageLite* reply) {
 
 Tried HeldCall::TryWrite(const google::protobuf::MessageLite& element, bool last) {
   const base::CancelDisabled uncancelled;
-  return InChild() ? Tried::kOver : call_->TryWrite(element, last);
+  return InChild() || stream_ == nullptr ? Tried::kOver : stream_->TryWrite(element, last);
 }
 
 bool HeldCall::WritesDone() {
   const base::CancelDisabled uncancelled;
-  return !InChild() && call_->WritesDone();
+  return !InChild() && stream_ != nullptr && stream_->WritesDone();
 }
 
 }  // namespace nearcall::rpc

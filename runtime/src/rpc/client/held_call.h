@@ -12,6 +12,7 @@
 #include "nearcall/call_options.h"
 #include "nearcall/internal/client_call.h"
 #include "rpc/client/open_call.h"
+#include "rpc/client/open_stream_call.h"
 #include "session/arrivals.h"
 
 namespace nearcall::rpc {
@@ -19,7 +20,10 @@ namespace nearcall::rpc {
 // What the caller of an open call holds: what was taken of it and is not read, and how it has ended.
 class HeldCall final : public internal::ClientCall {
  public:
-  explicit HeldCall(std::shared_ptr<OpenCall> call) : call_(std::move(call)) {}
+  // Of a unary call.
+  explicit HeldCall(std::shared_ptr<OpenCall> call) : HeldCall(std::move(call), nullptr) {}
+  // Of one that streams.
+  explicit HeldCall(const std::shared_ptr<OpenStreamCall>& stream) : HeldCall(stream, stream.get()) {}
   ~HeldCall() override;
 
   // internal::ClientCall
@@ -29,12 +33,14 @@ class HeldCall final : public internal::ClientCall {
   bool WhenReadable(internal::Operation& operation) override { return When(call_->reading(), operation); }
   internal::Tried TryWrite(const google::protobuf::MessageLite& element, bool last) override;
   bool WritesDone() override;
-  bool WhenWritable(internal::Operation& operation) override { return When(call_->writing(), operation); }
+  bool WhenWritable(internal::Operation& operation) override { return When(stream_->writing(), operation); }
   void Withdraw(internal::Operation& operation) override;
   void Cancel() override;
   const ResponseMetadata& metadata() const override { return metadata_; }
 
  private:
+  HeldCall(std::shared_ptr<OpenCall> call, OpenStreamCall* stream) : call_(std::move(call)), stream_(stream) {}
+
   bool InChild() const { return fork_guard_.InChild(); }
   bool When(Side& side, internal::Operation& operation);
   internal::Tried Look();
@@ -45,9 +51,10 @@ class HeldCall final : public internal::ClientCall {
 
   const base::ForkGuard fork_guard_;
   std::shared_ptr<OpenCall> call_;
+  OpenStreamCall* const stream_;  // the same, if it streams
 
   // Who reads.
-  OpenCall::AttemptPtr open_;  // of which they are
+  OpenStreamCall::AttemptPtr open_;  // of which they are
   session::Arrivals mine_;
   std::optional<std::string> initial_envelope_;  // that has come, and was not decoded
   bool has_initial_ = false;
