@@ -2,8 +2,8 @@
 /* A connection whose client does not read its replies: what is held back goes when there is room, and the client's next
    request is read when little enough is left.
 
-   The code: Poller::Harvest, PumpHeldBack, MayRead, GoesCold, GoToSleep, LookAgainAt, LookAt; ServerSession::WantALook,
-   NeedsALook; Outbox::TryOffer, Keep, PumpSome, RoomWanted, Eligible; LargeReply (message_writer.cc).
+   The code: Intake::Harvest, GoesCold, ArmAll; ReadConnection::PumpHeldBack, may_be_read; Resumptions::LookAt;
+   ServerSession::WantALook, NeedsALook; Outbox::TryOffer, Keep, Pump, RoomWanted; message_writer.cc.
 
    The processes: two `worker`s each write a reply of PIECES frames to one lane: themselves while there is room, then all
    that is left is kept. `poller` is the leader, for this one connection. `client` reads frames and sends one request, in any

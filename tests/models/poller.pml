@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who reads on the server: a leader, one that stands by, and the client as the watchdog of both.
 
-   The code: Lead; Poller::Serve, Work, ReadMail, RunNext, RunInline, GiveLeadAway, LeadFor, RunOnWorker, Stop;
+   The code: Lead; ServingThreads::Serve; Poller::Work, ReadMail, RunNext, RunInline, GiveLeadAway, LeadFor, Stop; TurnRunner;
    Resumptions; Intake::Harvest, ArmAll; HandlerSlots; LateRing.
 
    The processes: `serve` is a thread of the poller, `worker` one that runs a handler that may block; `client` has CALLS

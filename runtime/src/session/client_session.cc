@@ -78,7 +78,7 @@ void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, O
 }
 
 void ClientSession::Publish() {
-  outbox_.Show();
+  readers_.Pump();
   WakeReaderForRest();
 }
 

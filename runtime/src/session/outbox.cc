@@ -113,23 +113,18 @@ void Outbox::Keep(std::unique_ptr<Outgoing> message) {
   PumpLocked();
 }
 
-void Outbox::Show() {
-  base::MutexLock lock(mutex_);
-  if (unannounced_) HandOverAll();
-}
-
-bool Outbox::Pump() {
+Outbox::Pumped Outbox::Pump() {
   base::MutexLock lock(mutex_);
   return PumpLocked();
 }
 
-bool Outbox::PumpLocked() {
+Outbox::Pumped Outbox::PumpLocked() {
   const bool rest_has_gone = !flushed_ && transport_.Flush();
   if (rest_has_gone) frames_handed_over_ = frames_sent_;
-  bool sent = unannounced_ || rest_has_gone;
-  while (!lanes_.empty() && SendNext()) sent = true;
-  if (sent) HandOverAll();
-  return sent;
+  Pumped pumped = rest_has_gone ? kSent : unannounced_ ? kShown : kNothing;
+  while (!lanes_.empty() && SendNext()) pumped = kSent;
+  if (pumped != kNothing) HandOverAll();
+  return pumped;
 }
 
 // False: no room, or nothing that may go.

@@ -38,7 +38,7 @@ class Outbox {
 
   // Sends a message of one frame, which `write` serialises straight into the transport. False, and nothing done: no
   // room, or others of its lane or a higher one wait. kLater: another one follows at once, which the peer may see
-  // together with this one; whatever is sent next, Show(), or Pump(), shows both.
+  // together with this one; whatever is sent next, or Pump(), shows both.
   enum class HandOver : bool { kNow, kLater };
   bool TrySend(const wire::FrameHeader& header, size_t payload_size, Write write, HandOver when = HandOver::kNow);
 
@@ -61,11 +61,9 @@ class Outbox {
   // The flow ends; what it keeps goes out all the same, in order.
   void Leave(Flow& flow);
 
-  // The peer may see all that was sent.
-  void Show();
-
-  // Sends what fits now. True if anything was sent.
-  bool Pump();
+  // Sends what fits now. kShown: nothing, but the peer may see now what had been sent.
+  enum Pumped : uint8_t { kNothing, kShown, kSent };
+  Pumped Pump();
 
   // The room to be woken for: enough for any frame; 0: nothing waits that may go.
   size_t RoomWanted();
@@ -85,7 +83,7 @@ class Outbox {
   bool SendNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SendFrame(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Pumped PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CommitFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HandOverAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UpdateHasWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -119,9 +119,9 @@ bool Readers::Rest(Waiting& me, uint32_t& interest) {
 }
 
 bool Readers::Pump() {
-  if (!outbox_.Pump()) return false;
-  callers_.TellNext();  // fewer bytes wait now
-  return true;
+  const Outbox::Pumped pumped = outbox_.Pump();
+  if (pumped == Outbox::kSent) callers_.TellNext();  // fewer bytes wait now
+  return pumped != Outbox::kNothing;
 }
 
 void Readers::RingIfLate(Waiting& waiting, SteadyNs now) {

@@ -53,6 +53,8 @@ class Readers {
   bool Rest(Waiting& me, uint32_t& interest);
   transport::Transport::WaitFds descriptors() const { return transport_.event_fds(); }
 
+  // Sends what fits of what waits. True if anything went, or was shown.
+  bool Pump();
   // Rings the server, if what is waited for is late.
   void RingIfLate(Waiting& waiting, base::SteadyNs now);
   // When that will be.
@@ -61,7 +63,6 @@ class Readers {
   void Break(const absl::Status& violation);
 
  private:
-  bool Pump();  // sends what fits of what waits; true if anything went
   void LeaveRole(Waiting& me);
   bool TryTakeRole(Waiting& me);
   bool Read(Waiting& me, base::SteadyNs until, Ready ready);

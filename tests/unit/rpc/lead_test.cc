@@ -131,19 +131,19 @@ TEST_F(LeadTest, ButNotFromOneThatIsAtWork) {
 
 TEST_F(LeadTest, WhereTheOthersAreInHandlersTooSomebodyElseIsNeeded) {
   EXPECT_FALSE(lead_.EnterHandler(LongAgo(), nullptr));
-  EXPECT_EQ(lead_.free_threads(), 1u);
+  EXPECT_EQ(lead_.Look().free_threads(), 1u);
   EXPECT_TRUE(Wake(second_));
   EXPECT_EQ(lead_.Next(second_), Duty::kLead);
   lead_.ForgetNews();
   EXPECT_FALSE(lead_.EnterHandler(base::NowNs(), nullptr));
-  EXPECT_EQ(lead_.free_threads(), 0u);
+  EXPECT_EQ(lead_.Look().free_threads(), 0u);
   EXPECT_EQ(lead_.LeadOn(second_), Lead::LedOn::kNo);
   EXPECT_EQ(lead_.StopHandler(second_), Lead::Stopped::kAlone);
 }
 
 TEST_F(LeadTest, TheNextOneIsWokenWhenTheLeaderLeaves) {
   EXPECT_TRUE(lead_.Leave(first_));
-  EXPECT_FALSE(lead_.nobody_serves());
+  EXPECT_EQ(lead_.Look().serving, 1u);
   EXPECT_FALSE(lead_.Awake(second_, /*woken=*/true, /*rung=*/false));
   EXPECT_EQ(lead_.Next(second_), Duty::kLead);
 }
@@ -155,7 +155,7 @@ TEST_F(LeadTest, AllLeaveAtTheEnd) {
   EXPECT_EQ(lead_.Next(first_), Duty::kLeave);
   EXPECT_TRUE(lead_.Leave(second_));
   EXPECT_TRUE(lead_.Leave(first_));
-  EXPECT_TRUE(lead_.nobody_serves());
+  EXPECT_EQ(lead_.Look().serving, 0u);
 }
 
 }  // namespace

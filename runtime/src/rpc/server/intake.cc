@@ -34,13 +34,11 @@ constexpr uint32_t kQuietTurns = 2000;
 
 }  // namespace
 
-Intake::Intake(ServerCore& core, Bells& bells, Places& places)
+Intake::Intake(ServerCore& core, Bells& bells, CallPool& calls)
     : core_(core),
       bells_(bells),
-      places_(places),
-      spin_(absl::ToInt64Nanoseconds(std::max(core.options.max_spin, absl::ZeroDuration()))) {
-  free_calls_.reserve(kMaxFreeCalls);
-}
+      calls_(calls),
+      spin_(absl::ToInt64Nanoseconds(std::max(core.options.max_spin, absl::ZeroDuration()))) {}
 
 void Intake::Add(std::shared_ptr<session::ServerSession> session) {
   std::unique_ptr<Connection>* place = nullptr;
@@ -91,17 +89,10 @@ void Intake::GiveUp(Connection& connection) {
     } else if (turn.kind == Turn::Kind::kOperation || (turn.call.one_way() && !connection.given_up)) {
       others.PushBack(turn);
     } else {
-      Recycle(std::unique_ptr<IncomingCall>(&turn.call));
+      calls_.Recycle(std::unique_ptr<IncomingCall>(&turn.call));
     }
   });
   while (Turn* turn = others.PopFront()) queue_.Push(connection.queue, *turn);
-}
-
-bool Intake::Connection::has_left() const {
-  if (!leaving || queue.turns() != 0) return false;
-  if (session->hung_up() || frames_left == 0) return true;
-  size_t size;
-  return session->transport().Peek(size) == Transport::ReadState::kEmpty;
 }
 
 std::optional<uint32_t> Intake::NextThatHasLeft() {
@@ -121,7 +112,7 @@ void Intake::Clear() {
     });
   }
   connections_.clear();
-  free_calls_.clear();
+  calls_.Clear();
 }
 
 // Of a connection that has left, only threads ask for places: no operation waits any more once its calls have been
@@ -151,7 +142,7 @@ bool Intake::Harvest() {
   bool progress = false;
   size_t kept = 0;
   for (Connection* connection : hot_) {
-    if (PumpHeldBack(*connection)) progress = true;
+    if (connection->PumpHeldBack()) progress = true;
     HoldIfItDoesNotRead(*connection);
     if (MayRead(*connection) && ReadFrom(*connection)) {
       connection->quiet_turns = 0;
@@ -180,26 +171,13 @@ bool Intake::IsAlone(const session::ServerSession& session) const {
          });
 }
 
-bool Intake::PumpHeldBack(Connection& connection) {
-  session::Outbox& outbox = connection.session->outbox();
-  return outbox.has_waiting() && outbox.Pump();
-}
-
 bool Intake::MayRead(const Connection& connection) const {
-  return connection.frames_left != 0 && connection.queue.bytes() <= core_.options.max_queued_bytes &&
-         !LeavesRepliesLying(connection);
-}
-
-// Of a user who has used up what may be held for it already, any reply is too much.
-bool Intake::LeavesRepliesLying(const Connection& connection) {
-  const size_t kept = connection.session->outbox().held().cost();
-  const base::Account* account = connection.session->client().account();
-  return kept > base::kHeldBackPause || (kept != 0 && account != nullptr && account->memory.exhausted());
+  return connection.may_be_read(core_.options.max_queued_bytes);
 }
 
 // Who leaves replies lying gets no others made: what has been read of his requests already could be a thousand.
 void Intake::HoldIfItDoesNotRead(Connection& connection) {
-  queue_.Hold(connection.queue, LeavesRepliesLying(connection));
+  queue_.Hold(connection.queue, connection.leaves_replies_lying());
 }
 
 bool Intake::ReadFrom(Connection& connection) {
@@ -222,7 +200,7 @@ bool Intake::ReadFrom(Connection& connection) {
 
 // False: there is none.
 bool Intake::ReadFrame(Connection& connection) {
-  std::unique_ptr<IncomingCall> call = NewCall();
+  std::unique_ptr<IncomingCall> call = calls_.Take();
   const Inbox::Event event = connection.session->Next(call->request().message);
   if (event == Inbox::Event::kBroken) core_.violations.fetch_add(1, std::memory_order_relaxed);
   if (event != Inbox::Event::kEmpty && event != Inbox::Event::kBroken && event != Inbox::Event::kProgress) {
@@ -230,21 +208,21 @@ bool Intake::ReadFrame(Connection& connection) {
     return true;
   }
   call->request().message.charge.Release();  // it may have been none that a client sends
-  free_calls_.push_back(std::move(call));
+  calls_.PutBack(std::move(call));
   return event == Inbox::Event::kProgress;
 }
 
 void Intake::Accept(Connection& connection, std::unique_ptr<IncomingCall> call, Inbox::Event event) {
   if (!call->Accept(connection.session, base::NowNs())) {
     core_.violations.fetch_add(1, std::memory_order_relaxed);
-    return Recycle(std::move(call));
+    return calls_.Recycle(std::move(call));
   }
   const absl::Status refusal = base::OrNoMemory([&] { return WhyRefused(connection, *call, event); });
   if (refusal.ok()) {
     queue_.Push(connection.queue, call.release()->turn());
   } else {
     call->Refuse(refusal, ExecState::kNotStarted);
-    Recycle(std::move(call));
+    calls_.Recycle(std::move(call));
   }
 }
 
@@ -267,25 +245,12 @@ absl::Status Intake::WhyRefused(const Connection& connection, IncomingCall& call
   return call.AdmitStream();
 }
 
-std::unique_ptr<IncomingCall> Intake::NewCall() {
-  if (free_calls_.empty()) return std::make_unique<IncomingCall>(core_, places_);
-  std::unique_ptr<IncomingCall> call = std::move(free_calls_.back());
-  free_calls_.pop_back();
-  return call;
-}
-
-void Intake::Recycle(std::unique_ptr<IncomingCall> call) {
-  call->Reset();
-  call->request().message.bytes.Trim(base::kDefaultRingSize);
-  if (free_calls_.size() < kMaxFreeCalls) free_calls_.push_back(std::move(call));
-}
-
 bool Intake::SomethingToDo() {
   for (Connection* connection : hot_) {
     size_t size;
     if (MayRead(*connection) && connection->session->transport().Peek(size) != Transport::ReadState::kEmpty)
       return true;
-    if (PumpHeldBack(*connection)) return true;
+    if (connection->PumpHeldBack()) return true;
   }
   return false;
 }
@@ -326,7 +291,7 @@ bool Intake::GoesCold(Connection& connection) {
   if (connection.leaving) return false;  // nobody rings for it
   const uint32_t interest = (MayRead(connection) ? Transport::kFrames : 0u) | (room != 0 ? Transport::kRoom : 0u);
   // What it waits for is a handler of its own requests, or a thread that is just writing the reply which those held
-  // back must follow: it stays here until then. (It may have come about just now: see GoToSleep.)
+  // back must follow: it stays here until then. (It may have come about just now: see ArmAll.)
   if (interest == 0) {
     connection.session->WantALook();
     return false;

@@ -13,8 +13,10 @@
 #include "base/limits.h"
 #include "base/spin_policy.h"
 #include "rpc/server/bells.h"
+#include "rpc/server/call_pool.h"
 #include "rpc/server/dispatch_queue.h"
 #include "rpc/server/incoming_call.h"
+#include "rpc/server/read_connection.h"
 #include "rpc/server/server_core.h"
 #include "session/server_session.h"
 
@@ -24,7 +26,7 @@ namespace nearcall::rpc {
 // asks the others to ring. Used by one thread at a time, the leader; the queue's turns(lane) by any.
 class Intake {
  public:
-  Intake(ServerCore& core, Bells& bells, Places& places);
+  Intake(ServerCore& core, Bells& bells, CallPool& calls);
 
   void Add(std::shared_ptr<session::ServerSession> session);
   // It has rung, or is expected to have something.
@@ -55,28 +57,12 @@ class Intake {
   // Asks all connections to ring. False: there is something after all.
   bool ArmAll();
 
-  // A call that has ended.
-  void Recycle(std::unique_ptr<IncomingCall> call);
-
   const DispatchQueue& queue() const { return queue_; }
 
  private:
-  struct Connection {
-    std::shared_ptr<session::ServerSession> session;
-    ClientQueue queue;
-    bool hot = false;
-    uint32_t quiet_turns = 0;
-    // Its client has gone, and what that has sent one way is still read and run; at most so many frames.
-    bool leaving = false;
-    size_t frames_left = base::kMaxFramesLeft;
-    bool given_up = false;  // all that has not begun, as this side has hung up
-
-    bool has_left() const;  // and that is done; and its suspended handlers have gone on
-  };
+  using Connection = ReadConnection;
 
   void Warm(Connection& connection);
-  static bool PumpHeldBack(Connection& connection);
-  static bool LeavesRepliesLying(const Connection& connection);
   bool MayRead(const Connection& connection) const;
   void GiveUp(Connection& connection);
   void HoldIfItDoesNotRead(Connection& connection);
@@ -86,17 +72,14 @@ class Intake {
   absl::Status WhyRefused(const Connection& connection, IncomingCall& call, session::Inbox::Event event) const;
   bool GoesCold(Connection& connection);
   bool SomethingToDo();
-  std::unique_ptr<IncomingCall> NewCall();
 
   ServerCore& core_;
   Bells& bells_;
-  Places& places_;
+  CallPool& calls_;
   std::unordered_map<uint32_t, std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> hot_;
   std::vector<uint32_t> left_;
   DispatchQueue queue_;
-  static constexpr size_t kMaxFreeCalls = 64;
-  std::vector<std::unique_ptr<IncomingCall>> free_calls_;  // with room for so many
   base::SpinPolicy spin_;
   int turns_since_harvest_ = 0;
 };

@@ -19,11 +19,6 @@ bool Lead::Leave(ThreadId me) {
   return led || stopped();
 }
 
-bool Lead::nobody_serves() const {
-  base::MutexLock lock(mutex_);
-  return serving_ == 0;
-}
-
 Lead::Duty Lead::Next(ThreadId me) {
   base::MutexLock lock(mutex_);
   if (stopped()) return Duty::kLeave;
@@ -46,11 +41,6 @@ void Lead::WakeUp(ThreadId me, bool rung) {
   base::MutexLock lock(mutex_);
   if (rung) news_.store(true, std::memory_order_release);
   Take(me);
-}
-
-bool Lead::in_handler() const {
-  base::MutexLock lock(mutex_);
-  return in_handlers_ != 0;
 }
 
 bool Lead::Decide(ThreadId me) {
@@ -117,11 +107,6 @@ bool Lead::LeaveHandler(ThreadId me) {
   return true;
 }
 
-size_t Lead::free_threads() const {
-  base::MutexLock lock(mutex_);
-  return serving_ - in_handlers_;
-}
-
 Lead::LedOn Lead::LeadOn(ThreadId me) {
   base::MutexLock lock(mutex_);
   if (stopped() || serving_ == in_handlers_) return LedOn::kNo;
@@ -179,7 +164,10 @@ bool Lead::NeedsAnother() const {
 Lead::Snapshot Lead::Look() const {
   static constexpr const char* kStates[] = {"working", "in a handler", "asleep"};
   base::MutexLock lock(mutex_);
-  return {.state = kStates[static_cast<int>(state_)], .threads = serving_, .changes = changes_};
+  return {.state = kStates[static_cast<int>(state_)],
+          .serving = serving_,
+          .in_handlers = in_handlers_,
+          .changes = changes_};
 }
 
 }  // namespace nearcall::rpc

@@ -30,7 +30,6 @@ class Lead {
   ThreadId Join();
   // True: somebody is to be woken, for it led.
   [[nodiscard]] bool Leave(ThreadId me);
-  bool nobody_serves() const;
 
   // What `me` is to do now. It takes the lead if nobody has it. kStandBy: it goes to wait in epoll, and says afterwards
   // that it is awake. kLeave: another one stands by, and one is enough.
@@ -41,8 +40,6 @@ class Lead {
 
   // Of a poller without threads: whoever has taken the part of its only one is awake, and leads. `rung`: which is news.
   void WakeUp(ThreadId me, bool rung);
-  // Whether a handler runs.
-  bool in_handler() const;
 
   // There is something that the leader does not see by itself. True: somebody is to be woken, for it.
   [[nodiscard]] bool NoteNews();
@@ -55,10 +52,6 @@ class Lead {
   [[nodiscard]] bool EnterHandler(base::SteadyNs now, BlockingHabit* habit);
   // It has returned. Whether `me` leads still.
   [[nodiscard]] bool LeaveHandler(ThreadId me);
-
-  // Of those that serve, how many are in no handler: who could lead. (One that is just leaving leaves another one that
-  // waits.)
-  size_t free_threads() const;
 
   // The handler that `me` runs waits. kLeads: the leader goes on leading; kTakes: the leader slept, and now it is `me`.
   enum class LedOn { kNo, kLeads, kTakes };
@@ -83,11 +76,14 @@ class Lead {
   void Stop() { stopped_.store(true, std::memory_order_seq_cst); }
   bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
 
-  // For people.
   struct Snapshot {
-    const char* state;
-    size_t threads;
-    uint64_t changes;
+    const char* state;   // for people
+    size_t serving;      // threads
+    size_t in_handlers;  // of these
+    uint64_t changes;    // of who leads
+
+    // Who could lead. (One that is just leaving leaves another one that waits.)
+    size_t free_threads() const { return serving - in_handlers; }
   };
   Snapshot Look() const;
 

@@ -44,7 +44,7 @@ class Poller::InlineRun final : public base::BlockingObserver, public StreamWait
   void OnAboutToBlock() override {
     const Lead::Stopped stopped = poller_.lead_.StopHandler(me_);
     if (stopped == Lead::Stopped::kNo) return;
-    if (stopped == Lead::Stopped::kAlone && !poller_.StartThread()) return GoOn();
+    if (stopped == Lead::Stopped::kAlone && !poller_.threads_.StartAnother()) return GoOn();
     poller_.GiveLeadAway();
   }
 
@@ -64,13 +64,9 @@ Poller::~Poller() = default;
 absl::Status Poller::Start() {
   if (absl::Status opened = bells_.Open(); !opened.ok()) return opened;
   if (core_.reactor() != nullptr) return StartInQueue();
-  for (size_t i = 0; i < ServerCore::kThreadsPerPoller; ++i) {
-    if (absl::Status started = core_.threads.TryRun([this] { Serve(); }); !started.ok()) {
-      Stop();
-      return started;
-    }
-  }
-  return absl::OkStatus();
+  absl::Status started = threads_.Start();
+  if (!started.ok()) Stop();
+  return started;
 }
 
 absl::Status Poller::StartInQueue() {
@@ -110,69 +106,18 @@ void Poller::Remove(uint32_t connection_id) {
 }
 
 void Poller::LookAt(uint32_t connection_id) {
-  mailbox_.Ring(connection_id);
-  resumptions_.WakeLeader();
+  resumptions_.LookAt(connection_id);
 }
 
 std::string Poller::DebugString() {
   const Lead::Snapshot lead = lead_.Look();
   const DispatchQueue& queue = intake_.queue();
-  std::string text = absl::StrCat("poller: ", connection_count(), " connections, ", lead.threads, " threads, leader ",
+  std::string text = absl::StrCat("poller: ", connection_count(), " connections, ", lead.serving, " threads, leader ",
                                   lead.state, ", lead changed hands ", lead.changes, " times\n");
   absl::StrAppend(&text, "  requests waiting for a handler: low ", queue.turns(0), ", normal ", queue.turns(1),
                   ", high ", queue.turns(2), ", urgent ", queue.turns(3), "\n");
   for (const auto& session : Sessions()) absl::StrAppend(&text, "  ", session->DebugString(), "\n");
   return text;
-}
-
-// --- any serving thread ---
-
-void Poller::Serve() {
-  const Lead::ThreadId me = lead_.Join();
-  try {
-    ServeAs(me);
-  } catch (abi::__forced_unwind&) {
-    // A handler has called pthread_exit(3).
-    if (lead_.Leave(me)) bells_.Wake();
-    ReplaceThisThread();
-    throw;
-  }
-  if (lead_.Leave(me)) bells_.Wake();  // the next one
-}
-
-void Poller::ServeAs(Lead::ThreadId me) {
-  for (;;) {
-    switch (lead_.Next(me)) {
-      case Lead::Duty::kLead:
-        Work(me);
-        break;
-      case Lead::Duty::kStandBy: {
-        bool rung = false;
-        const bool woken = bells_.Wait(base::kIdleWaitSliceNs, [&](uint32_t connection_id) {
-          mailbox_.Ring(connection_id);
-          rung = true;
-        });
-        if (lead_.Awake(me, woken, rung)) StartThread();
-        break;
-      }
-      case Lead::Duty::kLeave:
-        return;
-    }
-  }
-}
-
-// Without the last one nothing would ever be read again: it is tried until it succeeds.
-void Poller::ReplaceThisThread() {
-  while (!lead_.stopped() && !core_.threads.TryRunInstead([this] { Serve(); }).ok()) {
-    if (!lead_.nobody_serves()) return;
-    base::SleepUntil(base::AfterNow(absl::Milliseconds(1)));
-  }
-}
-
-// If none can be had, the next leader that gets stuck is not replaced; all else works.
-bool Poller::StartThread() {
-  if (core_.reactor() != nullptr) return false;
-  return core_.threads.TryRun([this] { Serve(); }).ok();
 }
 
 // --- in an event queue ---
@@ -273,11 +218,11 @@ Poller::Did Poller::RunNext(Lead::ThreadId me) {
   IncomingCall& call = turn->call;
   if (turn->kind == Turn::Kind::kCall) call.place().Give();
   if (RunsInline(call.request())) return RunInline(me, *turn, now);
-  const absl::Status started = core_.threads.TryRun([this, turn] { RunOnWorker(*turn); });
+  const absl::Status started = runner_.RunOnThread(*turn);
   if (started.ok()) return Did::kTurn;
   if (!call.request().needs_thread()) return RunInline(me, *turn, now);
   // Not on this thread: the handler may wait for what only the leader can read.
-  RefuseStream(std::unique_ptr<IncomingCall>(&call), started);
+  runner_.Refuse(std::unique_ptr<IncomingCall>(&call), started);
   return Did::kTurn;
 }
 
@@ -288,13 +233,7 @@ bool Poller::RunsInline(const Request& request) const {
   if (request.may_block()) return false;
   if (!request.needs_thread()) return true;
   const bool dialogue = request.kind() == internal::MethodKind::kBidiStreaming;
-  return dialogue && intake_.IsAlone(*request.session) && lead_.free_threads() > 1;
-}
-
-void Poller::RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status& status) {
-  core_.FreePlace(call->request().session->client().account());
-  call->Refuse(status, ExecState::kNotStarted);
-  intake_.Recycle(std::move(call));
+  return dialogue && intake_.IsAlone(*request.session) && lead_.Look().free_threads() > 1;
 }
 
 Poller::Did Poller::RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now) {
@@ -305,7 +244,7 @@ Poller::Did Poller::RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now)
   try {
     run();
   } catch (abi::__forced_unwind&) {
-    TurnEnded(turn, lead_.LeaveHandler(me));
+    runner_.OnEnd(turn, lead_.LeaveHandler(me));
     throw;
   }
   const bool leads = lead_.LeaveHandler(me);
@@ -313,7 +252,7 @@ Poller::Did Poller::RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now)
   if (BlockingHabit* const habit = turn.call.request().habit(); habit != nullptr && !leads) {
     habit->Ran(base::NowNs() - now);
   }
-  TurnEnded(turn, leads);
+  runner_.OnEnd(turn, leads);
   return leads ? Did::kTurn : Did::kLostTheLead;
 }
 
@@ -339,39 +278,7 @@ void Poller::GiveLeadAway() {
     lead_.GiveAway();
     bells_.Wake();
   }
-  if (lead_.NeedsAnother()) StartThread();
-}
-
-// --- whoever runs a handler ---
-
-void Poller::RunOnWorker(Turn& turn) {
-  const base::SteadyNs since = base::NowNs();
-  try {
-    turn.Run();
-  } catch (abi::__forced_unwind&) {
-    TurnEnded(turn, /*leads=*/false);
-    throw;
-  }
-  if (BlockingHabit* const habit = turn.call.request().habit()) habit->Ran(base::NowNs() - since);
-  TurnEnded(turn, /*leads=*/false);
-}
-
-void Poller::TurnEnded(Turn& turn, bool leads) {
-  IncomingCall& call = turn.call;
-  session::ServerSession& session = *call.request().session;
-  base::Account* const account = session.client().account();  // lives as long as the server
-  // Who is suspended waits without one.
-  const bool has_place = turn.kind == Turn::Kind::kOperation || call.place().held();
-  if (session.NeedsALook()) LookAt(session.id());
-  if (call.Drop()) {  // else it belongs to whoever answers it
-    std::unique_ptr<IncomingCall> last(&call);
-    if (leads) {
-      intake_.Recycle(std::move(last));
-    } else {
-      last->Reset();
-    }
-  }
-  if (has_place) core_.FreePlace(account);
+  if (lead_.NeedsAnother()) threads_.StartAnother();
 }
 
 }  // namespace nearcall::rpc

@@ -10,12 +10,15 @@
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "rpc/server/bells.h"
+#include "rpc/server/call_pool.h"
 #include "rpc/server/in_queue.h"
 #include "rpc/server/intake.h"
 #include "rpc/server/lead.h"
 #include "rpc/server/mailbox.h"
 #include "rpc/server/resumptions.h"
 #include "rpc/server/server_core.h"
+#include "rpc/server/serving_threads.h"
+#include "rpc/server/turn_runner.h"
 #include "session/server_session.h"
 #include "session/waiting.h"
 
@@ -36,7 +39,12 @@ namespace nearcall::rpc {
 class Poller {
  public:
   explicit Poller(ServerCore& core)
-      : core_(core), resumptions_(core, lead_, bells_, mailbox_), intake_(core, bells_, resumptions_) {}
+      : core_(core),
+        resumptions_(core, lead_, bells_, mailbox_),
+        threads_(core, lead_, bells_, mailbox_, [this](Lead::ThreadId me) { Work(me); }),
+        calls_(core, resumptions_),
+        intake_(core, bells_, calls_),
+        runner_(core, resumptions_, calls_) {}
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
   ~Poller();
@@ -61,7 +69,7 @@ class Poller {
 
   // In an event queue, on the thread that has its turn: whether a handler runs; and does what there is to do, but runs
   // at most `max` turns. How many it has run.
-  bool in_handler() const { return lead_.in_handler(); }
+  bool in_handler() const { return lead_.Look().in_handlers != 0; }
   size_t TakeTurn(size_t max);
 
   std::vector<std::shared_ptr<session::ServerSession>> Sessions() { return mailbox_.Sessions(); }
@@ -76,12 +84,6 @@ class Poller {
 
   absl::Status StartInQueue();
 
-  // --- any serving thread ---
-  void Serve();
-  void ServeAs(Lead::ThreadId me);
-  void ReplaceThisThread();
-  bool StartThread();
-
   // --- the leader ---
   void Work(Lead::ThreadId me);
   Did TakeStep(Lead::ThreadId me);
@@ -89,23 +91,21 @@ class Poller {
   bool Harvest();
   void Drop(uint32_t connection_id);
   Did RunNext(Lead::ThreadId me);
-  void RefuseStream(std::unique_ptr<IncomingCall> call, const absl::Status& status);
   Did RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now);
   bool RunsInline(const Request& request) const;
   bool LeadFor(const session::ServerSession& session, const session::Waiting& waiting);
   void GiveLeadAway();
-
-  // --- whoever runs a handler ---
-  void RunOnWorker(Turn& turn);
-  void TurnEnded(Turn& turn, bool leads);
 
   ServerCore& core_;
   Lead lead_;
   Bells bells_;
   Mailbox mailbox_;
   Resumptions resumptions_;
-  // The leader's. It changes hands with the lead.
+  ServingThreads threads_;
+  // The leader's. They change hands with the lead.
+  CallPool calls_;
   Intake intake_;
+  TurnRunner runner_;  // any thread's
   InQueue in_queue_;
   Lead::ThreadId queues_ = 0;  // of whoever takes its turns
 };

@@ -47,4 +47,9 @@ void Resumptions::WakeLeader() {
   if (lead_.NoteNews()) bells_.Wake();
 }
 
+void Resumptions::LookAt(uint32_t connection_id) {
+  mailbox_.Ring(connection_id);
+  WakeLeader();
+}
+
 }  // namespace nearcall::rpc

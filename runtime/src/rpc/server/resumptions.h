@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
 #include "base/intrusive_list.h"
 #include "rpc/server/bells.h"
@@ -46,6 +47,8 @@ class Resumptions final : public Places {
 
   // There is something for the leader that it does not see by itself.
   void WakeLeader();
+  // It is to look at a connection, as if its client had rung.
+  void LookAt(uint32_t connection_id);
 
  private:
   ServerCore& core_;
