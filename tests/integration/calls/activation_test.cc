@@ -179,10 +179,10 @@ TEST_F(ActivationTest, SystemdsOwnActivatorStartsTheServer) {
   if (::access(kActivator, X_OK) != 0) GTEST_SKIP() << "no systemd-socket-activate";
   testing::Process server(
       kActivator, {"--seqpacket", absl::StrCat("--listen=", PathOf("echo")), ECHO_PEER, "server", "systemd:", "4"});
-  // It is started by the first client.
+  // It is started by the first client, who connects with his first call where he has an event queue.
   const auto channel = Connect({.connect_timeout = kLong}, AddressAt("echo"));
+  EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob("hi"), {.timeout = kLong, .wait_for_ready = true}).ok());
   EXPECT_EQ(server.ReadLine(), "ready");
-  EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob("hi")).ok());
   EXPECT_EQ(server.End(), 0);
 }
 
