@@ -16,8 +16,8 @@ function(nearcall_hide target)
   set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
 endfunction()
 
-# nearcall_fuzzed(TARGET): libFuzzer sees which branches of it an input takes. Of what is fuzzed only: it makes code half
-# as large again, and compiling as slow.
+# nearcall_fuzzed(TARGET): libFuzzer sees which branches of it an input takes. Of what is fuzzed only: it makes the code
+# half as large again, and its compilation half as slow again.
 function(nearcall_fuzzed target)
   if(NEARCALL_FUZZ)
     target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
