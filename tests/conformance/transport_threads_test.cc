@@ -24,6 +24,9 @@
 namespace nearcall::transport::conformance {
 namespace {
 
+// Of all rounds one in so many, where each takes ten times as long.
+constexpr int kShare = nearcall::testing::kSanitizers ? 4 : 1;
+
 class TransportThreads : public ::testing::TestWithParam<Maker> {
  protected:
   void SetUp() override {
@@ -41,14 +44,14 @@ INSTANTIATE_TEST_SUITE_P(All, TransportThreads, ::testing::ValuesIn(AllTransport
                          [](const auto& test) { return test.param.name; });
 
 TEST_P(TransportThreads, Rule1BothDirectionsAtOnce) {
-  constexpr size_t kCount = 10'000;
+  constexpr size_t kCount = 10'000 / kShare;
   std::thread server([&] { BlockingEnd(*server_).Exchange(kCount, 2, 1); });
   BlockingEnd(*client_).Exchange(kCount, 1, 2);
   server.join();
 }
 
 TEST_P(TransportThreads, Rule6NoWakeUpIsLostInBlockingRoundTrips) {
-  constexpr uint64_t kRoundTrips = 20'000;
+  constexpr uint64_t kRoundTrips = 20'000 / kShare;
   std::thread server([&] {
     BlockingEnd end(*server_);
     for (uint64_t i = 0; i < kRoundTrips; ++i) end.Send(end.Receive());
@@ -63,7 +66,7 @@ TEST_P(TransportThreads, Rule6NoWakeUpIsLostInBlockingRoundTrips) {
 }
 
 TEST_P(TransportThreads, Rule6NoWakeUpIsLostWhileWaitingForRoom) {
-  constexpr uint64_t kCount = 5'000;
+  constexpr uint64_t kCount = 5'000 / kShare;
   const size_t size = client_->max_frame_size();
   std::thread server([&] {
     BlockingEnd end(*server_);
@@ -166,7 +169,7 @@ TEST_P(TransportThreads, Rule6WhoeverArmsForRoomSeesItOrIsSeen) {
 
 // One thread writes while another one reads and sleeps, at the same end.
 TEST_P(TransportThreads, Rule6OneThreadWritesWhileAnotherOneSleeps) {
-  constexpr uint64_t kCount = 5'000;
+  constexpr uint64_t kCount = 5'000 / kShare;
   std::thread server([&] {
     BlockingEnd end(*server_);
     for (uint64_t i = 0; i < kCount; ++i) end.Send(end.Receive());
