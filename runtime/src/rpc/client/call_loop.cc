@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/client/call_loop.h"
 
-#include <cxxabi.h>
-
 #include <algorithm>
 #include <new>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "base/no_memory.h"
 #include "base/status.h"
 #include "rpc/client/call_head.h"
@@ -84,7 +81,7 @@ void CallLoop::EndCall(AsyncCall& call) {
   call.TakeAnswer(spare_);
   if (was_in_flight) session->callers().Release(call);
   if (StartsOver(self, session)) return;
-  RunUserCode(self, [](AsyncCall& ended, base::Buffer& spare) { ended.End(spare); });
+  callbacks_.Run(self, spare_, [](AsyncCall& ended, base::Buffer& spare) { ended.End(spare); });
 }
 
 void CallLoop::RunSide(Side& side) {
@@ -93,7 +90,7 @@ void CallLoop::RunSide(Side& side) {
     base::MutexLock lock(state_.mutex);
     call = static_cast<AsyncCall&>(side.call()).self;
   }
-  RunUserCode(call, [&side](AsyncCall&, base::Buffer&) { side.Run(); });
+  callbacks_.Run(call, spare_, [&side](AsyncCall&, base::Buffer&) { side.Run(); });
 }
 
 bool CallLoop::StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session) {
@@ -108,31 +105,6 @@ bool CallLoop::StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionP
   call->EndUnsent(ChannelDestroyed());
   call->TakeAnswer(spare_);
   return false;
-}
-
-template <typename Code>
-void CallLoop::RunUserCode(const std::shared_ptr<AsyncCall>& call, Code code) {
-  if (!options_.executor || call->is_local()) return RunGuarded(*logger_, *call, spare_, code);
-  options_.executor([call, code, logger = logger_] {
-    base::Buffer spare;
-    RunGuarded(*logger, *call, spare, code);
-  });
-}
-
-template <typename Code>
-void CallLoop::RunGuarded(base::Logger& logger, AsyncCall& call, base::Buffer& spare, Code code) {
-  const auto log = [&](absl::string_view what) {
-    logger.Log({base::LogKind::kUserCode}, LogSeverity::kError,
-               absl::StrCat("the callback of ", call.request().method().full_name, what));
-  };
-  try {
-    code(call, spare);
-  } catch (abi::__forced_unwind&) {
-    log(" has ended its thread (pthread_exit)");
-    throw;
-  } catch (...) {
-    log(" threw an exception");
-  }
 }
 
 void CallLoop::ConnectIfNeeded() {

@@ -20,6 +20,7 @@
 #include "nearcall/channel.h"
 #include "rpc/client/async_call.h"
 #include "rpc/client/call_book.h"
+#include "rpc/client/callback_runner.h"
 #include "rpc/client/side.h"
 #include "session/completion_queue.h"
 
@@ -68,7 +69,7 @@ class CallLoop {
 
   CallLoop(const ChannelOptions& options, std::shared_ptr<base::Logger> logger, session::CompletionQueue& queue,
            CallState& state)
-      : options_(options), logger_(std::move(logger)), queue_(queue), state_(state) {}
+      : callbacks_(options, std::move(logger)), queue_(queue), state_(state) {}
   CallLoop(const CallLoop&) = delete;
   CallLoop& operator=(const CallLoop&) = delete;
 
@@ -115,10 +116,6 @@ class CallLoop {
   void EndCall(AsyncCall& call);
   void RunSide(Side& side);
   bool StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session);
-  template <typename Code>
-  void RunUserCode(const std::shared_ptr<AsyncCall>& call, Code code);
-  template <typename Code>
-  static void RunGuarded(base::Logger& logger, AsyncCall& call, base::Buffer& spare, Code code);
   void ConnectIfNeeded();
   void FailUnconnected(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
   void MoveElsewhere();
@@ -128,8 +125,7 @@ class CallLoop {
   void EndLocal();
   bool WaitForNews();
 
-  const ChannelOptions& options_;
-  const std::shared_ptr<base::Logger> logger_;
+  const CallbackRunner callbacks_;
   session::CompletionQueue& queue_;
   CallState& state_;
 
