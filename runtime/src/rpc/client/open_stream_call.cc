@@ -168,15 +168,12 @@ Tried OpenStreamCall::BeginElement(size_t size, bool last, AttemptPtr& open, abs
 }
 
 bool OpenStreamCall::WritesDone() {
+  if (!client_streams_) return false;
   base::MutexLock writing(write_mutex_);
-  return HalfClose();
-}
-
-bool OpenStreamCall::HalfClose() {
   AttemptPtr open;
   {
     base::MutexLock lock(mutex_);
-    if (ended() || writes_done_ || !client_streams_) return false;
+    if (ended() || writes_done_) return false;
     open = open_;
     // SUBTLE: who reads may hear of a cancel before the server does. A half-close now would tell the handler that all
     // has been sent.

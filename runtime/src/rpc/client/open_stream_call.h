@@ -60,7 +60,6 @@ class OpenStreamCall final : public OpenCall {
  private:
   internal::Tried BeginElement(size_t size, bool last, AttemptPtr& open, absl::Status& why)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
-  bool HalfClose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool SendHalfClose(OpenAttempt& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool Send(OpenAttempt& open, const wire::FrameHeader& header, const google::protobuf::MessageLite* element,
             size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
