@@ -112,7 +112,6 @@ void Intake::Clear() {
     });
   }
   connections_.clear();
-  calls_.Clear();
 }
 
 // Of a connection that has left, only threads ask for places: no operation waits any more once its calls have been

@@ -83,6 +83,7 @@ void Poller::Stop() {
 
 void Poller::Clear() {
   intake_.Clear();
+  calls_.Clear();
   for (const auto& session : mailbox_.Clear()) session->listener().Detach();
 }
 
