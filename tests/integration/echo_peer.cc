@@ -6,6 +6,8 @@
 //                                      serves Echo and Streams, at most to so many CLIENTS if the transport must know;
 //                                      says "ready"; says what it is doing, in one line, for each line that it reads;
 //                                      ends when its input ends
+//   echo_peer successor ADDRESS THREADS
+//                                      the same; takes the name over from another one, and lets others do so
 //   echo_peer callers ADDRESS COUNT    COUNT threads in calls on one channel; says "busy"
 //   echo_peer client ADDRESS COUNT     COUNT calls at once, then COUNT more for each line that it reads; says "served"
 //                                      when they are done
@@ -30,13 +32,13 @@ void Say(const std::string& line) {
   std::cout << line << std::endl;
 }
 
-int Serve(const std::string& address, size_t threads, size_t clients) {
+int Serve(const std::string& address, size_t threads, size_t clients, bool succeeds) {
   EchoService echo;
   echo.say = SleepIfAsked;
   Holding holding;
   echo.may_block = holding.handler();
   StreamService streams;
-  auto server = ServerBuilder({.max_handler_threads = threads, .expected_clients = clients})
+  auto server = ServerBuilder({.max_handler_threads = threads, .expected_clients = clients, .allow_successor = succeeds})
                     .Listen(address)
                     .Register(&echo)
                     .Register(&streams)
@@ -85,7 +87,7 @@ int RunClient(const std::string& address, size_t count) {
 }
 
 int Main(const std::string& role, const std::string& address, size_t count, size_t clients) {
-  if (role == "server") return Serve(address, count, clients);
+  if (role == "server" || role == "successor") return Serve(address, count, clients, role == "successor");
   if (role == "callers") return RunCallers(address, count);
   if (role == "client") return RunClient(address, count);
   return 2;

@@ -140,6 +140,21 @@ struct ServerOptions {
   // handler, or a coroutine. Start() refuses a service whose handlers of streams would wait for their clients, with
   // INVALID_ARGUMENT; its CoService is what to register. The queue outlives the server.
   EventQueue* event_queue = nullptr;
+
+  // A restart without a gap. true: a server of the same user and name that starts with this option, too, takes the
+  // listening sockets over instead of ending with ALREADY_EXISTS; so does this one, if such a server lives. Name and
+  // backlog stay, and no client is refused: the former server accepts clients until the new one does, then gives its
+  // names up. When all of them have been taken it begins its end with `successor_grace`, as Shutdown() does: what its
+  // clients have begun ends there, and what they begin from then on goes to the new one. Its Wait() returns, and main()
+  // with it. If the new one fails before it serves, nothing has happened.
+  //
+  //   auto server = nearcall::ServerBuilder({.handle_signals = true, .allow_successor = true}).Listen("echo")...
+  //
+  // The socket keeps its mode and group. Sockets that were inherited (fd:, systemd:) are not passed on: whoever has
+  // made those keeps them open for a successor anyway. Do not use it to start a server twice by mistake: the second is
+  // the successor of the first.
+  bool allow_successor = false;
+  absl::Duration successor_grace = absl::Seconds(30);
 };
 
 // A running server. Made by ServerBuilder. Thread-safe.

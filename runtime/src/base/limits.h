@@ -138,6 +138,13 @@ inline constexpr int kMaxNamesProbed = 256;
 // only a process that was stopped in the middle of it makes anybody wait.
 inline constexpr int64_t kBindLockTimeoutNs = 5'000'000'000;
 
+// How long a starting server waits for the one whose socket it takes over: as that does for a client (the usual time of
+// a handshake).
+inline constexpr int64_t kTakeOverNs = 5'000'000'000;
+
+// And its pause before it asks again, while another successor is at it.
+inline constexpr int64_t kTakeOverPauseNs = 10'000'000;
+
 // --- control socket ---
 
 // Control messages kept for a peer that does not read them; the oldest is dropped. As many as it may have calls in

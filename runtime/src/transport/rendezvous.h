@@ -72,14 +72,17 @@ class Dial {
 struct SocketAccess {
   std::optional<mode_t> mode = {};  // unset: 0660 with a group; else 0600 for a name, 0666 for a path
   std::optional<gid_t> group = {};  // unset: the kernel's choice
+  // A live server's socket is taken over, if that allows it, as it is. Then TakeOver() is to be called.
+  bool take_over = false;
 };
 
 // A listening socket under a name (or an inherited one). The name goes away with Unlink() or the destructor, if it is
 // still ours; in a fork()ed child neither touches it. Unlink() by any thread, everything else by one at a time.
 class Listener {
  public:
-  // ALREADY_EXISTS if a live server has the name; a stale one is swept. See DESIGN.md section 4 for directories and
-  // rules. The address's transport plays no role. fd:N is Adopt(N); a descriptor that is no such socket stays open.
+  // ALREADY_EXISTS if a live server has the name (and it cannot be taken over, if that was asked for); a stale one is
+  // swept. PROTOCOL.md has directories and rules. The address's transport plays no role. fd:N is Adopt(N); a descriptor
+  // that is no such socket stays open.
   static absl::StatusOr<std::unique_ptr<Listener>> Bind(const Address& address, const SocketAccess& access = {});
   // INVALID_ARGUMENT if it is not a listening AF_UNIX SOCK_SEQPACKET socket. Its name is left alone.
   static absl::StatusOr<std::unique_ptr<Listener>> Adopt(base::Fd fd);
@@ -104,6 +107,16 @@ class Listener {
   // nullopt: it has its name, or has given it up, or the news were told. Binds the name again if nobody has it, but
   // does not wait. Connections in the backlog are still accepted.
   virtual std::optional<NameNews> LookAfterName() = 0;
+
+  // At a successor, once it accepts clients here: the predecessor gives the name up. Blocks until kTakeOverNs at most.
+  // An error: it still has it, and serves; this socket is to be closed. OK where there is no predecessor.
+  virtual absl::Status TakeOver() { return absl::OkStatus(); }
+
+  // At a predecessor: what a successor is told of the socket. UNAVAILABLE: another one was told, and has not taken it
+  // yet; FAILED_PRECONDITION: it is not ours to pass on.
+  virtual absl::StatusOr<Geometry> Offer() = 0;
+  virtual void WithdrawOffer() = 0;  // the successor has not taken it
+  virtual void GiveAway() = 0;       // it has: neither the name nor the socket is ours any more
 };
 
 struct ServeParams {
@@ -118,6 +131,7 @@ struct ServeParams {
   // is told code and text.
   std::function<absl::Status(const PeerIdentity&)> admit = {};
   bool blockable_for_other_users = false;  // TransportRow::blockable
+  std::weak_ptr<Listener> listener = {};   // that a successor may take over
 };
 
 // The server's half of one handshake: never blocks, so that a silent client holds up nobody. Call Step() when the
@@ -131,11 +145,14 @@ class ServerHandshake {
   virtual ~ServerHandshake() = default;
   virtual int fd() const = 0;
 
-  enum class Progress { kWaiting, kDone, kFailed };
-  // As far as it goes without blocking. After kDone and kFailed: the same again.
+  // kSucceeded: it was a successor, who has ServeParams::listener now.
+  enum class Progress { kWaiting, kDone, kFailed, kSucceeded };
+  // As far as it goes without blocking. After an end: the same again.
   virtual Progress Step() = 0;
 
   virtual uid_t peer_uid() const = 0;      // uid_t(-1) until the kernel has said who it is
+  virtual pid_t peer_pid() const = 0;      // 0 until then
+  virtual bool is_successor() const = 0;   // of this server, to which its socket was offered
   virtual absl::Status error() const = 0;  // after kFailed; the client has been told where it can be
   virtual Connection Take() = 0;           // after kDone, once
 };

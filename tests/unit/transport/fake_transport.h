@@ -93,7 +93,7 @@ inline absl::StatusOr<std::unique_ptr<Transport>> FailToAttach(std::vector<base:
 inline constexpr std::array<TransportRow, 7> kRows{{
     {.name = "one", .bit = 3, .offer = &OfferFake<1>, .attach = &AttachFake<1>},
     {.name = "four", .bit = 5, .offer = &OfferFake<4>, .attach = &AttachFake<4>},
-    {.name = "none", .bit = 31, .offer = &OfferFake<0>, .attach = &AttachFake<0>},
+    {.name = "none", .bit = 30, .offer = &OfferFake<0>, .attach = &AttachFake<0>},
     {.name = "nooffer", .bit = 7, .offer = &FailToOffer, .attach = &AttachFake<1>},
     {.name = "noattach", .bit = 8, .offer = &OfferFake<1>, .attach = &FailToAttach},
     {.name = "noaccept", .bit = 9, .offer = &OfferAndFailToAccept, .attach = &AttachFake<1>},
@@ -131,6 +131,8 @@ inline absl::StatusOr<Connection> Finish(base::Fd socket, ServeParams params) {
         return handshake->Take();
       case ServerHandshake::Progress::kFailed:
         return handshake->error();
+      case ServerHandshake::Progress::kSucceeded:
+        return absl::AbortedError("a successor has taken the socket");
       case ServerHandshake::Progress::kWaiting:
         if (!WaitReadable(handshake->fd())) return absl::DeadlineExceededError("the client said nothing");
     }

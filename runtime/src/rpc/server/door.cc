@@ -75,6 +75,11 @@ void Door::WatchEvent(int fd, std::function<void()> on_event) {
 
 absl::Status Door::Start(std::vector<Entry> entries) {
   if (absl::Status status = Open(std::move(entries)); !status.ok()) return status;
+  if (absl::Status status = StartTurns(); !status.ok()) return status;
+  return sockets_.TakeOver();
+}
+
+absl::Status Door::StartTurns() {
   if (core_.reactor() != nullptr) {
     return in_queue_.Begin(*core_.reactor(), epoll_.get(), [this](size_t) { return TakeTurnInQueue(); });
   }
@@ -253,8 +258,9 @@ bool Door::AcceptWithoutDescriptors(size_t index, int error) {
 }
 
 void Door::Begin(Accepted accepted, const absl::Status& refusal) {
-  const absl::Status begun =
-      base::OrNoMemory([&] { return handshakes_.Begin(std::move(accepted.socket), *accepted.transports, refusal); });
+  const auto at = core_.options.allow_successor ? std::move(accepted.listener) : nullptr;
+  const absl::Status begun = base::OrNoMemory(
+      [&] { return handshakes_.Begin(std::move(accepted.socket), *accepted.transports, refusal, at); });
   if (!begun.ok()) core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kWarning, begun.message());
 }
 
@@ -267,6 +273,12 @@ void Door::CannotAccept(size_t index, const Accepted& failed) {
   const std::string what =
       absl::StrCat("nobody can connect to ", *name, failed.failed_for_good() ? "" : " at the moment");
   core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kError, base::ErrnoStatus(failed.error, what).message());
+}
+
+void Door::OnSuccessor(const transport::Listener& listener, pid_t successor) {
+  core_.logger->Log({}, LogSeverity::kInfo,
+                    absl::StrCat("process ", successor, " has taken ", listener.name(), " over from this server"));
+  if (sockets_.GiveAway(listener)) core_.on_succeeded();
 }
 
 std::string Door::DebugString() {

@@ -43,7 +43,10 @@ class Door {
   };
 
   Door(ServerCore& core, Admission& admission, ConnectionIds& ids, Handshakes::OnConnection on_connection)
-      : core_(core), sockets_(*core.logger), handshakes_(core, admission, ids, std::move(on_connection)) {}
+      : core_(core),
+        sockets_(*core.logger),
+        handshakes_(core, admission, ids, std::move(on_connection),
+                    [this](const auto& listener, pid_t successor) { OnSuccessor(listener, successor); }) {}
   Door(const Door&) = delete;
   Door& operator=(const Door&) = delete;
   // Close() and Stop().
@@ -52,6 +55,7 @@ class Door {
   // Before Start(): `on_event` runs on the door's thread whenever `fd`, an eventfd, is written to.
   void WatchEvent(int fd, std::function<void()> on_event);
 
+  // Accepts clients; then takes over what other servers have promised (transport::SocketAccess::take_over).
   absl::Status Start(std::vector<Entry> entries);
 
   // One connected socket.
@@ -72,6 +76,7 @@ class Door {
   using Accepted = ListeningSockets::Accepted;
 
   absl::Status Open(std::vector<Entry> entries);
+  absl::Status StartTurns();
   void Wake();
 
   // --- the door's thread ---
@@ -87,6 +92,7 @@ class Door {
   bool AcceptWithoutDescriptors(size_t index, int error);
   void Begin(Accepted accepted, const absl::Status& refusal);
   void CannotAccept(size_t index, const Accepted& failed);
+  void OnSuccessor(const transport::Listener& listener, pid_t successor);
   base::SteadyNs MayAcceptAt() const { return std::max(pause_until_, handshakes_.RoomAt()); }
 
   const base::ForkGuard fork_guard_;

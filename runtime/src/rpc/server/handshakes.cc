@@ -26,11 +26,13 @@ uid_t WhoConnected(int socket) {
 
 }  // namespace
 
-Handshakes::Handshakes(ServerCore& core, Admission& admission, ConnectionIds& ids, OnConnection on_connection)
+Handshakes::Handshakes(ServerCore& core, Admission& admission, ConnectionIds& ids, OnConnection on_connection,
+                       OnSuccessor on_successor)
     : core_(core),
       admission_(admission),
       ids_(ids),
       on_connection_(std::move(on_connection)),
+      on_successor_(std::move(on_successor)),
       server_id_(static_cast<uint32_t>(::getpid())) {}
 
 base::SteadyNs Handshakes::RoomAt() const {
@@ -44,9 +46,10 @@ Handshakes::Id Handshakes::OldestOfTheGreediest() const {
   return *greediest->second.begin();
 }
 
-absl::Status Handshakes::Begin(base::Fd socket, const Transports& transports, const absl::Status& refusal) {
+absl::Status Handshakes::Begin(base::Fd socket, const Transports& transports, const absl::Status& refusal,
+                               const std::shared_ptr<transport::Listener>& listener) {
   if (silent_count_ >= base::kMaxHalfOpen) Drop(OldestOfTheGreediest());
-  HalfOpenPtr half_open = Make(std::move(socket), transports, refusal);
+  HalfOpenPtr half_open = Make(std::move(socket), transports, refusal, listener);
   // SUBTLE: it counts before its first step. The hello with which that may answer makes the client believe that it is
   // connected, and a server that ends waits for it from then on.
   count_.store(half_open_.size() + 1, std::memory_order_seq_cst);
@@ -63,11 +66,13 @@ absl::Status Handshakes::Begin(base::Fd socket, const Transports& transports, co
   return absl::OkStatus();
 }
 
-Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& transports, const absl::Status& refusal) {
+Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& transports, const absl::Status& refusal,
+                                         const std::shared_ptr<transport::Listener>& listener) {
   auto half_open = std::make_unique<HalfOpen>();
   half_open->id = ids_.Take();
   half_open->since = base::NowNs();
   half_open->connected_by = WhoConnected(socket.get());
+  half_open->listener = listener;
   transport::ServeParams params;
   params.allowed_uids = core_.options.allowed_uids;
   params.allowed_gids = core_.options.allowed_gids;
@@ -79,6 +84,7 @@ Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& tran
                   .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes)};
   params.server_id = server_id_;
   params.connection_id = half_open->id->id();
+  params.listener = listener;
   params.admit = [this, raw = half_open.get(), refusal](const PeerIdentity& peer) {
     return Admit(*raw, peer, refusal);
   };
@@ -100,7 +106,7 @@ absl::Status Handshakes::Keep(HalfOpenPtr half_open) {
   const Id id = next_id_++;
   HalfOpen& kept = *half_open;
   try {
-    if (!kept.admitted) {
+    if (!kept.admitted && !kept.handshake->is_successor()) {
       silent_[kept.connected_by].insert(id);
       ++silent_count_;
     }
@@ -135,7 +141,7 @@ void Handshakes::Step(Id id) {
   } catch (const std::bad_alloc&) {
     return Drop(id);
   }
-  if (half_open.admitted) Speaks(id, half_open);
+  if (half_open.admitted || half_open.handshake->is_successor()) Speaks(id, half_open);
   if (progress == Progress::kWaiting) return;
   End(*TakeOut(id), progress);
   Count();
@@ -152,6 +158,11 @@ Handshakes::HalfOpenPtr Handshakes::TakeOut(Id id) {
 void Handshakes::End(HalfOpen& half_open, Progress progress) {
   if (progress == Progress::kDone) return on_connection_(half_open.handshake->Take(), std::move(half_open.id));
   HangUp(half_open);
+  if (progress == Progress::kSucceeded) {
+    const std::shared_ptr<transport::Listener> listener = half_open.listener.lock();
+    if (listener != nullptr) on_successor_(*listener, half_open.handshake->peer_pid());
+    return;
+  }
   // One that has just gone again is no news: so does a starting server that looks whose names are alive.
   const absl::Status error = half_open.handshake->error();
   if (absl::IsUnavailable(error)) return;

@@ -37,7 +37,11 @@ class Handshakes {
   using Id = uint64_t;
   static constexpr Id kFirstId = Id{1} << 32;
 
-  Handshakes(ServerCore& core, Admission& admission, ConnectionIds& ids, OnConnection on_connection);
+  // A successor has taken `listener` over.
+  using OnSuccessor = std::function<void(const transport::Listener& listener, pid_t successor)>;
+
+  Handshakes(ServerCore& core, Admission& admission, ConnectionIds& ids, OnConnection on_connection,
+             OnSuccessor on_successor);
   Handshakes(const Handshakes&) = delete;
   Handshakes& operator=(const Handshakes&) = delete;
 
@@ -48,8 +52,9 @@ class Handshakes {
   base::SteadyNs RoomAt() const;
 
   // A client has connected. Its first step is taken at once: its hello is often there already. `refusal`: what it is
-  // told, if it is not to be served.
-  absl::Status Begin(base::Fd socket, const Transports& transports, const absl::Status& refusal);
+  // told, if it is not to be served. `listener`: where it has connected, if a successor may take that over.
+  absl::Status Begin(base::Fd socket, const Transports& transports, const absl::Status& refusal,
+                     const std::shared_ptr<transport::Listener>& listener);
 
   // The socket is readable.
   void Step(Id id);
@@ -73,11 +78,13 @@ class Handshakes {
     uid_t connected_by = 0;
     bool admitted = false;  // counted for `uid`
     uid_t uid = 0;
+    std::weak_ptr<transport::Listener> listener;
   };
   using HalfOpenPtr = std::unique_ptr<HalfOpen>;
   using Progress = transport::ServerHandshake::Progress;
 
-  HalfOpenPtr Make(base::Fd socket, const Transports& transports, const absl::Status& refusal);
+  HalfOpenPtr Make(base::Fd socket, const Transports& transports, const absl::Status& refusal,
+                   const std::shared_ptr<transport::Listener>& listener);
   absl::Status Admit(HalfOpen& half_open, const PeerIdentity& peer, const absl::Status& refusal);
   absl::Status Keep(HalfOpenPtr half_open);
   void Speaks(Id id, const HalfOpen& half_open);
@@ -92,6 +99,7 @@ class Handshakes {
   Admission& admission_;
   ConnectionIds& ids_;
   const OnConnection on_connection_;
+  const OnSuccessor on_successor_;
   const uint32_t server_id_;
   int epoll_ = -1;
   Id next_id_ = kFirstId;

@@ -68,6 +68,33 @@ absl::Status ListeningSockets::Close() {
   return unlinked;
 }
 
+bool ListeningSockets::GiveAway(const transport::Listener& listener) {
+  std::shared_ptr<transport::Listener> given;  // destroyed without the lock
+  base::MutexLock lock(mutex_);
+  for (One& one : sockets_) {
+    if (one.listener.get() != &listener) continue;
+    Unwatch(listener);
+    given = std::move(one.listener);
+    one = {};
+  }
+  return given != nullptr &&
+         std::all_of(sockets_.begin(), sockets_.end(), [](const One& one) { return one.is_free(); });
+}
+
+absl::Status ListeningSockets::TakeOver() {
+  std::vector<std::shared_ptr<transport::Listener>> listeners;
+  {
+    base::MutexLock lock(mutex_);
+    for (const One& one : sockets_) {
+      if (!one.is_free()) listeners.push_back(one.listener);
+    }
+  }
+  for (const auto& listener : listeners) {
+    if (absl::Status taken = listener->TakeOver(); !taken.ok()) return taken;
+  }
+  return absl::OkStatus();
+}
+
 void ListeningSockets::OnEvent(uint64_t event) {
   const size_t index = (event - first_event_) / kEventsOfOne;
   if ((event - first_event_) % kEventsOfOne == 1) return LookAfterName(index);
@@ -142,7 +169,8 @@ ListeningSockets::Accepted ListeningSockets::Accept(size_t index) {
   if (index >= sockets_.size()) return {.socket = base::Fd(), .error = EAGAIN, .transports = nullptr};
   One& one = sockets_[index];
   if (one.is_free() || !one.somebody_waits) return {.socket = base::Fd(), .error = EAGAIN, .transports = nullptr};
-  Accepted accepted{.socket = AcceptOn(one.listener->fd()), .error = 0, .transports = one.transports};
+  Accepted accepted{
+      .socket = AcceptOn(one.listener->fd()), .error = 0, .transports = one.transports, .listener = one.listener};
   if (!accepted.socket.valid()) accepted.error = errno;
   if (accepted.error == EAGAIN || accepted.failed_for_good()) one.somebody_waits = false;
   if (one.has_successor && !one.somebody_waits) {

@@ -37,6 +37,7 @@ class ListeningSockets {
     base::Fd socket;
     int error = 0;
     Transports transports;
+    std::shared_ptr<transport::Listener> listener = nullptr;
   };
 
   explicit ListeningSockets(base::Logger& logger) : logger_(logger) {}
@@ -49,6 +50,11 @@ class ListeningSockets {
   absl::Status Add(std::shared_ptr<transport::Listener> listener, Transports transports);
   // Gives up names and sockets, now. From then on there are none.
   absl::Status Close();
+
+  // A successor has it. True: and now there are none.
+  bool GiveAway(const transport::Listener& listener);
+  // Takes over those that are still another server's (transport::Listener::TakeOver).
+  absl::Status TakeOver();
 
   void OnEvent(uint64_t event);
   // Tries again to bind names where that was not possible when they were lost.

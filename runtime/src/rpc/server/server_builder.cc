@@ -68,6 +68,9 @@ absl::Status CheckOptions(const ServerOptions& options) {
   if (options.handshake_timeout <= absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("ServerOptions::handshake_timeout must be more than zero"));
   }
+  if (options.successor_grace < absl::ZeroDuration()) {
+    status.Update(absl::InvalidArgumentError("ServerOptions::successor_grace must not be negative"));
+  }
   if (options.abort_after_grace < absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("ServerOptions::abort_after_grace must not be negative"));
   }
@@ -194,7 +197,9 @@ ServerBuilder& ServerBuilder::Register(Service* service) {
 
 absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state) {
   if (absl::Status status = CheckOptions(state.options); !status.ok()) return status;
-  const transport::SocketAccess access = {.mode = state.options.socket_mode, .group = state.options.socket_group};
+  const transport::SocketAccess access = {.mode = state.options.socket_mode,
+                                            .group = state.options.socket_group,
+                                            .take_over = state.options.allow_successor};
   for (const Service* service : state.services) {
     if (service == nullptr) continue;  // see Register()
     if (absl::Status status = CheckForQueue(state.options, *service); !status.ok()) return status;

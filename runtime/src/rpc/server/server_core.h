@@ -87,6 +87,7 @@ struct ServerCore {
   std::function<void()>
       on_drained;  // no call is active, or a client has gone, while draining; set before the first call
   std::function<void()> on_place_given;  // a handler has ended; set before the first call
+  std::function<void()> on_succeeded;    // a successor has the last listening socket; set before the door opens
 
   std::atomic<bool> draining{false};  // no new calls
   std::atomic<size_t> active_calls{0};

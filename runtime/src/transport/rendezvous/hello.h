@@ -24,9 +24,12 @@ inline constexpr uint16_t kProtocolMinor = 0;
 
 inline constexpr size_t kMaxRefusalTextSize = 256;
 
+// In place of a transport's: the server's listening socket, which a successor takes over. Wanted alone.
+inline constexpr uint8_t kListenerBit = 31;
+
 struct ClientHello {
   uint64_t features = 0;
-  uint32_t transports = 0;  // a set: 1 << TransportRow::bit
+  uint32_t transports = 0;  // a set: 1 << TransportRow::bit, or kListenerBit alone
   SessionTerms terms = {};
 };
 

@@ -10,8 +10,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/closer.h"
 #include "base/fork.h"
 #include "base/limits.h"
+#include "base/mutex.h"
 #include "base/syscall.h"
 #include "transport/rendezvous.h"
 #include "transport/rendezvous/credentials.h"
@@ -19,6 +21,7 @@
 #include "transport/rendezvous/named_socket.h"
 #include "transport/rendezvous/peer_socket.h"
 #include "transport/rendezvous/place.h"
+#include "transport/rendezvous/predecessor.h"
 #include "transport/rendezvous/socket_kind.h"
 
 namespace nearcall::transport {
@@ -30,15 +33,24 @@ absl::StatusOr<std::unique_ptr<Listener>> BindWithin(int64_t patience_ns, const 
 
 class BoundListener final : public Listener {
  public:
-  BoundListener(const Address& address, const SocketAccess& access, NamedSocket socket, Place place)
+  BoundListener(const Address& address, const SocketAccess& access, NamedSocket socket, Place place,
+                std::unique_ptr<Predecessor> predecessor)
       : address_(address),
-        access_(access),
+        access_({.mode = access.mode, .group = access.group}),
         socket_(std::move(socket)),
         place_(std::move(place)),
-        hold_(HoldAgainstCleaners(place_.directory)) {}
+        hold_(HoldAgainstCleaners(place_.directory)),
+        predecessor_(std::move(predecessor)),
+        given_up_(predecessor_ != nullptr) {}
   ~BoundListener() override {
     Unlink().IgnoreError();
-    if (!fork_guard_.InChild()) CloseListener(std::move(socket_.fd));
+    if (fork_guard_.InChild()) return;
+    // One that is another server's, too, goes on listening.
+    if (is_shared_ || predecessor_ != nullptr) {
+      base::CloseElsewhere(std::move(socket_.fd));
+    } else {
+      CloseListener(std::move(socket_.fd));
+    }
   }
 
   int fd() const override { return socket_.fd.get(); }
@@ -46,8 +58,70 @@ class BoundListener final : public Listener {
   std::string name() const override { return place_.directory.PathOf(place_.name); }
 
   absl::Status Unlink() override {
-    // While our socket listens nobody takes the name over, so it cannot change hands between the look and the unlink.
-    if (given_up_.exchange(true) || fork_guard_.InChild()) return absl::OkStatus();
+    if (fork_guard_.InChild()) return absl::OkStatus();
+    base::MutexLock lock(mutex_);
+    if (std::exchange(given_up_, true)) return absl::OkStatus();
+    // A successor may be about to take it. Else see WithdrawOffer().
+    unlink_later_ = is_offered_;
+    return unlink_later_ ? absl::OkStatus() : UnlinkIfOurs();
+  }
+
+  std::optional<NameNews> LookAfterName() override {
+    DrainWatch(socket_.watch);
+    if (fork_guard_.InChild() || IsGivenUp()) return std::nullopt;
+    const std::optional<FileId> now = FileIdOf(place_.directory, place_.name);
+    if (now == socket_.id) return std::nullopt;
+    return now ? Taken() : BindAgain();
+  }
+
+  absl::Status TakeOver() override {
+    if (predecessor_ == nullptr) return absl::OkStatus();
+    if (absl::Status taken = predecessor_->Succeed(socket_.fd, base::AddNs(base::NowNs(), base::kTakeOverNs));
+        !taken.ok()) {
+      return absl::Status(taken.code(), absl::StrCat(address_.text, ": cannot take over: ", taken.message()));
+    }
+    base::MutexLock lock(mutex_);
+    given_up_ = false;
+    predecessor_.reset();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Geometry> Offer() override {
+    base::MutexLock lock(mutex_);
+    if (given_up_) return absl::UnavailableError("this server has the name no more, or not yet");
+    if (std::exchange(is_offered_, true)) return absl::UnavailableError("another successor is just taking it over");
+    return Geometry{socket_.id.device, socket_.id.inode, 0, 0};
+  }
+
+  void WithdrawOffer() override {
+    base::MutexLock lock(mutex_);
+    is_offered_ = false;
+    // The successor may have called it, and clients would believe that nobody serves: it may be dead.
+    ::listen(socket_.fd.get(), base::kListenBacklog);
+    if (std::exchange(unlink_later_, false)) UnlinkIfOurs().IgnoreError();
+  }
+
+  void GiveAway() override {
+    base::MutexLock lock(mutex_);
+    given_up_ = true;
+    is_offered_ = false;
+    unlink_later_ = false;
+    is_shared_ = true;
+  }
+
+ private:
+  bool IsGivenUp() {
+    base::MutexLock lock(mutex_);
+    return given_up_;
+  }
+
+  bool GiveUp() {
+    base::MutexLock lock(mutex_);
+    return !std::exchange(given_up_, true);
+  }
+
+  // While our socket listens nobody takes the name over, so it cannot change hands between the look and the unlink.
+  absl::Status UnlinkIfOurs() const {
     const std::optional<FileId> now = FileIdOf(place_.directory, place_.name);
     const bool is_gone = !now && errno == ENOENT;
     if (is_gone || (now && now != socket_.id)) return absl::OkStatus();
@@ -55,17 +129,8 @@ class BoundListener final : public Listener {
     return base::ErrnoStatus(absl::StrCat("the name of this server, ", name(), ", stays behind: remove it"));
   }
 
-  std::optional<NameNews> LookAfterName() override {
-    DrainWatch(socket_.watch);
-    if (given_up_ || fork_guard_.InChild()) return std::nullopt;
-    const std::optional<FileId> now = FileIdOf(place_.directory, place_.name);
-    if (now == socket_.id) return std::nullopt;
-    return now ? Taken() : BindAgain();
-  }
-
- private:
   std::optional<NameNews> Taken() {
-    if (given_up_.exchange(true)) return std::nullopt;
+    if (!GiveUp()) return std::nullopt;
     return NameNews{
         .text = absl::StrCat("the name of this server, ", name(),
                              ", is somebody else's now, and is left alone: no new client finds this server"),
@@ -77,7 +142,7 @@ class BoundListener final : public Listener {
     if (!try_until_) try_until_ = base::AddNs(now, base::kBindLockTimeoutNs);
     auto successor = BindWithin(0, address_, access_);
     if (absl::IsUnavailable(successor.status()) && now < *try_until_) return NameNews{};
-    if (given_up_.exchange(true)) return std::nullopt;
+    if (!GiveUp()) return std::nullopt;
     const std::string what = absl::StrCat("the name of this server, ", name(),
                                           ", was removed by somebody else (a cleaner of temporary files?)");
     if (successor.ok()) {
@@ -94,8 +159,14 @@ class BoundListener final : public Listener {
   const Place place_;
   const base::Fd hold_;
   const base::ForkGuard fork_guard_;
-  std::atomic<bool> given_up_{false};
-  std::optional<base::SteadyNs> try_until_;  // to bind the name again, since it was lost
+  std::unique_ptr<Predecessor> predecessor_;  // while the name is still that server's
+  std::optional<base::SteadyNs> try_until_;   // to bind the name again, since it was lost
+
+  base::Mutex mutex_;
+  bool given_up_ ABSL_GUARDED_BY(mutex_);              // the name; or it is not ours yet
+  bool is_offered_ ABSL_GUARDED_BY(mutex_) = false;    // to a successor
+  bool unlink_later_ ABSL_GUARDED_BY(mutex_) = false;  // unless he takes it
+  std::atomic<bool> is_shared_{false};                 // he has taken it
 };
 
 class AdoptedListener final : public Listener {
@@ -107,6 +178,12 @@ class AdoptedListener final : public Listener {
   std::string name() const override { return absl::StrCat("fd:", fd_.get()); }
   absl::Status Unlink() override { return absl::OkStatus(); }
   std::optional<NameNews> LookAfterName() override { return std::nullopt; }
+  absl::StatusOr<Geometry> Offer() override {
+    return absl::FailedPreconditionError(
+        "the socket was passed to this server: whoever did has it for a successor, too");
+  }
+  void WithdrawOffer() override {}
+  void GiveAway() override {}
 
  private:
   const base::Fd fd_;
@@ -126,14 +203,39 @@ absl::Status WithAddress(const Address& address, const absl::Status& status) {
   return absl::Status(code, absl::StrCat(address.text, ": cannot listen: ", status.message()));
 }
 
+// The socket of the live server that has the name; nullptr: that has gone meanwhile.
+absl::StatusOr<std::unique_ptr<Predecessor>> FindPredecessor(const Place& place, const absl::Status& taken,
+                                                             base::SteadyNs deadline) {
+  auto predecessor = Predecessor::Ask(place, deadline);
+  if (predecessor.ok()) return predecessor;
+  if (absl::IsUnavailable(predecessor.status()) && base::NowNs() < deadline) {
+    base::SleepUntil(base::AddNs(base::NowNs(), base::kTakeOverPauseNs));
+    return nullptr;
+  }
+  return absl::Status(taken.code(),
+                      absl::StrCat(taken.message(), "; it cannot be taken over: ", predecessor.status().message()));
+}
+
 // Waits so long at most for other servers that are starting, then UNAVAILABLE.
 absl::StatusOr<std::unique_ptr<Listener>> BindWithin(int64_t patience_ns, const Address& address,
                                                      const SocketAccess& access) {
-  auto place = PlaceOf(address, access);
-  if (!place.ok()) return WithAddress(address, place.status());
-  auto socket = ListenAt(*place, patience_ns);
-  if (!socket.ok()) return WithAddress(address, socket.status());
-  return std::make_unique<BoundListener>(address, access, *std::move(socket), *std::move(place));
+  const base::SteadyNs deadline = base::AddNs(base::NowNs(), base::kTakeOverNs);
+  for (;;) {
+    auto place = PlaceOf(address, access);
+    if (!place.ok()) return WithAddress(address, place.status());
+    auto socket = ListenAt(*place, patience_ns);
+    std::unique_ptr<Predecessor> predecessor;
+    if (absl::IsAlreadyExists(socket.status()) && access.take_over) {
+      auto found = FindPredecessor(*place, socket.status(), deadline);
+      if (!found.ok()) return WithAddress(address, found.status());
+      if (*found == nullptr) continue;
+      predecessor = *std::move(found);
+      socket = predecessor->TakeSocket();
+    }
+    if (!socket.ok()) return WithAddress(address, socket.status());
+    return std::make_unique<BoundListener>(address, access, *std::move(socket), *std::move(place),
+                                           std::move(predecessor));
+  }
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,7 +16,9 @@
 #include "base/check.h"
 #include "base/fork.h"
 #include "base/syscall.h"
+#include "transport/control.h"
 #include "transport/rendezvous.h"
+#include "transport/rendezvous/control_message.h"
 #include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/hello.h"
 #include "transport/rendezvous/hello_socket.h"
@@ -35,22 +39,27 @@ class Handshake final : public ServerHandshake {
   }
 
   ~Handshake() override {
-    if (!fork_guard_.InChild()) CloseSocket(std::move(connection_.control));
+    if (fork_guard_.InChild()) return;
+    Withdraw();
+    CloseSocket(std::move(connection_.control));
   }
 
   int fd() const override { return connection_.control.get(); }
 
   Progress Step() override {
-    while (state_ == State::kAwaitHello || state_ == State::kAwaitAck) {
+    while (state_ == State::kAwaitHello || state_ == State::kAwaitAck || state_ == State::kAwaitSuccessor) {
       auto message = ReceiveNext();
       if (message.ok() && !message->has_value()) return Progress::kWaiting;
       absl::Status result = message.ok() ? OnMessage(**message) : message.status();
       if (!result.ok()) Fail(std::move(result));
     }
+    if (state_ == State::kSucceeded) return Progress::kSucceeded;
     return state_ == State::kFailed ? Progress::kFailed : Progress::kDone;
   }
 
   uid_t peer_uid() const override { return connection_.peer.uid; }
+  pid_t peer_pid() const override { return connection_.peer.pid; }
+  bool is_successor() const override { return state_ == State::kAwaitSuccessor || state_ == State::kSucceeded; }
 
   absl::Status error() const override { return error_; }
 
@@ -60,11 +69,12 @@ class Handshake final : public ServerHandshake {
   }
 
  private:
-  enum class State { kAwaitHello, kAwaitAck, kDone, kFailed };
+  enum class State { kAwaitHello, kAwaitAck, kAwaitSuccessor, kDone, kSucceeded, kFailed };
 
   void Fail(absl::Status error) {
     error_ = std::move(error);
     offer_.reset();
+    Withdraw();
     state_ = State::kFailed;
   }
 
@@ -77,7 +87,14 @@ class Handshake final : public ServerHandshake {
   }
 
   absl::Status OnMessage(const HelloMessage& message) {
-    return state_ == State::kAwaitHello ? OnHello(message) : OnAck(message);
+    switch (state_) {
+      case State::kAwaitHello:
+        return OnHello(message);
+      case State::kAwaitSuccessor:
+        return OnSuccessorsAck(message);
+      default:
+        return OnAck(message);
+    }
   }
 
   absl::Status OnHello(const HelloMessage& message) {
@@ -86,9 +103,56 @@ class Handshake final : public ServerHandshake {
     // Only another version is answered; what is no hello at all would not understand.
     if (absl::IsFailedPrecondition(hello.status())) return Refuse(hello.status());
     if (!hello.ok()) return hello.status();
+    if (hello->transports == uint32_t{1} << kListenerBit) return OnSuccessorsHello();
     absl::Status prepared = Prepare(*hello);
     return prepared.ok() ? SendOffer(*hello) : Refuse(std::move(prepared));
   }
+
+  // --- of a successor ---
+
+  absl::Status OnSuccessorsHello() {
+    std::shared_ptr<Listener> listener = params_.listener.lock();
+    if (listener == nullptr) {
+      return Refuse(absl::FailedPreconditionError(
+          "this server lets no successor take its socket over; set ServerOptions::allow_successor of both"));
+    }
+    // Users without a number here are alike: none of them is known to be the same.
+    if (connection_.peer.uid != ::geteuid() || !IsTrusted(connection_.peer.uid, {})) {
+      return Refuse(absl::PermissionDeniedError(
+          absl::StrCat("a server's socket is taken over by its own user only, and not by uid ", connection_.peer.uid)));
+    }
+    const absl::StatusOr<Geometry> offered = listener->Offer();
+    if (!offered.ok()) return Refuse(offered.status());
+    offered_ = std::move(listener);
+    const ServerHello hello{.transport_bit = kListenerBit,
+                            .fd_count = 1,
+                            .terms = params_.terms,
+                            .server_id = params_.server_id,
+                            .geometry = *offered};
+    const int fd = offered_->fd();
+    absl::Status sent = SendHello(connection_.control, Encode(hello), {&fd, 1});
+    if (absl::IsResourceExhausted(sent)) return Refuse(std::move(sent));
+    if (sent.ok()) state_ = State::kAwaitSuccessor;
+    return sent;
+  }
+
+  absl::Status OnSuccessorsAck(const HelloMessage& message) {
+    if (absl::Status sent = CheckWhoAcknowledges(message.sender); !sent.ok()) return sent;
+    const auto code = DecodeAck(message.bytes);
+    if (!code.ok()) return code.status();
+    if (*code != absl::StatusCode::kOk) return absl::Status(*code, "the successor could not take the socket over");
+    std::exchange(offered_, nullptr)->GiveAway();
+    // If it has died just now nobody listens: as if it had a moment later.
+    SendHello(connection_.control, EncodeControl({.kind = ControlMessage::Kind::kGoAway})).IgnoreError();
+    state_ = State::kSucceeded;
+    return absl::OkStatus();
+  }
+
+  void Withdraw() {
+    if (offered_ != nullptr) std::exchange(offered_, nullptr)->WithdrawOffer();
+  }
+
+  // --- of a client ---
 
   absl::Status Identify(const std::optional<ucred>& sender) {
     if (sender) connection_.peer = {.pid = sender->pid, .uid = sender->uid, .gid = sender->gid};
@@ -223,6 +287,7 @@ class Handshake final : public ServerHandshake {
   Connection connection_;
   uint8_t transport_bit_ = 0;
   std::unique_ptr<TransportOffer> offer_;
+  std::shared_ptr<Listener> offered_;  // to a successor
 };
 
 }  // namespace
