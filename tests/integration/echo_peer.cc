@@ -8,6 +8,7 @@
 //                                      ends when its input ends
 //   echo_peer successor ADDRESS THREADS
 //                                      the same; takes the name over from another one, and lets others do so
+//   echo_peer shared ADDRESS THREADS   the same; shares the name with others
 //   echo_peer callers ADDRESS COUNT    COUNT threads in calls on one channel; says "busy"
 //   echo_peer client ADDRESS COUNT     COUNT calls at once, then COUNT more for each line that it reads; says "served"
 //                                      when they are done
@@ -32,17 +33,19 @@ void Say(const std::string& line) {
   std::cout << line << std::endl;
 }
 
-int Serve(const std::string& address, size_t threads, size_t clients, bool succeeds) {
+int Serve(const std::string& address, size_t threads, size_t clients, const std::string& role) {
   EchoService echo;
   echo.say = SleepIfAsked;
   Holding holding;
   echo.may_block = holding.handler();
   StreamService streams;
-  auto server = ServerBuilder({.max_handler_threads = threads, .expected_clients = clients, .allow_successor = succeeds})
-                    .Listen(address)
-                    .Register(&echo)
-                    .Register(&streams)
-                    .Start();
+  auto server =
+      ServerBuilder(
+          {.max_handler_threads = threads, .expected_clients = clients, .allow_successor = role == "successor"})
+          .Listen(address, {.shared = role == "shared"})
+          .Register(&echo)
+          .Register(&streams)
+          .Start();
   if (!server.ok()) {
     std::cerr << server.status() << std::endl;
     return 1;
@@ -87,7 +90,7 @@ int RunClient(const std::string& address, size_t count) {
 }
 
 int Main(const std::string& role, const std::string& address, size_t count, size_t clients) {
-  if (role == "server" || role == "successor") return Serve(address, count, clients, role == "successor");
+  if (role == "server" || role == "successor" || role == "shared") return Serve(address, count, clients, role);
   if (role == "callers") return RunCallers(address, count);
   if (role == "client") return RunClient(address, count);
   return 2;

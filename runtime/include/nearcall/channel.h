@@ -98,7 +98,7 @@ struct ChannelOptions {
   KeepaliveOptions keepalive = {};
 };
 
-// What a channel's connection is doing (gRPC's "connectivity semantics",
+// What a channel's connection, or the best of several, is doing (gRPC's "connectivity semantics",
 // https://github.com/grpc/grpc/blob/master/doc/connectivity-semantics-and-api.md; here the next call connects, nothing
 // does so on its own).
 enum class ChannelState : uint8_t {
@@ -123,6 +123,8 @@ enum class ChannelState : uint8_t {
 //
 // When the server goes away its calls end with UNAVAILABLE, within milliseconds; the next call connects again by itself
 // (an `fd:` channel cannot). Thread-safe: any number of threads may call on one channel, they share its one connection.
+// (Where several servers share the name, ListenOptions::shared, there is one to each of them, and each call has the one
+// on which the fewest are in flight.)
 // Owned by the caller and by every stub made from it. After fork() a child's calls on an inherited channel end with
 // FAILED_PRECONDITION; it may connect channels of its own.
 //

@@ -157,6 +157,17 @@ struct ServerOptions {
   absl::Duration successor_grace = absl::Seconds(30);
 };
 
+// Every member has a default.
+struct ListenOptions {
+  // true: this server is one of any number behind the name, none of which has it for itself. A channel is connected to
+  // all of them (to 16 at most), and each call goes to the one that has the fewest of its calls: competing consumers,
+  // without a broker between. A server may come or go at any time; calls that one has not begun go to another. The
+  // servers are of one user (or root). A name `search` is then a directory `search.d` where else the socket would be,
+  // which stays; a path's is made with mode 0700, unless it is there already (0755 lets other users in). Whoever has
+  // the name for himself alone has all calls.
+  bool shared = false;
+};
+
 // A running server. Made by ServerBuilder. Thread-safe.
 //
 // Handlers run on threads of the server, which block all signals but those that their own instructions raise, and
@@ -227,7 +238,7 @@ class NEARCALL_EXPORT ServerBuilder {
   //
   // Each of those is served by one server of the process. With them systemd hears when the server is ready, and when
   // it stops, if it wants to (Type=notify of systemd.service(5)).
-  ServerBuilder& Listen(absl::string_view address);
+  ServerBuilder& Listen(absl::string_view address, ListenOptions options = {});
 
   // A listening SOCK_SEQPACKET socket that somebody else has made. Takes ownership. Its name, if it has one, is left
   // alone.

@@ -145,6 +145,16 @@ inline constexpr int64_t kTakeOverNs = 5'000'000'000;
 // And its pause before it asks again, while another successor is at it.
 inline constexpr int64_t kTakeOverPauseNs = 10'000'000;
 
+// Servers behind one name that a channel is connected to: each connection costs it two rings and three descriptors.
+// With more of them it knows some, and other channels others.
+inline constexpr size_t kMaxServersOfAName = 16;
+
+// How often a channel that is used looks which servers there are behind its name; to list a directory takes some 10 us.
+inline constexpr int64_t kLookAroundNs = 100'000'000;
+
+// How long one of several servers may take to let a channel in before the next one is asked.
+inline constexpr int64_t kNextServerNs = 1'000'000'000;
+
 // --- control socket ---
 
 // Control messages kept for a peer that does not read them; the oldest is dropped. As many as it may have calls in

@@ -23,6 +23,11 @@ struct Address {
   std::string name = {};       // name, or absolute path; of an activated socket: empty for all
   int fd = -1;
   std::string text = {};  // as written, for messages
+
+  // Not written in an address. `shared`: a server's, that listens behind a name beside others (shared_name.h).
+  // `directory`: a client's, of one server behind a shared name; there that has a socket named `name`.
+  bool shared = false;
+  std::string directory = {};
 };
 
 // INVALID_ARGUMENT for an unknown transport (the text lists those of `transports`), an empty or overlong name, a name

@@ -100,6 +100,11 @@ void AsyncCalls::Cancel(AsyncCall& call) {
   state_.book.Cancel(call);
 }
 
+AsyncCalls::SessionPtr AsyncCalls::session() {
+  base::MutexLock lock(state_.mutex);
+  return state_.book.session();
+}
+
 bool AsyncCalls::finished() {
   base::MutexLock lock(state_.mutex);
   return !state_.running;

@@ -49,6 +49,9 @@ class AsyncCalls : public std::enable_shared_from_this<AsyncCalls> {
   // One that has ended already (its `failure` is set) only has its callback run.
   Started Start(const std::shared_ptr<AsyncCall>& call);
 
+  // Over which they go; nullptr: there is none yet.
+  SessionPtr session();
+
   // Whether nothing is left to do, and no thread.
   bool finished();
 

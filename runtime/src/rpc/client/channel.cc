@@ -115,7 +115,7 @@ ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
     : options_(std::move(options)),
       reactor_(ReactorOf(options_.event_queue)),
       logger_(std::make_shared<base::Logger>(options_.log_sink, reactor_.get())),
-      connector_(std::move(address), options_, reactor_.get(), logger_),
+      servers_(std::move(address), options_, reactor_.get(), logger_),
       losses_(std::make_shared<LocalLosses>(logger_)) {
   ProtobufLog::Install();
 }
@@ -138,36 +138,35 @@ ChannelImpl::~ChannelImpl() {
 }
 
 absl::Status ChannelImpl::ConnectFirst() {
-  return connector_
+  return servers_
       .Get({.for_server = base::AfterNow(std::max(options_.connect_timeout, absl::ZeroDuration())),
             .deadline = base::kNever})
       .status();
 }
 
 std::string ChannelImpl::transport() const {
-  return connector_.transport();
+  return servers_.transport();
 }
 
 std::string ChannelImpl::DebugString() const {
   const uint64_t lost = losses_->count();
-  return lost == 0 ? connector_.DebugString()
-                   : absl::StrCat(connector_.DebugString(), ", ", lost, " one-way calls lost");
+  return lost == 0 ? servers_.DebugString() : absl::StrCat(servers_.DebugString(), ", ", lost, " one-way calls lost");
 }
 
 ChannelState ChannelImpl::state() const {
-  return connector_.state();
+  return servers_.state();
 }
 
 bool ChannelImpl::WaitForStateChange(ChannelState last, absl::Time deadline) const {
   const base::CancelDisabled uncancelled;
-  return connector_.WaitForChange(
+  return servers_.WaitForChange(
       last, deadline == absl::InfiniteFuture() ? base::kNever : base::AfterNow(deadline - absl::Now()));
 }
 
 absl::Status ChannelImpl::CheckNotForked() const {
   if (!fork_guard_.InChild()) return absl::OkStatus();
   return base::WithExecState(
-      absl::FailedPreconditionError(absl::StrCat("the channel to ", connector_.address().text,
+      absl::FailedPreconditionError(absl::StrCat("the channel to ", servers_.address().text,
                                                  " was made before fork(); a child must connect a channel of its own")),
       ExecState::kNotSent);
 }
@@ -184,10 +183,10 @@ absl::Status ChannelImpl::BlockingCall(const internal::MethodInfo& method, const
 template <typename Run>
 absl::Status ChannelImpl::OverASession(const CallOptions& options, base::SteadyNs deadline, const std::stop_token& stop,
                                        Run&& run) {
-  const Connector::Patience patience = {
+  const Servers::Patience patience = {
       .for_server = options.wait_for_ready ? deadline : 0, .deadline = deadline, .stop = stop};
   for (;;) {
-    absl::StatusOr<SessionPtr> session = connector_.Get(patience);
+    absl::StatusOr<SessionPtr> session = servers_.Get(patience);
     if (!session.ok()) return base::WithExecState(session.status(), ExecState::kNotSent);
     absl::Status status = run(*session);
     if (!GoesElsewhere(**session, status)) return status;
@@ -316,21 +315,30 @@ bool ChannelImpl::StartElsewhere(const std::shared_ptr<AsyncCall>& call) {
   return false;
 }
 
-// Those over the present connection; others than `refused`, if that is not null.
+// Others than `refused`, if that is not null.
+std::shared_ptr<AsyncCalls> ChannelImpl::FindAsyncCalls(const AsyncCalls* refused, const SessionPtr& session) {
+  if (!servers_.shared()) return !async_.empty() && async_.back().get() != refused ? async_.back() : nullptr;
+  const auto found = std::find_if(async_.rbegin(), async_.rend(), [&](const auto& calls) {
+    return calls.get() != refused && calls->session() == session;
+  });
+  return found != async_.rend() ? *found : nullptr;
+}
+
 std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls(const AsyncCalls* refused) {
+  const SessionPtr session = servers_.shared() ? servers_.present() : nullptr;
   std::vector<std::shared_ptr<AsyncCalls>> ended;
   std::shared_ptr<AsyncCalls> present;
   {
     base::MutexLock lock(mutex_);
     if (closing_) return nullptr;
-    if (!async_.empty() && async_.back().get() != refused) return async_.back();
+    if (auto found = FindAsyncCalls(refused, session)) return found;
     const auto first_ended =
         std::stable_partition(async_.begin(), async_.end(), [](const auto& calls) { return !calls->finished(); });
     std::move(first_ended, async_.end(), std::back_inserter(ended));
     async_.erase(first_ended, async_.end());
     AsyncCalls::Owner& owner = *this;
-    present = async_.emplace_back(
-        std::make_shared<AsyncCalls>(owner, options_, reactor_.get(), logger_, connector_.present()));
+    present = async_.emplace_back(std::make_shared<AsyncCalls>(owner, options_, reactor_.get(), logger_,
+                                                               servers_.shared() ? session : servers_.present()));
   }
   for (const auto& calls : ended) calls->Stop();
   return present;
@@ -338,8 +346,8 @@ std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls(const AsyncCalls* ref
 
 std::optional<absl::StatusOr<ChannelImpl::SessionPtr>> ChannelImpl::Connect(base::SteadyNs deadline,
                                                                             std::function<void()> wake) {
-  if (reactor_.get() != nullptr) return connector_.Poll(std::move(wake));
-  return connector_.Get({.for_server = 0, .deadline = deadline});
+  if (reactor_.get() != nullptr) return servers_.Poll(std::move(wake));
+  return servers_.Get({.for_server = 0, .deadline = deadline});
 }
 
 }  // namespace nearcall::rpc

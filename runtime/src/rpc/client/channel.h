@@ -18,13 +18,13 @@
 #include "nearcall/channel.h"
 #include "rpc/client/async_calls.h"
 #include "rpc/client/client_stream.h"
-#include "rpc/client/connector.h"
+#include "rpc/client/servers.h"
 #include "session/client_session.h"
 #include "transport/address.h"
 
 namespace nearcall::rpc {
 
-// The channel behind nearcall::Channel: calls of all styles, over the session that its connector has now.
+// The channel behind nearcall::Channel: calls of all styles, over a session that its servers have now.
 class ChannelImpl final : public Channel, private AsyncCalls::Owner {
  public:
   ChannelImpl(transport::Address address, ChannelOptions options);
@@ -52,7 +52,7 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
                           const CallOptions& options) override;
 
  private:
-  using SessionPtr = Connector::SessionPtr;
+  using SessionPtr = Servers::SessionPtr;
 
   absl::Status TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                        google::protobuf::MessageLite* reply, const CallOptions& options);
@@ -70,18 +70,21 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   std::optional<absl::StatusOr<SessionPtr>> Connect(base::SteadyNs deadline, std::function<void()> wake) override;
   bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override;
 
-  // Those of the present connection; nullptr: the channel is going away.
+  // Those of a present connection; nullptr: the channel is going away.
   std::shared_ptr<AsyncCalls> PresentAsyncCalls(const AsyncCalls* refused);
+  std::shared_ptr<AsyncCalls> FindAsyncCalls(const AsyncCalls* refused, const SessionPtr& session)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ChannelOptions options_;
   const base::ReactorUse reactor_;
   const std::shared_ptr<base::Logger> logger_;
   const base::ForkGuard fork_guard_;
-  Connector connector_;
+  Servers servers_;
   const std::shared_ptr<LocalLosses> losses_;
 
   base::Mutex mutex_;
-  std::vector<std::shared_ptr<AsyncCalls>> async_ ABSL_GUARDED_BY(mutex_);  // the last one: of the present connection
+  std::vector<std::shared_ptr<AsyncCalls>> async_
+      ABSL_GUARDED_BY(mutex_);  // of each connection; the last one: of the newest
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -5,25 +5,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/backoff.h"
 #include "base/fd.h"
-#include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/status.h"
-#include "base/waiter.h"
 #include "transport/rendezvous.h"
 
 namespace nearcall::rpc {
 
 namespace {
-
-// False: stopped before.
-bool SleepUntil(base::SteadyNs until, const std::stop_token& stop) {
-  base::Waiter waiter;
-  const std::stop_callback on_stop(stop, [&waiter] { waiter.Finish(); });
-  while (!waiter.finished() && base::NowNs() < until) waiter.Wait(until);
-  return !waiter.finished();
-}
 
 session::KeepaliveTimes TimesOf(const KeepaliveOptions& options) {
   if (options.interval == absl::InfiniteDuration()) return {};
@@ -35,8 +24,12 @@ session::KeepaliveTimes TimesOf(const KeepaliveOptions& options) {
 }  // namespace
 
 Connector::Connector(transport::Address address, const ChannelOptions& options, base::Reactor* reactor,
-                     std::shared_ptr<base::Logger> logger)
-    : address_(std::move(address)), options_(options), reactor_(reactor), logger_(std::move(logger)) {}
+                     std::shared_ptr<base::Logger> logger, std::shared_ptr<StateNews> news)
+    : address_(std::move(address)),
+      options_(options),
+      reactor_(reactor),
+      logger_(std::move(logger)),
+      news_(std::move(news)) {}
 
 Connector::~Connector() {
   std::shared_ptr<QueuedDial> dial;
@@ -76,54 +69,10 @@ ChannelState Connector::state() const {
   return last_failure_.ok() ? ChannelState::kIdle : ChannelState::kTransientFailure;
 }
 
-bool Connector::WaitForChange(ChannelState last, base::SteadyNs deadline) const {
-  for (;;) {
-    const uint64_t seen = news_->count();
-    if (state() != last) return true;
-    if (!news_->WaitBeyond(seen, deadline)) return state() != last;
-  }
-}
-
-uint64_t Connector::News::count() const {
-  base::MutexLock lock(mutex_);
-  return count_;
-}
-
-void Connector::News::Tell() {
-  base::MutexLock lock(mutex_);
-  ++count_;
-  told_.NotifyAll();
-}
-
-bool Connector::News::WaitBeyond(uint64_t seen, base::SteadyNs deadline) const {
-  base::MutexLock lock(mutex_);
-  while (count_ == seen && base::NowNs() < deadline) told_.WaitUntil(mutex_, deadline);
-  return count_ != seen;
-}
-
-absl::StatusOr<Connector::SessionPtr> Connector::Get(const Patience& patience) {
-  if (SessionPtr session = present()) return session;
-  base::Backoff backoff(base::kReconnectMinNs, base::kReconnectMaxNs);
-  for (;;) {
-    absl::StatusOr<SessionPtr> session = Reconnect(patience.deadline);
-    const base::SteadyNs now = base::NowNs();
-    // Nobody is there, or nobody has answered in time: the one may come, and the other may just have too much to do.
-    const bool late = absl::IsDeadlineExceeded(session.status());
-    if (session.ok() || !(late || absl::IsUnavailable(session.status()))) return session;
-    const absl::string_view why = session.status().message();
-    if (now >= patience.deadline && !late) {
-      return absl::DeadlineExceededError(absl::StrCat("the deadline passed while the call waited for a server: ", why));
-    }
-    if (now >= patience.deadline || now >= patience.for_server) return session;
-    if (!SleepUntil(base::AddNs(now, std::min(backoff.NextNs(), patience.for_server - now)), patience.stop)) {
-      return absl::CancelledError(absl::StrCat("the call was cancelled while it waited for a server: ", why));
-    }
-  }
-}
-
 // One attempt, shared by all callers that come while it runs. One that the event queue makes is taken over, for that
 // may wait for this thread.
-absl::StatusOr<Connector::SessionPtr> Connector::Reconnect(base::SteadyNs deadline) {
+absl::StatusOr<Connector::SessionPtr> Connector::Get(base::SteadyNs deadline) {
+  if (SessionPtr session = present()) return session;
   std::shared_ptr<QueuedDial> dial;
   {
     base::MutexLock lock(mutex_);

@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -17,39 +16,32 @@
 #include "base/reactor.h"
 #include "nearcall/channel.h"
 #include "rpc/client/queued_dial.h"
+#include "rpc/client/state_news.h"
 #include "session/client_session.h"
 #include "transport/address.h"
 #include "transport/rendezvous.h"
 
 namespace nearcall::rpc {
 
-// An address, and the session that is connected to it now. When the session has ended the next one who wants it
-// connects again; one does it, the others wait for the outcome.
+// The address of one server, and the session that is connected to it now. When the session has ended the next one who
+// wants it connects again; one does it, the others wait for the outcome.
 //
-// Thread-safe. Owned by the channel.
+// Thread-safe. Owned by the channel's Servers.
 class Connector {
  public:
   using SessionPtr = std::shared_ptr<session::ClientSession>;
 
-  // How long somebody waits: for a server to appear (while nobody listens), for an answer of one that is there, and
-  // unless it is cancelled.
-  struct Patience {
-    base::SteadyNs for_server;
-    base::SteadyNs deadline;
-    std::stop_token stop = {};
-  };
-
   // `reactor`: of the user's event queue; may be null.
   Connector(transport::Address address, const ChannelOptions& options, base::Reactor* reactor,
-            std::shared_ptr<base::Logger> logger);
+            std::shared_ptr<base::Logger> logger, std::shared_ptr<StateNews> news);
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
   ~Connector();
 
   const transport::Address& address() const { return address_; }
 
-  // The usable session, connected now if there is none.
-  absl::StatusOr<SessionPtr> Get(const Patience& patience);
+  // The usable session, connected now if there is none; does not wait for a server to appear.
+  absl::StatusOr<SessionPtr> Get(base::SteadyNs deadline);
   // The same in the user's event queue: nullopt, if there is none yet. Then `wake` is called (once, on any thread) when
   // it is worth while to ask again.
   std::optional<absl::StatusOr<SessionPtr>> Poll(std::function<void()> wake);
@@ -61,24 +53,8 @@ class Connector {
   std::string DebugString() const;
 
   ChannelState state() const;
-  // False: it is still `last` at `deadline`.
-  bool WaitForChange(ChannelState last, base::SteadyNs deadline) const;
 
  private:
-  // That the state may have changed. Outlives the connector where a session does.
-  class News {
-   public:
-    uint64_t count() const;
-    void Tell();
-    bool WaitBeyond(uint64_t seen, base::SteadyNs deadline) const;
-
-   private:
-    mutable base::Mutex mutex_;
-    mutable base::CondVar told_;
-    uint64_t count_ ABSL_GUARDED_BY(mutex_) = 0;
-  };
-
-  absl::StatusOr<SessionPtr> Reconnect(base::SteadyNs deadline);
   absl::StatusOr<SessionPtr> Finish(QueuedDial& dial, base::SteadyNs deadline) const;
   absl::StatusOr<SessionPtr> ConnectOnce(base::SteadyNs deadline) const;
   transport::ConnectParams Params(base::SteadyNs deadline) const;
@@ -91,7 +67,7 @@ class Connector {
   const ChannelOptions& options_;
   base::Reactor* const reactor_;  // of the user's event queue; may be null
   const std::shared_ptr<base::Logger> logger_;
-  const std::shared_ptr<News> news_ = std::make_shared<News>();
+  const std::shared_ptr<StateNews> news_;
 
   mutable base::Mutex mutex_;
   base::CondVar attempt_ended_;

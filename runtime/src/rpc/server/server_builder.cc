@@ -20,8 +20,13 @@
 namespace nearcall {
 
 struct ServerBuilder::State {
+  struct Place {
+    std::string address;
+    ListenOptions options;
+  };
+
   ServerOptions options;
-  std::vector<std::string> addresses;
+  std::vector<Place> places;
   std::vector<base::Fd> fds;
   std::vector<Service*> services;
   bool started = false;
@@ -119,17 +124,29 @@ absl::Status AdoptActivated(const transport::Address& address, std::vector<rpc::
   return absl::OkStatus();
 }
 
+absl::StatusOr<transport::Address> ParseToListen(const std::string& text, const ListenOptions& options) {
+  absl::StatusOr<transport::Address> address = transport::ParseAddress(text);
+  if (!address.ok() || !options.shared) return address;
+  using Kind = transport::Address::Kind;
+  if (address->kind != Kind::kName && address->kind != Kind::kPath) {
+    return absl::InvalidArgumentError(absl::StrCat(text, ": only a name or a path can be shared"));
+  }
+  address->shared = true;
+  return address;
+}
+
 // Several addresses of one name are one socket. `activated`: whether some were passed by the service manager.
-absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std::string>& texts,
-                                                          const transport::SocketAccess& access, bool& activated) {
+template <typename Places>
+absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const Places& wanted, const transport::SocketAccess& access,
+                                                          bool& activated) {
   struct Place {
     transport::Address address;
     rpc::Handshakes::Transports transports;
   };
   std::vector<rpc::Door::Entry> entries;
   std::vector<std::pair<std::string, Place>> places;
-  for (const std::string& text : texts) {
-    absl::StatusOr<transport::Address> address = transport::ParseAddress(text);
+  for (const auto& [text, options] : wanted) {
+    absl::StatusOr<transport::Address> address = ParseToListen(text, options);
     if (!address.ok()) return address.status();
     if (address->kind == transport::Address::Kind::kActivated) {
       if (absl::Status adopted = AdoptActivated(*address, entries); !adopted.ok()) return adopted;
@@ -137,7 +154,8 @@ absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const std::vector<std:
       continue;
     }
     const std::string key =
-        address->kind == transport::Address::Kind::kFd ? absl::StrCat("fd:", address->fd) : address->name;
+        absl::StrCat(address->kind == transport::Address::Kind::kFd ? absl::StrCat("fd:", address->fd) : address->name,
+                     address->shared ? " shared" : "");
     auto place = std::find_if(places.begin(), places.end(), [&](const auto& other) { return other.first == key; });
     if (place == places.end()) place = places.insert(place, {key, Place{*address, {}}});
     AddTransports(*address, place->second.transports);
@@ -180,8 +198,8 @@ ServerBuilder::ServerBuilder(ServerOptions options) : state_(std::make_unique<St
 
 ServerBuilder::~ServerBuilder() = default;
 
-ServerBuilder& ServerBuilder::Listen(absl::string_view address) {
-  state_->addresses.emplace_back(address);
+ServerBuilder& ServerBuilder::Listen(absl::string_view address, ListenOptions options) {
+  state_->places.push_back({std::string(address), options});
   return *this;
 }
 
@@ -198,8 +216,8 @@ ServerBuilder& ServerBuilder::Register(Service* service) {
 absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state) {
   if (absl::Status status = CheckOptions(state.options); !status.ok()) return status;
   const transport::SocketAccess access = {.mode = state.options.socket_mode,
-                                            .group = state.options.socket_group,
-                                            .take_over = state.options.allow_successor};
+                                          .group = state.options.socket_group,
+                                          .take_over = state.options.allow_successor};
   for (const Service* service : state.services) {
     if (service == nullptr) continue;  // see Register()
     if (absl::Status status = CheckForQueue(state.options, *service); !status.ok()) return status;
@@ -209,7 +227,7 @@ absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state)
     if (absl::Status status = server->Register(service); !status.ok()) return status;
   }
   bool activated = false;
-  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.addresses, access, activated);
+  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.places, access, activated);
   if (!entries.ok()) return entries.status();
   for (base::Fd& fd : state.fds) {
     if (absl::Status status = Adopt(std::move(fd), *entries); !status.ok()) return status;

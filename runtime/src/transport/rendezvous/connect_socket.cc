@@ -125,6 +125,26 @@ absl::StatusOr<base::Fd> ConnectName(const std::string& name, base::SteadyNs dea
                                              "; start it, or set NEARCALL_DIR as it is set for the server"));
 }
 
+// One of the servers behind a shared name.
+absl::StatusOr<base::Fd> ConnectOne(const Address& address, base::SteadyNs deadline) {
+  const auto directory = address.kind == Address::Kind::kPath
+                             ? Directory::OpenAny(address.directory)
+                             : Directory::OpenPrivate(address.directory, Directory::IfMissing::kFail);
+  if (absl::IsNotFound(directory.status())) return absl::UnavailableError(directory.status().message());
+  if (!directory.ok()) return directory.status();
+  auto fd = CreateSocket();
+  if (!fd.ok()) return fd.status();
+  const std::string path = directory->PathOf(address.name);
+  const int error = ConnectUntil(
+      *fd, [&] { return directory->Connect(*fd, address.name); }, deadline);
+  if (error == 0) return fd;
+  if (error == EAGAIN) return BacklogFull(path);
+  if (error == ENOENT || error == ECONNREFUSED || error == EPROTOTYPE) {
+    return absl::UnavailableError(absl::StrCat("no server listens: ", Explain(error, path)));
+  }
+  return base::ErrnoStatus(error, absl::StrCat("connect to ", path));
+}
+
 absl::StatusOr<base::Fd> TakeInherited(int fd) {
   sockaddr_un peer;
   socklen_t size = sizeof(peer);
@@ -143,6 +163,7 @@ absl::StatusOr<base::Fd> TakeInherited(int fd) {
 }  // namespace
 
 absl::StatusOr<base::Fd> ConnectSocket(const Address& address, base::SteadyNs deadline) {
+  if (!address.directory.empty()) return ConnectOne(address, deadline);
   switch (address.kind) {
     case Address::Kind::kName:
       return ConnectName(address.name, deadline);

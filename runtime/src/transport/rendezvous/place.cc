@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/syscall.h"
+#include "transport/rendezvous/shared_name.h"
 
 namespace nearcall::transport {
 
@@ -35,12 +36,36 @@ absl::StatusOr<Place> PlaceOfName(const Address& address) {
                .sweep = DirectoryIsChosen() ? Place::Sweep::kMarked : Place::Sweep::kAll};
 }
 
-absl::StatusOr<Place> PlaceOfPath(const Address& address) {
+// The directory of a path: others cannot put something else in the place of what stands there.
+absl::StatusOr<Directory> ParentOf(const Address& address) {
   const size_t slash = address.name.rfind('/');
   auto directory = Directory::OpenAny(slash == 0 ? "/" : address.name.substr(0, slash));
   if (!directory.ok()) return directory.status();
   if (absl::Status safe = CheckNamesAreSafe(*directory); !safe.ok()) return safe;
-  std::string name = address.name.substr(slash + 1);
+  return directory;
+}
+
+// Beside the others that share the name.
+absl::StatusOr<Place> PlaceOfOne(const Address& address) {
+  std::string path = address.name;
+  if (address.kind == Address::Kind::kName) {
+    const auto parent = OpenServerDirectory();
+    if (!parent.ok()) return parent.status();
+    path = parent->PathOf(address.name);
+  } else {
+    const auto parent = ParentOf(address);
+    if (!parent.ok()) return parent.status();
+  }
+  auto directory = Directory::OpenPrivate(SharedDirectoryName(path), Directory::IfMissing::kCreate);
+  if (!directory.ok()) return directory.status();
+  return Place{
+      .directory = *std::move(directory), .name = NewNameOfOne(), .lock_name = ".lock", .sweep = Place::Sweep::kAll};
+}
+
+absl::StatusOr<Place> PlaceOfPath(const Address& address) {
+  auto directory = ParentOf(address);
+  if (!directory.ok()) return directory.status();
+  std::string name = address.name.substr(address.name.rfind('/') + 1);
   std::string lock_name = absl::StrCat(".", name, ".lock");
   return Place{.directory = *std::move(directory),
                .name = std::move(name),
@@ -58,7 +83,9 @@ mode_t DefaultMode(const Address& address, bool has_group) {
 }  // namespace
 
 absl::StatusOr<Place> PlaceOf(const Address& address, const SocketAccess& access) {
-  auto place = address.kind == Address::Kind::kName ? PlaceOfName(address) : PlaceOfPath(address);
+  auto place = address.shared                         ? PlaceOfOne(address)
+               : address.kind == Address::Kind::kName ? PlaceOfName(address)
+                                                      : PlaceOfPath(address);
   if (!place.ok()) return place;
   place->mode = kSocketMark | access.mode.value_or(DefaultMode(address, access.group.has_value()));
   place->group = access.group;
