@@ -169,6 +169,11 @@ class FakeServerStream final : public internal::ServerStream {
   bool WhenReadable(internal::Operation& operation) override { return log.WhenReadable(operation); }
   bool WhenWritable(internal::Operation& operation) override { return log.WhenWritable(operation); }
   void Withdraw(internal::Operation& operation) override { log.Withdraw(operation); }
+  // Generated code has nothing to do with these.
+  void TellNews() override {}
+  internal::Tried TryNews() override { return internal::Tried::kOver; }
+  bool WaitForNews() override { return false; }
+  bool WhenNews(internal::Operation&) override { return false; }
 
   StreamLog log;
 };

@@ -41,6 +41,9 @@
 // while something is awaited of it, ends the process.
 namespace nearcall {
 
+template <typename T>
+class Topic;
+
 namespace internal {
 
 // What all calls have.
@@ -213,6 +216,8 @@ class CoServerWriter final {
   [[nodiscard]] auto Write(const Reply& reply) { return internal::ServerWriteAwaiter(stream_, writing_, reply); }
 
  private:
+  friend class Topic<Reply>;
+
   internal::ServerStream& stream_;
   internal::CallSide writing_;
 };

@@ -22,3 +22,4 @@
 #include "nearcall/service.h"             // IWYU pragma: export
 #include "nearcall/stream.h"              // IWYU pragma: export
 #include "nearcall/task.h"                // IWYU pragma: export
+#include "nearcall/topic.h"               // IWYU pragma: export

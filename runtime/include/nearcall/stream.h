@@ -41,6 +41,9 @@
 // the channel, within its deadline, if no element and no half-close was sent, and its request is at most 256 KiB.
 namespace nearcall {
 
+template <typename T>
+class Topic;
+
 namespace internal {
 
 // Where a range-based for stands in a stream. Ends where Read() is false.
@@ -199,6 +202,8 @@ class ServerWriter final {
   bool Write(const Reply& reply) { return stream_.Write(reply); }
 
  private:
+  friend class Topic<Reply>;
+
   internal::ServerStream& stream_;
 };
 

@@ -151,6 +151,15 @@ class ServerWriteAwaiter final : public CallAwaiter<ServerWriteAwaiter, ServerSt
   const google::protobuf::MessageLite& message_;
 };
 
+// Whether there was news, and not the end of the call.
+class NewsAwaiter final : public CallAwaiter<NewsAwaiter, ServerStream, &ServerStream::WhenNews> {
+ public:
+  NewsAwaiter(ServerStream& stream, CallSide& side) : CallAwaiter(stream, side) {}
+
+  Tried Try(ServerStream& stream) { return stream.TryNews(); }
+  bool await_resume() const { return done(); }
+};
+
 class InitialMetadataAwaiter final : public CallAwaiter<InitialMetadataAwaiter, ClientCall, &ClientCall::WhenReadable> {
  public:
   InitialMetadataAwaiter(ClientCall& call, CallSide& side) : CallAwaiter(call, side) {}

@@ -61,6 +61,17 @@ class NEARCALL_EXPORT ServerStream {
   // `operation` is not run any more, unless another thread has begun to. For who destroys what waits.
   virtual void Withdraw(Operation& operation) = 0;
 
+  // --- where only the server streams: news of the program's own for who serves the stream ---
+
+  // There is some. By any thread, as long as the stream is not answered.
+  virtual void TellNews() = 0;
+  // kDone: some has been told since the last time. kOver: nobody waits for the answer any more.
+  virtual Tried TryNews() = 0;
+  // Waits until TryNews() has an answer. False: kOver.
+  virtual bool WaitForNews() = 0;
+  // As WhenReadable().
+  virtual bool WhenNews(Operation& operation) = 0;
+
  protected:
   ServerStream() = default;
   ~ServerStream() = default;

@@ -233,6 +233,39 @@ bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::proto
   return Fail(session.client().account()->MemoryRefusal(size));
 }
 
+// --- who waits for news of the program's own ---
+
+void ServerStreamImpl::TellNews() {
+  request_.session->calls().Locked([this] {
+    has_news_ = true;
+    reading_.waiting().Poke();
+  });
+}
+
+Tried ServerStreamImpl::TryNews() {
+  if (context_.IsCancelled()) return Tried::kOver;
+  return request_.session->calls().Locked([this] {
+    if (!state_.failure().ok()) return Tried::kOver;
+    return std::exchange(has_news_, false) ? Tried::kDone : Tried::kNotYet;
+  });
+}
+
+bool ServerStreamImpl::WaitForNews() {
+  const base::CancelDisabled uncancelled;
+  Tried tried;
+  while ((tried = TryNews()) == Tried::kNotYet) place_.WaitFor(reading_.waiting());
+  return tried == Tried::kDone;
+}
+
+bool ServerStreamImpl::WhenNews(internal::Operation& operation) {
+  if (!WatchDeadline()) return false;
+  return request_.session->calls().Locked([&] {
+    if (context_.IsCancelled() || !state_.failure().ok() || has_news_) return false;
+    reading_.Leave(operation);
+    return true;
+  });
+}
+
 // --- who is suspended ---
 
 // SUBTLE: what ends the call is looked for under the lock under which it tells those who wait.

@@ -58,6 +58,10 @@ class ServerStreamImpl final : public internal::ServerStream {
   bool WhenReadable(internal::Operation& operation) override;
   bool WhenWritable(internal::Operation& operation) override;
   void Withdraw(internal::Operation& operation) override;
+  void TellNews() override;
+  internal::Tried TryNews() override;
+  bool WaitForNews() override;
+  bool WhenNews(internal::Operation& operation) override;
 
  private:
   internal::Tried ReadNow(google::protobuf::MessageLite& message);
@@ -85,6 +89,9 @@ class ServerStreamImpl final : public internal::ServerStream {
   std::atomic<bool> somebody_reads_{false};
   session::Arrivals mine_;
   session::ReadCount read_;
+
+  // Who waits for news of the program's own waits where others read. The session's lock guards it.
+  bool has_news_ = false;
 
   // Who writes.
   std::atomic<bool> somebody_writes_{false};
