@@ -68,9 +68,16 @@ void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, O
   const auto write = [&](std::span<std::byte> to) {
     if (size != 0) std::memcpy(to.data(), bytes.data(), size);
   };
-  if (!GoesInPlace(size, max_frame_size()) || !outbox_.TrySend(header, size, write, when)) {
+  const bool is_small = GoesInPlace(size, max_frame_size());
+  if (!is_small || !outbox_.TrySend(header, size, write, when)) {
     auto message = std::make_unique<Outgoing>(header, size, max_frame_size());
-    message->kept = std::move(bytes);
+    if (is_small) {
+      // The call keeps it, too: it may have to be made again, over another connection.
+      message->kept.Resize(size);
+      write(message->kept.bytes());
+    } else {
+      message->kept = std::move(bytes);
+    }
     message->flow = flow;
     outbox_.Keep(std::move(message));
   }
