@@ -40,6 +40,7 @@ class FakeCall final : public internal::ServerCall {
   explicit FakeCall(std::string request) : request_(std::move(request)) {}
 
   FakeContext& context() override { return context_; }
+  internal::MethodKind kind() const override { return internal::MethodKind::kUnary; }
   bool ParseRequest(google::protobuf::MessageLite& request) override { return request.ParseFromString(request_); }
   void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
     ++answers;

@@ -23,7 +23,9 @@
 
 namespace nearcall {
 
+class CoGenericService;
 class EventQueue;
+class GenericService;
 
 // Every member has a default; name any subset: `{.max_handler_threads = 8}`.
 struct ServerOptions {
@@ -246,6 +248,11 @@ class NEARCALL_EXPORT ServerBuilder {
 
   // `service` must outlive the server.
   ServerBuilder& Register(Service* service);
+
+  // Serves by their names all methods that no registered service has (nearcall/generic.h). At most one, which must
+  // outlive the server.
+  ServerBuilder& RegisterGeneric(GenericService* service);
+  ServerBuilder& RegisterGeneric(CoGenericService* service);
 
   // INVALID_ARGUMENT: a malformed address, an option out of range, a service registered twice, or one that an event
   // queue cannot serve. ALREADY_EXISTS: another server has the name. RESOURCE_EXHAUSTED: a limit named in the text.

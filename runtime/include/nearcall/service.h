@@ -58,6 +58,9 @@ class NEARCALL_EXPORT ServerCall {
   virtual ServerStream& stream() = 0;
   virtual void FinishStream(const absl::Status& status) = 0;
 
+  // As its caller sees it.
+  virtual MethodKind kind() const = 0;
+
  protected:
   ServerCall() = default;
   ~ServerCall() = default;

@@ -139,7 +139,8 @@ class ClientWriter final : public internal::ClientStreamBase {
   // repeated it gives the status, and an empty reply.
   absl::StatusOr<Reply> Finish() {
     absl::StatusOr<Reply> reply(absl::in_place);
-    absl::Status status = stream().Finish(&*reply);
+    google::protobuf::MessageLite& message = *reply;
+    absl::Status status = stream().Finish(&message);
     if (!status.ok()) reply = std::move(status);
     return reply;
   }

@@ -46,6 +46,9 @@ inline constexpr size_t kMaxSizeToExplain = size_t{16} << 10;
 // square.
 inline constexpr size_t kMaxStatusPayloads = 64;
 
+// "package.Service/Method", where a request carries it. Names of people are shorter; a server keeps one for each call.
+inline constexpr size_t kMaxMethodNameSize = size_t{1} << 10;
+
 // --- message queues ---
 
 // Messages of a queue, and the largest size of one: what Linux allows without privilege (fs.mqueue.msg_max and

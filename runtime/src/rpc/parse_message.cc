@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
+#include "nearcall/bytes.pb.h"
 #include "rpc/protobuf_log.h"
 
 namespace nearcall::rpc {
@@ -33,6 +34,11 @@ absl::Status ParseMessage(absl::string_view what, absl::string_view method, std:
   }
   return absl::InternalError(
       absl::StrCat(what, " ", method, " (", bytes.size(), " B) does not parse as ", message.GetTypeName(), why));
+}
+
+void TakeBytes(std::span<const std::byte> bytes, google::protobuf::MessageLite& message) {
+  static_cast<wire::Bytes&>(message).mutable_unknown_fields()->assign(reinterpret_cast<const char*>(bytes.data()),
+                                                                      bytes.size());
 }
 
 }  // namespace nearcall::rpc

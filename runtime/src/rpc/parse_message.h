@@ -15,4 +15,15 @@ namespace nearcall::rpc {
 absl::Status ParseMessage(absl::string_view what, absl::string_view method, std::span<const std::byte> bytes,
                           google::protobuf::MessageLite& message);
 
+// Makes all of `bytes` the content of a nearcall::Bytes, to which `message` belongs.
+void TakeBytes(std::span<const std::byte> bytes, google::protobuf::MessageLite& message);
+
+// The one or the other; `generic`: of MethodInfo.
+inline absl::Status ReadMessage(absl::string_view what, absl::string_view method, bool generic,
+                                std::span<const std::byte> bytes, google::protobuf::MessageLite& message) {
+  if (!generic) return ParseMessage(what, method, bytes, message);
+  TakeBytes(bytes, message);
+  return absl::OkStatus();
+}
+
 }  // namespace nearcall::rpc

@@ -41,7 +41,8 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
                std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),
                options.max_queued_bytes),
       receiver_(*transport_, connection.peer_id, options.max_message_size, callers_),
-      readers_(*transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns) {
+      readers_(*transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns),
+      server_wants_method_names_(connection.peer_wants_method_names) {
   if (options.keepalive.interval_ns != 0) {
     keepalive_.emplace(options.keepalive, end_, callers_, receiver_, options.reactor);
   }

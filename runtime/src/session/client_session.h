@@ -63,6 +63,8 @@ class ClientSession final : public transport::ControlSink {
   const ServerName& server() const { return end_.server(); }
   size_t max_frame_size() const { return transport_->max_frame_size(); }
   size_t peer_max_message_size() const { return peer_max_message_size_; }
+  // In each request.
+  bool server_wants_method_names() const { return server_wants_method_names_; }
   // How far either side may be ahead in a stream.
   uint32_t send_window() const { return send_window_; }
   uint32_t receive_window() const { return receive_window_; }
@@ -116,6 +118,8 @@ class ClientSession final : public transport::ControlSink {
 
   // Synchronises itself. Uses those above.
   std::optional<Keepalive> keepalive_;
+
+  const bool server_wants_method_names_;
 };
 
 }  // namespace nearcall::session

@@ -29,6 +29,7 @@ struct Connection {
   uint32_t local_id = 0;  // source_id of what this side sends
   uint32_t peer_id = 0;   // source_id of what the peer sends
   SessionTerms peer_terms = {};
+  bool peer_wants_method_names = false;  // a server: in each request
 };
 
 }  // namespace nearcall::transport

@@ -24,9 +24,10 @@ namespace nearcall::transport {
 
 // --- the client's side ---
 
-// What a client may ask for in its hello (PROTOCOL.md). What it asks for it needs: FAILED_PRECONDITION without.
+// What a side may ask for in its hello (PROTOCOL.md). What a client asks for it needs: FAILED_PRECONDITION without.
 enum Feature : uint64_t {
-  kSocketBell = uint64_t{1} << 1,  // it waits in epoll: where it cannot, it gets a bell that is a socket
+  kSocketBell = uint64_t{1} << 1,   // a client waits in epoll: where it cannot, it gets a bell that is a socket
+  kMethodNames = uint64_t{1} << 2,  // a server wants each request to carry its method's name
 };
 
 struct ConnectParams {
@@ -132,6 +133,7 @@ struct ServeParams {
   std::function<absl::Status(const PeerIdentity&)> admit = {};
   bool blockable_for_other_users = false;  // TransportRow::blockable
   std::weak_ptr<Listener> listener = {};   // that a successor may take over
+  bool wants_method_names = false;         // of each request
 };
 
 // The server's half of one handshake: never blocks, so that a silent client holds up nobody. Call Step() when the

@@ -159,6 +159,29 @@ absl::StatusOr<Metadata> DecodeMetadataEnvelope(std::span<const std::byte> bytes
   return TakeMetadata(envelope.metadata());
 }
 
+std::string EncodeMethodName(absl::string_view full_name) {
+  Envelope envelope;
+  envelope.set_method(full_name.data(), full_name.size());
+  return envelope.SerializeAsString();
+}
+
+absl::StatusOr<std::string> DecodeMethodName(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return std::string();
+  google::protobuf::Arena arena;
+  Envelope& envelope = NewEnvelope(arena);
+  if (absl::Status status = Parse(bytes, envelope); !status.ok()) return status;
+  if (envelope.method().empty() || IsMethodName(envelope.method())) return envelope.method();
+  return Violation(absl::StrCat("with a method's name of ", envelope.method().size(), " B, expected at most ",
+                                base::kMaxMethodNameSize, " B of printable ASCII with a slash between two parts"));
+}
+
+bool IsMethodName(absl::string_view full_name) {
+  const size_t slash = full_name.find('/');
+  return full_name.size() <= base::kMaxMethodNameSize && slash != absl::string_view::npos && slash != 0 &&
+         slash + 1 != full_name.size() &&
+         std::all_of(full_name.begin(), full_name.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
 absl::StatusOr<std::string> EncodeReplyEnvelope(const ReplyEnvelope& reply) {
   if (reply.initial.empty() && reply.trailing.empty() && reply.status.ok()) return std::string();
   google::protobuf::Arena arena;

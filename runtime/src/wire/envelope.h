@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "nearcall/exec_state.h"
 #include "nearcall/metadata.h"
 
@@ -21,6 +22,14 @@ namespace nearcall::wire {
 // Of a request (the client's metadata), or a stream's message (initial metadata).
 absl::StatusOr<std::string> EncodeMetadataEnvelope(const Metadata& metadata);
 absl::StatusOr<Metadata> DecodeMetadataEnvelope(std::span<const std::byte> bytes);
+
+// Of a request whose server asks for it: its method's name, which stands behind its metadata. Decoding: empty if there
+// is none; INTERNAL for what cannot be one.
+std::string EncodeMethodName(absl::string_view full_name);
+absl::StatusOr<std::string> DecodeMethodName(std::span<const std::byte> bytes);
+
+// Whether it can be one: two parts of printable ASCII with a slash between them, and not too long.
+bool IsMethodName(absl::string_view full_name);
 
 // What a reply says beside the reply itself. The status code travels in the frame header.
 struct ReplyEnvelope {

@@ -68,5 +68,18 @@ TEST(ServiceTableTest, NamesItsServices) {
   EXPECT_EQ(table.DebugString(), "demo.One, demo.Two");
 }
 
+TEST(ServiceTableTest, OneMayServeAllOtherMethods) {
+  FakeService one("demo.One", {"demo.One/A"}), any("any", {"any/Any"});
+  ServiceTable table;
+  EXPECT_TRUE(table.Add(&one).ok());
+  EXPECT_EQ(table.generic(), nullptr);
+  EXPECT_EQ(table.AddGeneric(nullptr).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(table.AddGeneric(&any).ok());
+  EXPECT_EQ(table.generic()->service, &any);
+  EXPECT_EQ(table.Find(any.method().id), nullptr) << "it has no number";
+  EXPECT_THAT(table.AddGeneric(&any).message(), HasSubstr("twice"));
+  EXPECT_EQ(table.DebugString(), "demo.One and all other methods by their names");
+}
+
 }  // namespace
 }  // namespace nearcall::rpc

@@ -223,6 +223,32 @@ TEST(EnvelopeTest, FieldsOfALaterVersionAreIgnored) {
             (Metadata{{"a", "b"}}));
 }
 
+// --- the method's name ---
+
+TEST(EnvelopeTest, ANameStandsBehindTheMetadata) {
+  const std::string both = EncodeMetadataEnvelope({{"a", "b"}}).value() + EncodeMethodName("demo.Echo/Say");
+  EXPECT_EQ(DecodeMethodName(Bytes(both)).value(), "demo.Echo/Say");
+  EXPECT_EQ(DecodeMetadataEnvelope(Bytes(both)).value(), (Metadata{{"a", "b"}}));
+  EXPECT_EQ(EncodeMethodName("a.B/C"), Field(6, "a.B/C")) << "as PROTOCOL.md says";
+}
+
+TEST(EnvelopeTest, ARequestMayHaveNoName) {
+  EXPECT_EQ(DecodeMethodName({}).value(), "");
+  EXPECT_EQ(DecodeMethodName(Bytes(Field(1, Entry("a", "b")))).value(), "");
+}
+
+TEST(EnvelopeTest, NamesThatAreNone) {
+  const std::string longest = "a/" + std::string(1022, 'b');
+  EXPECT_EQ(DecodeMethodName(Bytes(EncodeMethodName(longest))).value(), longest);
+  for (const std::string& name :
+       {longest + "b", std::string("a"), std::string("/a"), std::string("a/"), std::string("a/\n"), std::string("a /b"),
+        std::string("a/\x7f"), std::string("a/\0b", 4)}) {
+    EXPECT_FALSE(IsMethodName(name)) << name;
+    EXPECT_EQ(DecodeMethodName(Bytes(EncodeMethodName(name))).status().code(), absl::StatusCode::kInternal) << name;
+  }
+  EXPECT_EQ(DecodeMethodName(Bytes("\xff")).status().code(), absl::StatusCode::kInternal);
+}
+
 TEST(EnvelopeTest, RandomBytesAreRefusedOrObeyTheRules) {
   const uint64_t seed = std::random_device()();
   SCOPED_TRACE(::testing::Message() << "seed " << seed);

@@ -187,7 +187,10 @@ class ReplyAwaiter final : public CallAwaiter<ReplyAwaiter<Reply>, ClientCall, &
   ReplyAwaiter(ClientCall& call, CallSide& side)
       : CallAwaiter<ReplyAwaiter, ClientCall, &ClientCall::WhenReadable>(call, side) {}
 
-  Tried Try(ClientCall& call) { return call.TryFinish(&*reply_, status_); }
+  Tried Try(ClientCall& call) {
+    google::protobuf::MessageLite& reply = *reply_;
+    return call.TryFinish(&reply, status_);
+  }
   absl::StatusOr<Reply> await_resume() {
     if (!status_.ok()) reply_ = std::move(status_);
     return std::move(reply_);

@@ -36,6 +36,8 @@ struct MethodInfo {
   Priority priority;   // the default
   int64_t timeout_ns;  // the default; 0: none
   bool may_block;      // the handler may block for long: give it a worker thread at once
+  // Called, or served, by its name: its messages are nearcall::Bytes, whatever is in them. (nearcall/generic.h)
+  bool generic = false;
 };
 
 constexpr MethodInfo MakeMethod(const char* full_name, MethodKind kind, Priority priority, int64_t timeout_ns,

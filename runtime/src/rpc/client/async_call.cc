@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/client/async_call.h"
 
+#include <cstring>
+
 #include "base/exec_state.h"
 #include "base/no_memory.h"
 
@@ -25,6 +27,20 @@ absl::Status AsyncCall::Prepare(const google::protobuf::MessageLite* message) {
   request_.Describe(*this);
   bytes_.Resize(request_.size());
   request_.Serialize(message, bytes_.data());
+  return absl::OkStatus();
+}
+
+absl::Status AsyncCall::FitTo(const session::ClientSession& session) {
+  const size_t envelope = request_.envelope().size();
+  const size_t payload = bytes_.size() - envelope;
+  const bool changes = request_.SizeFor(session) != bytes_.size();
+  base::Buffer fitted(changes ? request_.SizeFor(session) : 0);
+  if (absl::Status status = request_.FitTo(session); !status.ok()) return status;
+  if (!changes) return absl::OkStatus();
+  const std::string& head = request_.envelope();
+  if (!head.empty()) std::memcpy(fitted.data(), head.data(), head.size());
+  if (payload != 0) std::memcpy(fitted.data() + head.size(), bytes_.data() + envelope, payload);
+  bytes_ = std::move(fitted);
   return absl::OkStatus();
 }
 

@@ -60,6 +60,9 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   // Checks and serialises. `message` is null if its client streams.
   absl::Status Prepare(const google::protobuf::MessageLite* message);
 
+  // What it sends over `session`: see CallHead. After an exception it is as before.
+  absl::Status FitTo(const session::ClientSession& session);
+
   const CallHead& request() const { return request_; }
   bool wait_for_ready() const { return options_.wait_for_ready; }
   base::Buffer& bytes() { return bytes_; }
@@ -99,6 +102,7 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   std::shared_ptr<AsyncCall> self;  // as long as it is under way
   bool started = false;
   bool queued = false;
+  size_t cost_in_line = 0;
 
  protected:
   wire::Message& answer() { return answer_; }

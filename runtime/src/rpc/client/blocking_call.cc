@@ -11,7 +11,7 @@ namespace nearcall::rpc {
 
 absl::Status BlockingCall::Run(session::ClientSession& session, const google::protobuf::MessageLite& request,
                                google::protobuf::MessageLite* reply) {
-  if (absl::Status status = request_.CheckPeerLimit(session); !status.ok()) return status;
+  if (absl::Status status = request_.FitTo(session); !status.ok()) return status;
   session::WaitingCall call(session);
   request_.Describe(call);
   const auto cancel = [&session, &call] { session.Cancel(call); };

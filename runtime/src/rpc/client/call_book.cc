@@ -26,7 +26,7 @@ void CallBook::Adopt(const std::shared_ptr<AsyncCall>& call) {
 }
 
 CallBook::Begun CallBook::TryBegin(AsyncCall& call) {
-  if (absl::Status status = call.request().CheckPeerLimit(*session_); !status.ok()) {
+  if (absl::Status status = call.FitTo(*session_); !status.ok()) {
     call.failure = std::move(status);
     return Begun::kEnded;
   }

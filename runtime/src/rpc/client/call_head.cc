@@ -6,11 +6,13 @@
 #include <span>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/exec_state.h"
 #include "base/limits.h"
 #include "nearcall/internal/unary.h"
+#include "rpc/client/generic_method.h"
 #include "rpc/parse_message.h"
 #include "rpc/serialize.h"
 #include "wire/envelope.h"
@@ -21,8 +23,18 @@ namespace {
 
 using base::WithExecState;
 
+constexpr size_t kMaxNameToShow = 200;
+
 absl::Status NotSent(absl::Status status) {
   return WithExecState(std::move(status), ExecState::kNotSent);
+}
+
+// Of one that is sent by its name.
+absl::Status CheckName(absl::string_view name) {
+  if (wire::IsMethodName(name)) return absl::OkStatus();
+  return NotSent(absl::InvalidArgumentError(absl::StrCat(
+      "\"", absl::CHexEscape(name.substr(0, kMaxNameToShow)),
+      "\" is no method's name; expected package.Service/Method, at most ", base::kMaxMethodNameSize, " B")));
 }
 
 }  // namespace
@@ -36,7 +48,8 @@ bool GoesElsewhere(session::ClientSession& session, const absl::Status& status) 
 }
 
 CallHead::CallHead(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size)
-    : method_(method),
+    : keep_method_(method.generic ? static_cast<const GenericMethod&>(method).shared_from_this() : nullptr),
+      method_(method),
       options_(options),
       max_message_size_(max_message_size),
       priority_(options.priority.value_or(method.priority)),
@@ -61,11 +74,15 @@ absl::Status CallHead::Prepare(const google::protobuf::MessageLite* request) {
   if (static_cast<size_t>(priority_) >= base::kLanes) {
     return NotSent(absl::InvalidArgumentError(absl::StrCat("CallOptions::priority is ", static_cast<int>(priority_))));
   }
+  if (method_.generic) {
+    if (absl::Status named = CheckName(method_.full_name); !named.ok()) return named;
+  }
   if (!options_.metadata.empty()) {
     if (absl::Status status = options_.metadata.Validate(); !status.ok()) return NotSent(std::move(status));
     absl::StatusOr<std::string> envelope = wire::EncodeMetadataEnvelope(options_.metadata);
     if (!envelope.ok()) return NotSent(envelope.status());
     envelope_ = *std::move(envelope);
+    metadata_size_ = envelope_.size();
   }
   payload_size_ = request == nullptr ? 0 : request->ByteSizeLong();
   if (payload_size_ > max_message_size_) {
@@ -79,6 +96,29 @@ absl::Status CallHead::Prepare(const google::protobuf::MessageLite* request) {
         absl::StrCat("the deadline of ", method_.full_name, " had passed before the call was sent")));
   }
   return absl::OkStatus();
+}
+
+size_t CallHead::SizeFor(const session::ClientSession& session) const {
+  return metadata_size_ + payload_size_ +
+         (session.server_wants_method_names() ? wire::EncodeMethodName(method_.full_name).size() : 0);
+}
+
+absl::Status CallHead::FitTo(const session::ClientSession& session) {
+  const bool has_name = envelope_.size() != metadata_size_;
+  if (session.server_wants_method_names() == has_name) return CheckPeerLimit(session);
+  if (has_name) {
+    envelope_.resize(metadata_size_);
+  } else {
+    if (absl::Status named = CheckName(method_.full_name); !named.ok()) return named;
+    const std::string name = wire::EncodeMethodName(method_.full_name);
+    if (metadata_size_ + name.size() > base::kMaxEnvelopeSize) {
+      return NotSent(absl::ResourceExhaustedError(
+          absl::StrCat("metadata and the method's name take ", metadata_size_ + name.size(), " B, at most ",
+                       base::kMaxEnvelopeSize, " B are sent to a server that serves methods by their names")));
+    }
+    envelope_ += name;
+  }
+  return CheckPeerLimit(session);
 }
 
 absl::Status CallHead::CheckPeerLimit(const session::ClientSession& session) const {
@@ -147,7 +187,7 @@ absl::Status CallHead::StatusOf(const absl::Status& failure, const wire::Message
 
 absl::Status CallHead::Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const {
   const std::span<const std::byte> payload = answer.bytes.bytes().subspan(answer.header.envelope_size);
-  absl::Status parsed = ParseMessage("the reply of", method_.full_name, payload, reply);
+  absl::Status parsed = ReadMessage("the reply of", method_.full_name, method_.generic, payload, reply);
   if (parsed.ok()) return parsed;
   reply.Clear();
   return WithExecState(std::move(parsed), ExecState::kExecuted);
@@ -173,7 +213,7 @@ absl::StatusOr<Metadata> CallHead::ParseInitial(const std::string& envelope) {
 }
 
 absl::Status CallHead::ParseElement(std::span<const std::byte> bytes, google::protobuf::MessageLite& element) const {
-  absl::Status parsed = ParseMessage("an element of", method_.full_name, bytes, element);
+  absl::Status parsed = ReadMessage("an element of", method_.full_name, method_.generic, bytes, element);
   return parsed.ok() ? parsed : WithExecState(std::move(parsed), ExecState::kExecuted);
 }
 

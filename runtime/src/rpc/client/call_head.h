@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -23,7 +24,7 @@ namespace nearcall::rpc {
 bool GoesElsewhere(session::ClientSession& session, const absl::Status& status);
 
 // What is common to calls of every kind and style: from the options to the header of the request, and from the answer
-// to the status. Used by one thread at a time; `method` and `options` must outlive it.
+// to the status. Used by one thread at a time; `method`, unless it is a GenericMethod, and `options` must outlive it.
 class CallHead {
  public:
   CallHead(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size);
@@ -32,7 +33,11 @@ class CallHead {
   // DEADLINE_EXCEEDED, CANCELLED. Caches the sizes of `request`, which is null if the client streams.
   absl::Status Prepare(const google::protobuf::MessageLite* request);
 
-  absl::Status CheckPeerLimit(const session::ClientSession& session) const;
+  // What `session` wants of the request: puts the method's name into the envelope, or takes it out; size() changes.
+  // RESOURCE_EXHAUSTED: it is more than the server takes. After an exception it is as before.
+  absl::Status FitTo(const session::ClientSession& session);
+  // What size() is going to be by that.
+  size_t SizeFor(const session::ClientSession& session) const;
 
   const internal::MethodInfo& method() const { return method_; }
   const CallOptions& options() const { return options_; }
@@ -68,14 +73,17 @@ class CallHead {
 
  private:
   void SetDeadline();
+  absl::Status CheckPeerLimit(const session::ClientSession& session) const;
 
+  const std::shared_ptr<const void> keep_method_;
   const internal::MethodInfo& method_;
   const CallOptions& options_;
   const size_t max_message_size_;
   const Priority priority_;
   const base::SteadyNs started_;
   base::SteadyNs deadline_ = base::kNever;
-  std::string envelope_;
+  std::string envelope_;  // metadata, and perhaps the method's name
+  size_t metadata_size_ = 0;
   size_t payload_size_ = 0;
 };
 

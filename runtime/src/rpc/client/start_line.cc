@@ -13,14 +13,15 @@ size_t StartLine::CostOf(const AsyncCall& call) {
 void StartLine::Enter(AsyncCall& call) {
   call.queued = true;
   lanes_[call.lane].PushBack(call);
-  bytes_ += CostOf(call);
+  call.cost_in_line = CostOf(call);
+  bytes_ += call.cost_in_line;
 }
 
 void StartLine::Leave(AsyncCall& call) {
   if (!std::exchange(call.queued, false)) return;
   base::ListNode<AsyncCall>& place = call;
   place.Unlink();
-  bytes_ -= CostOf(call);
+  bytes_ -= call.cost_in_line;  // (its size may be another one by now)
 }
 
 AsyncCall* StartLine::First() {

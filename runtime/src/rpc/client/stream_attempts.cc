@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/client/stream_attempts.h"
 
+#include <span>
+#include <string>
 #include <utility>
 
 #include "base/exec_state.h"
 #include "base/no_memory.h"
+#include "rpc/parse_message.h"
 #include "rpc/protobuf_log.h"
 
 namespace nearcall::rpc {
@@ -32,7 +35,9 @@ bool StreamAttempts::Keep(const google::protobuf::MessageLite& request) {
     // By its bytes: CheckTypeAndMergeFrom() ends a program that was compiled without RTTI. (What protobuf has to say of
     // them it has said.)
     const ProtobufLog log;
-    const bool copied = kept_request_->ParsePartialFromString(request.SerializePartialAsString());
+    const std::string bytes = request.SerializePartialAsString();
+    if (head_.method().generic) TakeBytes(std::as_bytes(std::span(bytes)), *kept_request_);
+    const bool copied = head_.method().generic || kept_request_->ParsePartialFromString(bytes);
     return copied ? absl::OkStatus() : absl::InternalError("the request changed while it was copied");
   });
   // It also caches the sizes. (Another one: a thread of the user's has changed it meanwhile.)
@@ -40,7 +45,7 @@ bool StreamAttempts::Keep(const google::protobuf::MessageLite& request) {
 }
 
 absl::Status StreamAttempts::Open(const std::shared_ptr<session::ClientSession>& session) {
-  if (absl::Status status = head_.CheckPeerLimit(*session); !status.ok()) return status;
+  if (absl::Status status = head_.FitTo(*session); !status.ok()) return status;
   const auto attempt = std::make_shared<StreamAttempt>(session, head_);
   Ptr former;  // given up without the lock
   bool cancelled;

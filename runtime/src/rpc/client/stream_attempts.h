@@ -28,9 +28,8 @@ class StreamAttempts {
   // Calls Open() with sessions until it succeeds, or it is over; waits as long as the call may, unless it is stopped.
   using OpenAnywhere = std::function<absl::Status(const std::stop_token& stop)>;
 
-  // `head` outlives this.
-  StreamAttempts(const CallHead& head, OpenAnywhere open_anywhere)
-      : head_(head), open_anywhere_(std::move(open_anywhere)) {}
+  // `head` outlives this. Who opens fits it to its session; the others use what does not change by that.
+  StreamAttempts(CallHead& head, OpenAnywhere open_anywhere) : head_(head), open_anywhere_(std::move(open_anywhere)) {}
   StreamAttempts(const StreamAttempts&) = delete;
   StreamAttempts& operator=(const StreamAttempts&) = delete;
 
@@ -58,7 +57,7 @@ class StreamAttempts {
  private:
   bool Keep(const google::protobuf::MessageLite& request);
 
-  const CallHead& head_;
+  CallHead& head_;
   const OpenAnywhere open_anywhere_;
   // Of who opens.
   const google::protobuf::MessageLite* request_ = nullptr;

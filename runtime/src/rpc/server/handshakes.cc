@@ -82,6 +82,7 @@ Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& tran
   params.terms = {.max_message_size = static_cast<uint32_t>(core_.options.max_message_size),
                   .max_calls_in_flight = static_cast<uint32_t>(core_.options.max_queued_calls),
                   .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes)};
+  params.wants_method_names = core_.services.generic() != nullptr;
   params.server_id = server_id_;
   params.connection_id = half_open->id->id();
   params.listener = listener;

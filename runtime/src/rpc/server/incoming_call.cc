@@ -103,7 +103,12 @@ std::unique_ptr<internal::PendingAnswer> IncomingCall::Defer() {
 bool IncomingCall::Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now) {
   const wire::FrameHeader& header = request_.message.header;
   request_.session = std::move(session);
-  request_.method = core_.services.Find(header.method_id);
+  if (absl::Status violation = request_.FindMethod(core_.services); !violation.ok()) {
+    request_.session->Break(violation);
+    request_.message.charge.Release();
+    request_.session.reset();
+    return false;
+  }
   request_.priority = std::min(static_cast<Priority>(header.priority), core_.options.max_priority);
   request_.arrived = turn_.queued_at = now;
   const uint64_t longest = static_cast<uint64_t>(base::kNever);
@@ -154,7 +159,7 @@ void IncomingCall::Run() {
     Refuse(expired ? absl::DeadlineExceededError("the deadline passed before the handler could start")
                    : absl::CancelledError("cancelled before the handler started"),
            ExecState::kNotStarted);
-  } else if (method == nullptr || !StreamsAlike(method->method->info.kind, request_.kind())) {
+  } else if (method == nullptr || !(request_.generic() || StreamsAlike(method->method->info.kind, request_.kind()))) {
     // No such method, or one that streams in the client's file and not in ours, or the other way round. The client
     // knows the name that belongs to the number, and makes the text.
     Refuse(absl::UnimplementedError(""), ExecState::kNotStarted);
@@ -213,7 +218,8 @@ void IncomingCall::OnThreadExit(ExecState reached) {
 }
 
 bool IncomingCall::ParseRequest(google::protobuf::MessageLite& request) {
-  const absl::Status parsed = ParseMessage("the request of", method_name(), request_.payload(), request);
+  const absl::Status parsed =
+      ReadMessage("the request of", method_name(), request_.generic(), request_.payload(), request);
   if (!parsed.ok()) {
     Refuse(parsed, ExecState::kNotStarted);
   } else if (one_way()) {

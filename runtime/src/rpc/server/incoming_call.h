@@ -56,6 +56,7 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
 
   // internal::ServerCall
   ServerContext& context() override { return context_; }
+  internal::MethodKind kind() const override { return one_way() ? internal::MethodKind::kOneWay : request_.kind(); }
   bool ParseRequest(google::protobuf::MessageLite& request) override;
   void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
     answer_.Finish(status, &reply);

@@ -1,7 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/server/request.h"
 
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "wire/envelope.h"
+
 namespace nearcall::rpc {
+
+absl::Status Request::FindMethod(const ServiceTable& services) {
+  const wire::FrameHeader& header = message.header;
+  method = services.Find(header.method_id);
+  name.clear();
+  // (Of a request that was not taken there is only the header.)
+  if (method != nullptr || services.generic() == nullptr || bytes().size() < header.envelope_size) {
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> named = wire::DecodeMethodName(envelope());
+  if (!named.ok()) return named.status();
+  if (named->empty()) return absl::OkStatus();
+  if (internal::MethodId(named->c_str()) != header.method_id) {
+    return absl::InternalError(absl::StrCat("call ", header.call_id, " is for the method ", *named,
+                                            " and has the number ", absl::Hex(header.method_id), " of another one"));
+  }
+  name = *std::move(named);
+  method = services.generic();
+  return absl::OkStatus();
+}
 
 internal::MethodKind Request::kind() const {
   const bool client_streams = !message.header.has(wire::kEnd);

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 
+#include "absl/status/status.h"
 #include "base/clock.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/priority.h"
@@ -20,14 +22,23 @@ struct Request {
   std::shared_ptr<session::ServerSession> session;
   wire::Message message;
   const ServiceTable::Method* method = nullptr;  // null: there is no such
+  std::string name;                              // of a method that is served by its name; else empty
   Priority priority = Priority::kNormal;
   base::SteadyNs arrived = 0;
   base::SteadyNs deadline = base::kNever;
 
   // As the client sees it.
   internal::MethodKind kind() const;
+  // Sets `method`, and `name`. INTERNAL: the client gives a name that is none, or that of another method.
+  absl::Status FindMethod(const ServiceTable& services);
+
+  // Served by its name, with bytes.
+  bool generic() const { return method != nullptr && method->method->info.generic; }
   // "package.Service/Method", or null.
-  const char* method_name() const { return method == nullptr ? nullptr : method->method->info.full_name; }
+  const char* method_name() const {
+    if (method == nullptr) return nullptr;
+    return generic() ? name.c_str() : method->method->info.full_name;
+  }
   bool streams() const { return kind() != internal::MethodKind::kUnary; }
   bool expired() const { return deadline != base::kNever && base::NowNs() >= deadline; }
 

@@ -44,6 +44,7 @@ class ServerImpl final : public Server {
 
   // Before Start().
   absl::Status Register(Service* service) { return core_.services.Add(service); }
+  absl::Status RegisterGeneric(Service* service) { return core_.services.AddGeneric(service); }
 
   absl::Status Start(std::vector<Door::Entry> entries);
   // After Start(), if the service manager has passed sockets: that the server is ready, and then that it stops.

@@ -10,6 +10,7 @@
 #include "base/no_memory.h"
 #include "base/thread.h"
 #include "nearcall/event_queue.h"
+#include "nearcall/generic.h"
 #include "nearcall/server.h"
 #include "rpc/server/server.h"
 #include "transport/address.h"
@@ -29,6 +30,7 @@ struct ServerBuilder::State {
   std::vector<Place> places;
   std::vector<base::Fd> fds;
   std::vector<Service*> services;
+  std::vector<Service*> generic;
   bool started = false;
 };
 
@@ -83,8 +85,7 @@ absl::Status CheckOptions(const ServerOptions& options) {
 }
 
 // Handlers of an event queue have no threads that may wait for their clients.
-absl::Status CheckForQueue(const ServerOptions& options, const Service& service) {
-  if (options.event_queue == nullptr) return absl::OkStatus();
+absl::Status CheckForQueue(const Service& service) {
   for (const internal::ServerMethod& method : service.GetServiceInfo().methods) {
     const internal::MethodKind kind = method.info.kind;
     if (method.suspends || (!internal::ClientStreams(kind) && !internal::ServerStreams(kind))) continue;
@@ -92,6 +93,15 @@ absl::Status CheckForQueue(const ServerOptions& options, const Service& service)
                                                    " streams, and its handler would wait for its client on the only "
                                                    "thread, which reads what it waits for. Register "
                                                    "the service's CoService, whose handlers are suspended instead"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckForQueue(const ServerOptions& options, const std::vector<Service*>& services) {
+  if (options.event_queue == nullptr) return absl::OkStatus();
+  for (const Service* service : services) {
+    if (service == nullptr) continue;  // see Register()
+    if (absl::Status status = CheckForQueue(*service); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -213,18 +223,30 @@ ServerBuilder& ServerBuilder::Register(Service* service) {
   return *this;
 }
 
+ServerBuilder& ServerBuilder::RegisterGeneric(GenericService* service) {
+  state_->generic.push_back(service);
+  return *this;
+}
+
+ServerBuilder& ServerBuilder::RegisterGeneric(CoGenericService* service) {
+  state_->generic.push_back(service);
+  return *this;
+}
+
 absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state) {
   if (absl::Status status = CheckOptions(state.options); !status.ok()) return status;
   const transport::SocketAccess access = {.mode = state.options.socket_mode,
                                           .group = state.options.socket_group,
                                           .take_over = state.options.allow_successor};
-  for (const Service* service : state.services) {
-    if (service == nullptr) continue;  // see Register()
-    if (absl::Status status = CheckForQueue(state.options, *service); !status.ok()) return status;
+  for (const std::vector<Service*>* services : {&state.services, &state.generic}) {
+    if (absl::Status status = CheckForQueue(state.options, *services); !status.ok()) return status;
   }
   auto server = std::make_unique<rpc::ServerImpl>(std::move(state.options));
   for (Service* service : state.services) {
     if (absl::Status status = server->Register(service); !status.ok()) return status;
+  }
+  for (Service* service : state.generic) {
+    if (absl::Status status = server->RegisterGeneric(service); !status.ok()) return status;
   }
   bool activated = false;
   absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.places, access, activated);

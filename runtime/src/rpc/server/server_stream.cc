@@ -126,7 +126,8 @@ Tried ServerStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
 
 bool ServerStreamImpl::Parse(google::protobuf::MessageLite& message) {
   const size_t size = mine_.front().size();
-  absl::Status parsed = ParseMessage("an element of", request_.method_name(), mine_.front(), message);
+  absl::Status parsed =
+      ReadMessage("an element of", request_.method_name(), request_.generic(), mine_.front(), message);
   mine_.Pop();
   if (!parsed.ok()) return Fail(std::move(parsed));
   GiveCredit(size);

@@ -26,8 +26,15 @@ absl::Status ServiceTable::Add(Service* service) {
   return absl::OkStatus();
 }
 
+absl::Status ServiceTable::AddGeneric(Service* service) {
+  if (service == nullptr) return absl::InvalidArgumentError("ServerBuilder::RegisterGeneric: the service is null");
+  if (generic_ != nullptr) return absl::InvalidArgumentError("ServerBuilder::RegisterGeneric was called twice");
+  generic_ = std::make_unique<const Method>(service, &service->GetServiceInfo().methods.front());
+  return absl::OkStatus();
+}
+
 std::string ServiceTable::DebugString() const {
-  return absl::StrJoin(names_, ", ");
+  return absl::StrCat(absl::StrJoin(names_, ", "), generic_ == nullptr ? "" : " and all other methods by their names");
 }
 
 }  // namespace nearcall::rpc

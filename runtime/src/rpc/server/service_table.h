@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -26,6 +27,11 @@ class ServiceTable {
   // INVALID_ARGUMENT: the service, or a method of the same number, is there already.
   absl::Status Add(Service* service);
 
+  // What serves every method that no service has. INVALID_ARGUMENT: there is one already.
+  absl::Status AddGeneric(Service* service);
+  // nullptr if there is none.
+  const Method* generic() const { return generic_.get(); }
+
   // nullptr if there is none.
   const Method* Find(uint64_t method_id) const {
     const auto found = methods_.find(method_id);
@@ -37,6 +43,7 @@ class ServiceTable {
  private:
   std::unordered_map<uint64_t, Method> methods_;
   std::vector<std::string> names_;
+  std::unique_ptr<const Method> generic_;
 };
 
 }  // namespace nearcall::rpc

@@ -188,7 +188,8 @@ class ClientHandshake {
                           .peer = {.pid = server.pid, .uid = server.uid, .gid = server.gid},
                           .local_id = hello.connection_id,
                           .peer_id = hello.server_id,
-                          .peer_terms = hello.terms};
+                          .peer_terms = hello.terms,
+                          .peer_wants_method_names = (hello.features & kMethodNames) != 0};
     connection.control = std::move(socket_);
     return connection;
   }

@@ -225,12 +225,16 @@ class Handshake final : public ServerHandshake {
 
   static void AppendName(std::string* out, const TransportRow* row) { absl::StrAppend(out, row->name); }
 
+  uint64_t FeaturesFor(const ClientHello& hello) const {
+    return (hello.features & kKnownFeatures) | (params_.wants_method_names ? uint64_t{kMethodNames} : 0);
+  }
+
   absl::Status SendOffer(const ClientHello& hello) {
     // Before the answer: a client that acknowledges it is alive by then, and its number still its own.
     connection_.peer_pidfd = OpenPeerPidfd(connection_.control, connection_.peer.pid);
     const std::vector<int> fds = offer_->fds();
     absl::Status sent = SendHello(connection_.control,
-                                  Encode(ServerHello{.features = hello.features & kKnownFeatures,
+                                  Encode(ServerHello{.features = FeaturesFor(hello),
                                                      .transport_bit = transport_bit_,
                                                      .fd_count = static_cast<uint8_t>(fds.size()),
                                                      .terms = params_.terms,
