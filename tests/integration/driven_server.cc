@@ -67,6 +67,7 @@ class DrivenServer final : public Server {
   }
   void Shutdown(absl::Duration grace) override { server_->Shutdown(grace); }
   std::string DebugString() const override { return server_->DebugString(); }
+  void SetServing(absl::string_view service, bool serving) override { server_->SetServing(service, serving); }
 
  private:
   static ServerOptions With(EventQueue& queue, ServerOptions options) {

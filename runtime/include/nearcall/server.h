@@ -157,6 +157,14 @@ struct ServerOptions {
   // the successor of the first.
   bool allow_successor = false;
   absl::Duration successor_grace = absl::Seconds(30);
+
+  // gRPC's standard services, which tools and supervisors know (`nearcall ls`, `nearcall call`): grpc.health.v1.Health
+  // says which services serve (Server::SetServing), grpc.reflection.v1.ServerReflection what they look like. Who may
+  // call this server may call them (`allowed_uids`, `authorize`). They need no thread, and no memory while nobody
+  // calls; their streams end, with UNAVAILABLE, when Shutdown begins. A service of the program's own of that name takes
+  // their place.
+  bool health = true;
+  bool reflection = true;
 };
 
 // Every member has a default.
@@ -214,6 +222,10 @@ class NEARCALL_EXPORT Server {
   // Connections, lanes, calls, bytes held back, violations, one-way calls whose handlers ended with an error: for
   // people. The format may change.
   virtual std::string DebugString() const = 0;
+
+  // What the health service says of `service` ("package.Service"; empty: of the server as a whole) from now on; nothing
+  // else. Without it, that each registered service serves, and so does the whole. Of one that is not registered, too.
+  virtual void SetServing(absl::string_view service, bool serving) = 0;
 };
 
 // Puts a server together:

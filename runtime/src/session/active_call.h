@@ -37,6 +37,9 @@ class ActiveCall : public base::ListNode<ActiveCall> {
   // call the session, not allocate, and run no code of the user's.
   virtual void MarkCancelled() = 0;
 
+  // Of a service that every server has: a server that ends does not wait for it. Under the session's lock.
+  virtual bool is_standard() const { return false; }
+
  protected:
   ~ActiveCall() = default;
   void Begin(uint64_t call_id, uint64_t method_id, Stream* stream, bool one_way = false) {

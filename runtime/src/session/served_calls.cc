@@ -95,6 +95,14 @@ void ServedCalls::CancelAll(bool one_way_too) {
   });
 }
 
+void ServedCalls::FailStandard(const absl::Status& why) {
+  base::MutexLock lock(mutex_);
+  calls_.ForEachUntil([&why](ActiveCall& call) {
+    if (call.is_standard() && call.stream() != nullptr) call.stream()->Fail(why);
+    return false;
+  });
+}
+
 size_t ServedCalls::count() {
   base::MutexLock lock(mutex_);
   return count_;

@@ -40,6 +40,9 @@ class ServedCalls {
   // And those that are added later. One-way calls only if `one_way_too`.
   void CancelAll(bool one_way_too);
 
+  // Of streams that the server itself offers.
+  void FailStandard(const absl::Status& why);
+
   size_t count();
   size_t streams();
 

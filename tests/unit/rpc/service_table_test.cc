@@ -81,5 +81,21 @@ TEST(ServiceTableTest, OneMayServeAllOtherMethods) {
   EXPECT_EQ(table.DebugString(), "demo.One and all other methods by their names");
 }
 
+TEST(ServiceTableTest, AStandardServiceGivesWayToTheProgramsOwn) {
+  FakeService own("demo.One", {"demo.One/A"}), standard("demo.One", {"demo.One/A"}), other("demo.Two", {"demo.Two/A"});
+  ServiceTable table;
+  EXPECT_TRUE(table.Add(&own).ok());
+  table.AddStandard(&standard);
+  table.AddStandard(&other);
+  EXPECT_EQ(table.Find(own.method().id)->service, &own);
+  EXPECT_FALSE(table.Find(own.method().id)->standard);
+  EXPECT_TRUE(table.Find(other.method().id)->standard);
+  EXPECT_TRUE(table.Has("demo.Two"));
+  std::vector<std::string> names;
+  table.ForEachName([&](const std::string& name) { names.push_back(name); });
+  EXPECT_THAT(names, ::testing::ElementsAre("demo.One", "demo.Two"));
+  EXPECT_EQ(table.DebugString(), "demo.One") << "what every server has says nothing of this one";
+}
+
 }  // namespace
 }  // namespace nearcall::rpc

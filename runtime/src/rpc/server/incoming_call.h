@@ -69,6 +69,7 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   Stage stage() const override { return stage_.load(std::memory_order_relaxed); }
   const char* method_name() const override { return request_.method_name(); }
   base::SteadyNs arrived() const override { return request_.arrived; }
+  bool is_standard() const override { return request_.method != nullptr && request_.method->standard; }
   void MarkCancelled() override;
 
  private:

@@ -54,6 +54,8 @@ bool ServerImpl::OnItsThread() const {
 
 absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   ProtobufLog::Install();
+  if (core_.options.health) core_.services.AddStandard(&health_);
+  if (core_.options.reflection) core_.services.AddStandard(&reflection_);
   if (absl::Status status = core_.canceller->Start(); !status.ok()) return status;
   core_.on_drained = [this] { OnDrained(); };
   core_.on_place_given = [this] {
@@ -214,8 +216,12 @@ void ServerImpl::TellEverybody() {
   if (tells_service_manager_) transport::TellServiceManager("STOPPING=1");
   core_.draining.store(true, std::memory_order_seq_cst);
   door_->Close();
+  const absl::Status ends = absl::UnavailableError("the server shuts down");
   for (const auto& poller : pollers_) {
-    for (const auto& session : poller->Sessions()) session->SendGoAway();
+    for (const auto& session : poller->Sessions()) {
+      session->SendGoAway();
+      session->calls().FailStandard(ends);
+    }
   }
 }
 
@@ -295,6 +301,10 @@ void ServerImpl::Destroy() {
   std::unique_ptr<transport::Timer> timer;
   base::MutexLock lock(mutex_);
   timer = std::move(grace_timer_);
+}
+
+void ServerImpl::SetServing(absl::string_view service, bool serving) {
+  if (!fork_guard_.InChild()) health_.states().Set(service, serving);
 }
 
 std::string ServerImpl::DebugString() const {

@@ -20,6 +20,8 @@
 #include "rpc/server/server_core.h"
 #include "rpc/server/signals.h"
 #include "rpc/server/stuck_calls.h"
+#include "rpc/standard/health.h"
+#include "rpc/standard/reflection.h"
 #include "transport/control.h"
 
 namespace nearcall::rpc {
@@ -55,6 +57,7 @@ class ServerImpl final : public Server {
   void Wait() override;
   void Shutdown(absl::Duration grace) override;
   std::string DebugString() const override;
+  void SetServing(absl::string_view service, bool serving) override;
 
  private:
   enum class Stage { kServing, kDraining, kHungUp, kClosed };
@@ -76,6 +79,8 @@ class ServerImpl final : public Server {
   std::unique_ptr<Signals> signals_;  // the last to go: what comes while all else ends is still caught
   const size_t poller_count_;
   ServerCore core_;
+  Health health_{core_.services};
+  Reflection reflection_{core_.services};
   Admission admission_{core_};
   ConnectionIds ids_;
   // Keeps the thread of all timers and control sockets running, so that a client that comes when nothing is left can

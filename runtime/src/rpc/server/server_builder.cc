@@ -195,6 +195,7 @@ class ServerHandle final : public Server {
   void Wait() override { server_->Wait(); }
   void Shutdown(absl::Duration grace) override { server_->Shutdown(grace); }
   std::string DebugString() const override { return server_->DebugString(); }
+  void SetServing(absl::string_view service, bool serving) override { server_->SetServing(service, serving); }
 
  private:
   std::unique_ptr<rpc::ServerImpl> server_;

@@ -14,16 +14,37 @@ absl::Status ServiceTable::Add(Service* service) {
   if (std::find(names_.begin(), names_.end(), info.full_name) != names_.end()) {
     return absl::InvalidArgumentError(absl::StrCat("the service ", info.full_name, " is registered twice"));
   }
-  for (const internal::ServerMethod& method : info.methods) {
-    const auto [there, added] = methods_.try_emplace(method.info.id, service, &method);
+  if (absl::Status added = AddMethods(service, /*standard=*/false); !added.ok()) return added;
+  names_.emplace_back(info.full_name);
+  return absl::OkStatus();
+}
+
+void ServiceTable::AddStandard(Service* service) {
+  const char* const name = service->GetServiceInfo().full_name;
+  // (A number that one of the program's methods has, too, is that method's.)
+  if (!Has(name) && AddMethods(service, /*standard=*/true).ok()) standard_names_.emplace_back(name);
+}
+
+absl::Status ServiceTable::AddMethods(Service* service, bool standard) {
+  for (const internal::ServerMethod& method : service->GetServiceInfo().methods) {
+    const auto [there, added] = methods_.try_emplace(method.info.id, service, &method, standard);
     if (!added) {
       return absl::InvalidArgumentError(absl::StrCat("the methods ", method.info.full_name, " and ",
                                                      there->second.method->info.full_name,
                                                      " have the same number on the wire; rename one"));
     }
   }
-  names_.emplace_back(info.full_name);
   return absl::OkStatus();
+}
+
+bool ServiceTable::Has(absl::string_view full_name) const {
+  return std::find(names_.begin(), names_.end(), full_name) != names_.end() ||
+         std::find(standard_names_.begin(), standard_names_.end(), full_name) != standard_names_.end();
+}
+
+void ServiceTable::ForEachName(absl::FunctionRef<void(const std::string& full_name)> visit) const {
+  for (const std::string& name : names_) visit(name);
+  for (const std::string& name : standard_names_) visit(name);
 }
 
 absl::Status ServiceTable::AddGeneric(Service* service) {

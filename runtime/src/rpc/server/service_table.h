@@ -7,7 +7,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "nearcall/service.h"
 #include "rpc/server/blocking_habit.h"
 
@@ -17,15 +19,20 @@ namespace nearcall::rpc {
 class ServiceTable {
  public:
   struct Method {
-    Method(Service* its_service, const internal::ServerMethod* its_method) : service(its_service), method(its_method) {}
+    Method(Service* its_service, const internal::ServerMethod* its_method, bool is_standard = false)
+        : service(its_service), method(its_method), standard(is_standard) {}
 
     Service* const service;
     const internal::ServerMethod* const method;
+    const bool standard;  // of every server, and not the program's
     mutable BlockingHabit habit;
   };
 
   // INVALID_ARGUMENT: the service, or a method of the same number, is there already.
   absl::Status Add(Service* service);
+
+  // One that every server has; nothing, if the program has registered its own of that name.
+  void AddStandard(Service* service);
 
   // What serves every method that no service has. INVALID_ARGUMENT: there is one already.
   absl::Status AddGeneric(Service* service);
@@ -38,11 +45,18 @@ class ServiceTable {
     return found == methods_.end() ? nullptr : &found->second;
   }
 
+  bool Has(absl::string_view full_name) const;
+  void ForEachName(absl::FunctionRef<void(const std::string& full_name)> visit) const;
+
+  // The program's.
   std::string DebugString() const;
 
  private:
+  absl::Status AddMethods(Service* service, bool standard);
+
   std::unordered_map<uint64_t, Method> methods_;
   std::vector<std::string> names_;
+  std::vector<std::string> standard_names_;
   std::unique_ptr<const Method> generic_;
 };
 
