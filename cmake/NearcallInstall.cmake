@@ -7,7 +7,8 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearcall)
 
-# Components: runtime (what a program needs to run), development, tools (protoc's plugin).
+# Components: runtime (what a program needs to run), development, tools (protoc's plugin, the command
+# line).
 install(TARGETS nearcall EXPORT nearcallTargets
   LIBRARY COMPONENT runtime NAMELINK_COMPONENT development
   ARCHIVE COMPONENT development)
@@ -18,6 +19,13 @@ if(NOT NEARCALL_PLUGIN_EXECUTABLE)
   install(TARGETS protoc-gen-nearcall EXPORT nearcallToolsTargets RUNTIME COMPONENT tools)
   install(FILES ${PROJECT_SOURCE_DIR}/protoc-plugin/protoc-gen-nearcall.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
     COMPONENT tools)
+endif()
+if(NEARCALL_BUILD_TOOLS)
+  install(TARGETS nearcall_tool RUNTIME COMPONENT tools)
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/nearcall/nearcall.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+    COMPONENT tools)
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/nearcall/nearcall.bash RENAME nearcall COMPONENT tools
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 endif()
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/nearcall DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}

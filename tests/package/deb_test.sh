@@ -49,6 +49,8 @@ cmake --build cmake
 ./hello_test.sh ./hello_server ./hello_client
 ./hello_test.sh cmake/hello_server cmake/hello_client
 [ -s /usr/share/man/man1/protoc-gen-nearcall.1.gz ]
+[ -s /usr/share/man/man1/nearcall.1.gz ]
+nearcall ls
 apt-get purge -y libnearcall-dev nearcall-tools libprotobuf-dev libabsl-dev
 ./hello_test.sh cmake/hello_server cmake/hello_client
 TRY

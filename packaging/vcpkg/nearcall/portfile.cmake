@@ -9,6 +9,7 @@ vcpkg_cmake_configure(
   OPTIONS
     -DNEARCALL_BUILD_TESTS=OFF
     -DNEARCALL_BUILD_EXAMPLES=OFF
+    -DNEARCALL_BUILD_TOOLS=OFF
     -DNEARCALL_INSTALL=ON
     -DNEARCALL_SHARED=${shared})
 vcpkg_cmake_install()

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace nearcall::tools {
+
+// Where a server listens, or has listened.
+struct ServerSocket {
+  std::string address;  // by which a channel finds it: a name, or a path where another one hides the name
+  std::string path;
+};
+
+// The sockets in the directories in which a channel of this user looks for names (runtime/PROTOCOL.md, "The name").
+std::vector<ServerSocket> FindServerSockets();
+
+struct SocketOwner {
+  pid_t pid = 0;  // 0: not known
+  std::string user = {};
+  std::string why_not = {};  // nobody can be reached
+};
+
+// Who listens, as the kernel says. Does not wait.
+SocketOwner OwnerOf(const std::string& path);
+
+}  // namespace nearcall::tools
