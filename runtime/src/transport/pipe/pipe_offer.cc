@@ -14,8 +14,8 @@
 #include "absl/strings/string_view.h"
 #include "base/check.h"
 #include "base/syscall.h"
+#include "transport/open_own.h"
 #include "transport/pipe/framing.h"
-#include "transport/pipe/open_own.h"
 #include "transport/pipe/pipe_transport.h"
 
 namespace nearcall::transport::pipe {
@@ -46,7 +46,7 @@ absl::StatusOr<NewPipe> CreatePipe() {
   // A client of another user opens it anew as well. Only who holds a descriptor, or may trace somebody who does, can.
   if (!pipe.read_end.valid() || !pipe.write_end.valid()) return PipeStatus(errno);
   if (::fchmod(pipe.read_end.get(), 0666) != 0) return base::ErrnoStatus("pipe: cannot set the mode of a pipe");
-  absl::StatusOr<Fd> own = OpenOwn(pipe.read_end);
+  absl::StatusOr<Fd> own = OpenOwn("pipe", pipe.read_end);
   if (!own.ok()) return own.status();
   pipe.own = *std::move(own);
   return pipe;
@@ -94,9 +94,9 @@ absl::StatusOr<std::unique_ptr<TransportOffer>> OfferPipe(const TransportConfig&
 
 absl::StatusOr<std::unique_ptr<Transport>> AttachPipe(std::vector<base::Fd>&& fds, const Geometry& geometry) {
   if (absl::Status status = VerifyOffer(fds, geometry); !status.ok()) return status;
-  absl::StatusOr<Fd> outgoing = OpenOwn(fds[0]);
+  absl::StatusOr<Fd> outgoing = OpenOwn("pipe", fds[0]);
   if (!outgoing.ok()) return outgoing.status();
-  absl::StatusOr<Fd> incoming = OpenOwn(fds[1]);
+  absl::StatusOr<Fd> incoming = OpenOwn("pipe", fds[1]);
   if (!incoming.ok()) return incoming.status();
   absl::StatusOr<std::unique_ptr<FdSleeper>> sleeper = FdSleeper::Create();
   if (!sleeper.ok()) return sleeper.status();
