@@ -47,7 +47,7 @@ void AnswerWithRequest(Deferred call) {
 class AsyncServiceTest : public IntegrationTest {
  protected:
   void Start() {
-    server = *ServerBuilder({.log_sink = log.sink()}).Listen("echo").Register(&service).Start();
+    server = *ServerBuilder({.log_sink = log.sink()}).Listen(Address()).Register(&service).Start();
     channel = Connect();
   }
   Echo::Stub stub() const { return Echo::Stub(channel); }

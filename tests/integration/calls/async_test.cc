@@ -230,7 +230,7 @@ TEST_F(AsyncTest, WhatAClosingServerRefusedGoesToItsSuccessor) {
       << channel->DebugString() << "\n"
       << server->DebugString();
   EchoService successor;
-  const auto second = *ServerBuilder().Listen("echo").Register(&successor).Start();
+  const auto second = *ServerBuilder().Listen(Address()).Register(&successor).Start();
   stub().Say(MakeBlob("after"), after.callback());
   EXPECT_EQ(Must(after.Wait()).data(), "after");
   EXPECT_FALSE(before.is_there()) << before.Wait().status();

@@ -2,7 +2,6 @@
 
 // Who may call: groups, the socket's mode and group, and ServerOptions::authorize for each call.
 #include <grp.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "child.h"
 #include "fixture.h"
+#include "meeting_place.h"
 #include "stream_fixture.h"
 
 namespace nearcall::integration {
@@ -31,8 +31,7 @@ class GroupTest : public IntegrationTest {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
     // Where different users meet.
-    ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
-    address_ = Address(directory() + "/meeting");
+    address_ = Address(MakeMeetingPlace(directory()) + "/meeting");
   }
 
   // What a stranger gets who is of `group` and calls once, when it is told to. Before any thread.
@@ -84,7 +83,7 @@ TEST_F(GroupTest, WhoIsNoMemberOfTheSocketsGroupDoesNotGetToTheServer) {
   EXPECT_EQ(Answer(*member), "OK");
   const std::string refused = Answer(*other);
   EXPECT_THAT(refused, ::testing::StartsWith("PERMISSION_DENIED"));
-  EXPECT_THAT(refused, ::testing::HasSubstr(directory() + "/meeting"));
+  EXPECT_THAT(refused, ::testing::HasSubstr(address_.substr(address_.find('/'))));
   EXPECT_FALSE(log.Has("turned away"));
 }
 

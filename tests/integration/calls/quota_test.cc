@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // What one user can take of a server, with any number of connections.
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
@@ -13,6 +12,7 @@
 #include "child.h"
 #include "fixture.h"
 #include "measured.h"
+#include "meeting_place.h"
 #include "raw_peer.h"
 #include "support/sanitizers.h"
 
@@ -29,8 +29,7 @@ class QuotaTest : public IntegrationTest {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
-    ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
-    address_ = Address(directory() + "/meeting");
+    address_ = Address(MakeMeetingPlace(directory()) + "/meeting");
   }
 
   // How many connections a stranger makes: of queues a user has few.

@@ -15,6 +15,7 @@
 
 #include "child.h"
 #include "fixture.h"
+#include "meeting_place.h"
 #include "support/sanitizers.h"
 
 namespace nearcall::integration {
@@ -153,13 +154,14 @@ TEST_F(ThreadTest, UnderMlockallTheLimitOfLockedMemoryIsNamed) {
   if (::geteuid() != 0)
     GTEST_SKIP() << "NOT TESTED: only root can become another user, and is not subject to the limit";
   if (testing::kSanitizers) GTEST_SKIP() << "NOT TESTED: a sanitizer's memory cannot be locked";
-  ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
-  Child child([this](Link&) {
+  const std::string place = MakeMeetingPlace(directory());
+  Child child([this, &place](Link&) {
     const rlimit limit = {.rlim_cur = 6 << 20, .rlim_max = 6 << 20};
     EXPECT_EQ(::setrlimit(RLIMIT_MEMLOCK, &limit), 0);
     BecomeStranger();
     EXPECT_EQ(::mlockall(MCL_FUTURE), 0);
-    const std::string address = Address(directory() + "/locked");
+    const testing::ScopedEnv own("NEARCALL_DIR", (place + "/own").c_str());
+    const std::string address = Address(place + "/locked");
     EXPECT_THAT(ServerBuilder({.handler_stack_size = size_t{48} << 20}).Listen(address).Start().status(),
                 FailsWith(StatusCode::kResourceExhausted, "RLIMIT_MEMLOCK"));
     const auto server = StartServer({.handler_stack_size = size_t{64} << 10}, address);

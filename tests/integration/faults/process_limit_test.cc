@@ -3,13 +3,13 @@
 // No thread can be made any more (RLIMIT_NPROC, which counts a user's threads): who needs one is told so or does
 // without, and what runs goes on.
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
 
 #include "child.h"
 #include "fixture.h"
+#include "meeting_place.h"
 #include "support/sanitizers.h"
 
 namespace nearcall::integration {
@@ -23,8 +23,7 @@ class ProcessLimitTest : public IntegrationTest {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
     if (testing::kSanitizers) GTEST_SKIP() << "NOT TESTED: a sanitizer needs threads of its own";
-    ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
-    address_ = Address(directory() + "/meeting");
+    address_ = Address(MakeMeetingPlace(directory()) + "/meeting");
   }
 
   // For a child process: this user's processes may have so many threads in all.
@@ -77,6 +76,7 @@ TEST_F(ProcessLimitTest, AClientWithFewThreadsIsToldSoOrDoesWithout) {
 TEST_F(ProcessLimitTest, AServerWithFewThreadsDoesNotStartOrServes) {
   Child server([this](Link& parent) {
     BecomeStranger();
+    const testing::ScopedEnv own("NEARCALL_DIR", (directory() + "/place/own").c_str());
     bool started = false;
     for (rlim_t threads = 1; threads < 60 && !started; ++threads) {
       AllowThreads(threads);

@@ -3,13 +3,13 @@
 // Peers in a user namespace of their own that maps nobody: there, everybody else is the overflow user (65534), who is
 // not trusted unless he is listed.
 #include <sched.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
 
 #include "child.h"
 #include "fixture.h"
+#include "meeting_place.h"
 
 namespace nearcall::integration {
 namespace {
@@ -27,8 +27,7 @@ class UserNamespaceTest : public IntegrationTest {
   void SetUp() override {
     Child probe([](Link& parent) { parent.Tell(LeaveUserNamespace() ? "can" : "cannot"); });
     if (probe.link().Await() != "can") GTEST_SKIP() << "NOT TESTED: this system makes no user namespaces";
-    ASSERT_EQ(::chmod(directory().c_str(), 01777), 0);
-    address_ = Address(directory() + "/meeting");
+    address_ = Address(MakeMeetingPlace(directory()) + "/meeting");
   }
 
   // What a client in its own namespace gets that connects and calls.
