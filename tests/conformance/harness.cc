@@ -15,6 +15,7 @@
 #include "transport/mq/mq_pair.h"
 #include "transport/pipe/pipe_pair.h"
 #include "transport/shm/shm_pair.h"
+#include "transport/sysv/sysv_pair.h"
 
 namespace nearcall::transport::conformance {
 
@@ -56,6 +57,7 @@ std::vector<Maker> AllTransports() {
       {"pipe", [] { return pipe::MakePipePair(); }, &AttackPipe},
       // A quarter of the largest frame.
       {"pipe_of_one_page", [] { return pipe::MakePipePair(4096); }, kNotAttacked},
+      {"sysv", [] { return sysv::MakeSysvPair(); }, &AttackSysv, Maker::Lanes::kOvertake},
   };
 }
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <mqueue.h>
+#include <sys/msg.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/fd.h"
+#include "base/limits.h"
 #include "base/shared_memory.h"
 #include "transport/doorbell.h"
 #include "transport/mq/mq_offer.h"
@@ -22,6 +24,8 @@
 #include "transport/shm/semaphore_bell.h"
 #include "transport/shm/shm_offer.h"
 #include "transport/shm/shm_transport.h"
+#include "transport/sysv/sysv_offer.h"
+#include "transport/sysv/sysv_pair.h"
 #include "transport/transport_pair.h"
 
 namespace nearcall::transport::conformance {
@@ -45,10 +49,12 @@ Mapping MapAll(const Fd& fd, size_t size) {
 struct Descriptors {
   std::array<Fd, 2> open;
   std::array<Fd, 2> shared;
+  Geometry geometry;
 };
 
 Descriptors DescriptorsOf(const TransportOffer& offer) {
   Descriptors result;
+  result.geometry = offer.geometry();
   const std::vector<int> fds = offer.fds();
   NEARCALL_CHECK(fds.size() == result.open.size());
   for (size_t i = 0; i < fds.size(); ++i) {
@@ -61,8 +67,8 @@ Descriptors DescriptorsOf(const TransportOffer& offer) {
 }
 
 template <typename End>
-absl::StatusOr<Assault> AttackBy(absl::StatusOr<std::unique_ptr<TransportOffer>> offer,
-                                 decltype(TransportRow::attach) attach, Side hostile) {
+absl::StatusOr<Assault> AttackBy(absl::StatusOr<std::unique_ptr<TransportOffer>> offer, AttachEnd* attach,
+                                 Side hostile) {
   if (!offer.ok()) return offer.status();
   Descriptors descriptors = DescriptorsOf(**offer);
   absl::StatusOr<TransportPair> pair = MakePair(std::move(offer), attach);
@@ -81,6 +87,8 @@ class HostileDescriptors : public HostileEnd {
   const Fd& any(uint64_t where) const { return descriptors_.open[where % 2]; }
   const Fd& read_by_victim() const { return descriptors_.open[side_ == Side::kClient ? 0 : 1]; }
   const Fd& written_by_victim() const { return descriptors_.open[side_ == Side::kClient ? 1 : 0]; }
+  int number(uint64_t where) const { return static_cast<int>(descriptors_.geometry[where % 2]); }
+  int number_read_by_victim() const { return number(side_ == Side::kClient ? 0 : 1); }
   void MakeAllBlocking() const {
     for (const Fd& fd : descriptors_.shared) MakeBlocking(fd);
   }
@@ -107,6 +115,54 @@ class HostilePipes final : public HostileDescriptors {
     ::fcntl(written_by_victim().get(), F_SETPIPE_SZ, 4096);
     while (::write(written_by_victim().get(), bytes.data(), bytes.size()) > 0) {
     }
+  }
+};
+
+// System V queues, which are numbers, and the pipes beside them.
+class HostileNumbers final : public HostileDescriptors {
+ public:
+  using HostileDescriptors::HostileDescriptors;
+
+  void Scribble(uint64_t where, std::span<const std::byte> bytes) override {
+    std::array<std::byte, 4096> taken;
+    switch (where / 2 % 8) {
+      case 0:
+        static_cast<void>(!::write(any(where).get(), bytes.data(), bytes.size()));
+        return;
+      case 1:
+        static_cast<void>(!::read(any(where).get(), taken.data(), taken.size()));
+        return;
+      case 2:
+        ::msgrcv(number(where), taken.data(), taken.size() - sizeof(Type), 0, IPC_NOWAIT | MSG_NOERROR);
+        return;
+      case 3:
+        if (where / 16 % 64 == 0) ::msgctl(number(where), IPC_RMID, nullptr);
+        return;
+      default:
+        Send(number(where), static_cast<Type>(where / 16 % 6 + 1), bytes);
+    }
+  }
+  void Violate() override { NEARCALL_CHECK(Send(number_read_by_victim(), base::kLanes + 1, {}) == 0); }
+  void Obstruct() override {
+    MakeAllBlocking();
+    const std::array<std::byte, 4096> bytes{};
+    for (uint64_t i = 0; i < 2; ++i) {
+      ::fcntl(any(i).get(), F_SETPIPE_SZ, 1 << 16);
+      while (::write(any(i).get(), bytes.data(), bytes.size()) > 0) {
+      }
+      while (Send(number(i), 1, std::span(bytes).first(1)) == 0) {
+      }
+    }
+  }
+
+ private:
+  using Type = long;  // NOLINT(google-runtime-int): msgop(2)
+
+  static int Send(int queue, Type type, std::span<const std::byte> bytes) {
+    std::vector<std::byte> message(sizeof(type) + bytes.size());
+    std::memcpy(message.data(), &type, sizeof(type));
+    std::copy(bytes.begin(), bytes.end(), message.begin() + sizeof(type));
+    return ::msgsnd(queue, message.data(), bytes.size(), IPC_NOWAIT);
   }
 };
 
@@ -249,6 +305,11 @@ absl::StatusOr<Assault> AttackMq(Side hostile) {
 
 absl::StatusOr<Assault> AttackPipe(Side hostile) {
   return AttackBy<HostilePipes>(pipe::OfferPipe({}), &pipe::AttachPipe, hostile);
+}
+
+absl::StatusOr<Assault> AttackSysv(Side hostile) {
+  return AttackBy<HostileNumbers>(sysv::OfferSysv({}, {.pid = ::getpid(), .uid = ::geteuid(), .gid = ::getegid()}),
+                                  &sysv::AttachOwn, hostile);
 }
 
 }  // namespace nearcall::transport::conformance

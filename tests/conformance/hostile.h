@@ -49,5 +49,6 @@ enum class Side : bool { kClient, kServer };
 absl::StatusOr<Assault> AttackShm(Side hostile);
 absl::StatusOr<Assault> AttackMq(Side hostile);
 absl::StatusOr<Assault> AttackPipe(Side hostile);
+absl::StatusOr<Assault> AttackSysv(Side hostile);
 
 }  // namespace nearcall::transport::conformance

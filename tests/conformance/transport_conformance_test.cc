@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "conformance/harness.h"
+#include "support/temporary_directory.h"
 #include "transport/transport_table.h"
 
 namespace nearcall::transport::conformance {
@@ -103,6 +104,7 @@ class TransportContract : public ::testing::TestWithParam<Case> {
     return state;
   }
 
+  const nearcall::testing::NameDirectory names_;
   std::unique_ptr<Transport> writer_;
   std::unique_ptr<Transport> reader_;
   std::unique_ptr<Sleeper> reader_sleep_;
@@ -391,7 +393,7 @@ TEST(TransportTable, HasEachTransportOnceUnderItsNameAndBit) {
 // Both sides may be of different versions.
 TEST(TransportTable, BitsThatWereGivenOutStay) {
   int bit = 0;
-  for (const char* name : {"shm", "mq", "pipe"}) {
+  for (const char* name : {"shm", "mq", "pipe", "sysv"}) {
     ASSERT_NE(FindTransport(name), nullptr) << name;
     EXPECT_EQ(FindTransport(name)->bit, bit++) << name;
   }

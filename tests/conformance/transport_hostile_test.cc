@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "conformance/harness.h"
 #include "conformance/hostile.h"
+#include "support/temporary_directory.h"
 #include "transport/transport_table.h"
 
 namespace nearcall::transport::conformance {
@@ -175,6 +176,7 @@ class TransportUnderAttack : public ::testing::TestWithParam<HostileCase> {
   };
 
   const Watchdog watchdog_;
+  const nearcall::testing::NameDirectory names_;
   TransportPair bystanders_;
   uint64_t bystanders_sent_ = 0;
   std::unique_ptr<HostileEnd> hostile_;
@@ -296,6 +298,7 @@ TEST_P(TransportUnderAttack, WhoIsObstructedCanBeInterrupted) {
 
 // A transport that is not attacked here is none.
 TEST(TransportTable, EachTransportIsAttacked) {
+  const nearcall::testing::NameDirectory names;
   for (const TransportRow& row : Transports()) {
     const std::vector<Maker> all = AllTransports();
     const auto maker = std::find_if(all.begin(), all.end(), [&](const Maker& one) { return one.name == row.name; });

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <mqueue.h>
+#include <sys/msg.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,11 +11,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <random>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -32,6 +33,7 @@ using transport::TransportRow;
 
 // Of the handshake in progress. One at a time.
 TakenOffer* taken = nullptr;
+const TransportRow* taken_row = nullptr;
 
 base::Mapping MapRegion(const base::Fd& fd) {
   const off_t size = ::lseek(fd.get(), 0, SEEK_END);
@@ -39,24 +41,32 @@ base::Mapping MapRegion(const base::Fd& fd) {
 }
 
 // Takes the server's offer as the honest row does, and keeps a copy of it.
-template <size_t index>
 absl::StatusOr<std::unique_ptr<Transport>> AttachAndKeep(std::vector<base::Fd>&& fds,
-                                                         const transport::Geometry& geometry) {
+                                                         const transport::Geometry& geometry,
+                                                         const PeerIdentity& server) {
   for (const base::Fd& fd : fds) taken->fds.push_back(base::Duplicate(fd.get()));
-  const TransportRow& row = transport::Transports()[index];
-  if (row.name == "shm") taken->region = MapRegion(fds[0]);
-  return row.attach(std::move(fds), geometry);
+  taken->geometry = geometry;
+  if (taken_row->name == "shm") taken->region = MapRegion(fds[0]);
+  return taken_row->attach(std::move(fds), geometry, server);
 }
 
-constexpr decltype(TransportRow::attach) kKeepers[] = {&AttachAndKeep<0>, &AttachAndKeep<1>, &AttachAndKeep<2>};
-static_assert(std::size(kKeepers) == HostileClient::kTransports);
+// Of a System V queue: the first byte chooses its type, which may be none of a lane.
+void SendMessage(int queue, std::span<const std::byte> bytes) {
+  const long type = bytes.empty() ? 1 : static_cast<long>(bytes[0]) + 1;  // NOLINT(google-runtime-int): msgop(2)
+  std::vector<std::byte> message(sizeof(type));
+  std::memcpy(message.data(), &type, sizeof(type));
+  message.insert(message.end(), bytes.begin(), bytes.end());
+  ::msgsnd(queue, message.data(), bytes.size(), IPC_NOWAIT);
+}
 
 }  // namespace
 
 HostileClient::HostileClient(int socket, size_t transport) {
   TransportRow row = transport::Transports()[transport];
-  row.attach = kKeepers[transport];
+  row.attach = &AttachAndKeep;
+  row.traits = 0;  // a descriptor's address names none
   taken = &offer_;
+  taken_row = &transport::Transports()[transport];
   auto connection =
       transport::Connect(*transport::ParseAddress(absl::StrCat("fd:", socket)),
                          {.deadline = base::AfterNow(absl::Seconds(10)),
@@ -98,6 +108,8 @@ void HostileClient::SendRaw(std::span<const std::byte> bytes) {
   } else if (connection_.transport->name() == "mq") {
     const unsigned priority = bytes.empty() ? 0 : static_cast<unsigned>(bytes[0]);
     ::mq_send(offer_.fds[0].get(), reinterpret_cast<const char*>(bytes.data()), bytes.size(), priority);
+  } else if (connection_.transport->name() == "sysv") {
+    SendMessage(static_cast<int>(offer_.geometry[0]), bytes);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/shared_memory.h"
 #include "transport/connection.h"
+#include "transport/transport_table.h"
 #include "wire/header.h"
 
 namespace nearcall::fuzz {
@@ -18,13 +19,14 @@ namespace nearcall::fuzz {
 // What the server hands to a client.
 struct TakenOffer {
   std::vector<base::Fd> fds;
+  transport::Geometry geometry{};
   base::Mapping region;  // shm: all of region C, mapped for writing before the server seals it
 };
 
 // A client that has shaken hands as it should, holds what the server gave it, and does as it likes.
 class HostileClient {
  public:
-  static constexpr size_t kTransports = 3;
+  static size_t transports() { return transport::Transports().size(); }
 
   // `socket` is connected to the server; `transport` is an index of transport::Transports().
   HostileClient(int socket, size_t transport);

@@ -311,7 +311,7 @@ void Run(Input script) {
   if (what % 16 == 7) {
     AttackHandshake(victim, script);
   } else {
-    Attack(victim, what % HostileClient::kTransports, script).Run();
+    Attack(victim, what % HostileClient::transports(), script).Run();
   }
   victim.CheckNothingLeft();
   victim.CheckBystander();

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -54,6 +55,27 @@ std::string Difference(const Resources& now, const Resources& before) {
   return absl::StrJoin(parts, "; ");
 }
 
+// Those in which this process was the last one to send or to receive.
+std::multiset<std::string> OwnSystemVQueues() {
+  std::multiset<std::string> queues;
+  std::ifstream table("/proc/sysvipc/msg");
+  std::string line;
+  std::getline(table, line);
+  while (std::getline(table, line)) {
+    std::istringstream fields(line);
+    std::string key;
+    std::string id;
+    std::string mode;
+    std::string bytes;
+    std::string messages;
+    pid_t last_sender = 0;
+    pid_t last_receiver = 0;
+    fields >> key >> id >> mode >> bytes >> messages >> last_sender >> last_receiver;
+    if (last_sender == ::getpid() || last_receiver == ::getpid()) queues.insert("a System V queue");
+  }
+  return queues;
+}
+
 }  // namespace
 
 Resources Resources::Now() {
@@ -74,6 +96,7 @@ Resources Resources::Now() {
   for (const char* directory : {"/dev/shm", "/dev/mqueue"}) {
     for (const std::string& name : List(directory)) now.names.insert(absl::StrCat(directory, "/", name));
   }
+  now.names.merge(OwnSystemVQueues());
   return now;
 }
 

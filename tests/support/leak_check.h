@@ -7,13 +7,13 @@
 
 namespace nearcall::testing {
 
-// What a process holds of the kernel's: open descriptors, mappings of shared memory, threads, and what stands in
-// /dev/shm and /dev/mqueue.
+// What a process holds of the kernel's: open descriptors, mappings of shared memory, threads, what stands in /dev/shm
+// and /dev/mqueue, and System V queues that it has used.
 struct Resources {
   std::multiset<std::string> descriptors;  // "5 -> socket:[...]"
   std::multiset<std::string> mappings;     // of memfds
   size_t threads = 0;
-  std::multiset<std::string> names;  // in /dev/shm and /dev/mqueue
+  std::multiset<std::string> names;  // in /dev/shm and /dev/mqueue; "a System V queue"
 
   static Resources Now();
 

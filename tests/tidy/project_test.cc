@@ -64,6 +64,10 @@ TEST(ProjectTest, UnitTestsMirrorSources) {
   EXPECT_THAT(UnitTestsMirrorSources(Project()), ::testing::IsEmpty());
 }
 
+TEST(ProjectTest, TransportsAreFolders) {
+  EXPECT_THAT(TransportsAreFolders(Project()), ::testing::IsEmpty());
+}
+
 TEST(ProjectTest, ReadmeShowsHello) {
   EXPECT_THAT(ReadmeShowsHello(Project()), ::testing::IsEmpty());
 }

@@ -257,6 +257,29 @@ Problems UnitTestsMirrorSources(const std::vector<SourceFile>& files) {
   return problems;
 }
 
+Problems TransportsAreFolders(const std::vector<SourceFile>& files) {
+  // What is no transport that an address may name.
+  const std::set<std::string> others = {"rendezvous", "loopback"};
+  static const std::regex folder(R"(^runtime/src/transport/([^/]+)/[^/]+$)");
+  std::map<std::string, std::regex> names;  // and how each is said
+  for (const SourceFile& file : files) {
+    std::smatch match;
+    if (!std::regex_match(file.path, match, folder) || others.contains(match[1])) continue;
+    const std::string name = match[1];
+    names.try_emplace(name, absl::StrCat("^[^/]*(\"transport/", name, "/|\\b", name, "::|\"", name, "\")"));
+  }
+  Problems problems;
+  for (const SourceFile& file : files) {
+    if (!file.IsUnder("runtime/src/") || !file.IsCpp()) continue;
+    if (file.path == "runtime/src/transport/transport_table.cc") continue;
+    for (const auto& [name, said] : names) {
+      if (file.IsUnder(absl::StrCat("runtime/src/transport/", name, "/"))) continue;
+      FindBanned(file, file.text, {{said, "a transport is named in its folder and its row only"}}, problems);
+    }
+  }
+  return problems;
+}
+
 Problems FilesNameTheLicence(const SourceFile& file) {
   const bool is_source = file.IsCpp() || file.HasExtension(".proto") || file.HasExtension(".cmake") ||
                          file.HasExtension("CMakeLists.txt") || file.HasExtension(".pml") || file.HasExtension(".py") ||

@@ -42,6 +42,10 @@ Problems FilesNameTheLicence(const SourceFile& file);
 // tests/unit/<floor>/x_test.cc tests a file x of that floor, x_property_test.cc what several files promise together.
 Problems UnitTestsMirrorSources(const std::vector<SourceFile>& files);
 
+// Of the runtime nothing but a transport's own folder, and its row in the table, names it: neither includes a header of
+// that folder, nor says its namespace or its name.
+Problems TransportsAreFolders(const std::vector<SourceFile>& files);
+
 // The README shows each file of examples/hello as it is, but for the licence's line, and each is a page.
 Problems ReadmeShowsHello(const std::vector<SourceFile>& files);
 

@@ -166,6 +166,22 @@ TEST(UnitTestsMirrorSourcesTest, ReportsATestOfNothing) {
               ElementsAre("tests/unit/wire/fd_test.cc:1: there is no wire/fd in runtime/src"));
 }
 
+TEST(TransportsAreFoldersTest, ReportsWhoNamesOne) {
+  const auto problems_of = [](const char* path, const char* text) {
+    return TransportsAreFolders({{"runtime/src/transport/smoke/smoke.h", "namespace smoke {"}, {path, text}});
+  };
+  for (const char* text :
+       {"#include \"transport/smoke/smoke.h\"\n", "  return smoke::Offer();\n", "  if (name == \"smoke\") return;\n"}) {
+    EXPECT_THAT(problems_of("runtime/src/rpc/server/door.cc", text), SizeIs(1)) << text;
+    EXPECT_THAT(problems_of("runtime/src/transport/drum/drum.cc", text), SizeIs(1)) << text;
+    EXPECT_THAT(problems_of("runtime/src/transport/smoke/fire.cc", text), IsEmpty()) << text;
+    EXPECT_THAT(problems_of("runtime/src/transport/transport_table.cc", text), IsEmpty()) << text;
+    EXPECT_THAT(problems_of("tests/conformance/harness.cc", text), IsEmpty()) << text;
+  }
+  EXPECT_THAT(problems_of("runtime/src/session/a.cc", "  int x;  // \"smoke\", as in smoke::Offer()\n"), IsEmpty());
+  EXPECT_THAT(problems_of("runtime/src/session/a.cc", "#include \"transport/rendezvous/hello.h\"\n"), IsEmpty());
+}
+
 TEST(FilesNameTheLicenceTest, ReportsSourcesWithoutIt) {
   for (const char* path : {"a.cc", "a.h", "a.proto", "a.cmake", "a/CMakeLists.txt", "a.py"}) {
     EXPECT_THAT(FilesNameTheLicence({path, "x\n\n// SPDX-License-Identifier: Apache-2.0\n"}), SizeIs(1)) << path;

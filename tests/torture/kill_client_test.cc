@@ -2,7 +2,6 @@
 
 // Clients that are killed at random moments: while they connect, call, and hang up.
 #include <algorithm>
-#include <filesystem>
 #include <random>
 #include <utility>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "measured.h"
 #include "support/leak_check.h"
 #include "torture/executioner.h"
+#include "torture/leftovers.h"
 
 namespace nearcall::integration {
 namespace {
@@ -107,11 +107,10 @@ class KillClientTest : public IntegrationTest {
     survivor.reset();
     server.reset();
     EXPECT_EQ(Resources::LeakedSince(before), "");
-    for (const auto& file : std::filesystem::directory_iterator(directory())) {
-      EXPECT_FALSE(file.is_socket()) << file.path() << " is left";
-    }
+    EXPECT_EQ(leftovers_.In(directory()), "");
   }
 
+  const Leftovers leftovers_;
   Executioner executioner_{BeClient};
   std::mt19937 random_{std::random_device{}()};
   PhaseCounts phases_;

@@ -2,7 +2,6 @@
 
 // Servers that are killed at random moments: while they start, serve, and shut down.
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <random>
 #include <string>
@@ -17,6 +16,7 @@
 #include "support/leak_check.h"
 #include "torture/clients.h"
 #include "torture/executioner.h"
+#include "torture/leftovers.h"
 
 namespace nearcall::integration {
 namespace {
@@ -56,9 +56,7 @@ class KillServerTest : public IntegrationTest {
     for (size_t i = 0; i < kills && !HasFailure(); ++i) KillOne();
     EXPECT_EQ(Resources::LeakedSince(before), "");
     StartServer();  // sweeps what the last one left, and goes
-    for (const auto& file : std::filesystem::directory_iterator(directory())) {
-      EXPECT_FALSE(file.is_socket()) << file.path() << " is left";
-    }
+    EXPECT_EQ(leftovers_.In(directory()), "");
   }
 
   void Print(size_t kills) const {
@@ -97,6 +95,7 @@ class KillServerTest : public IntegrationTest {
     told_.Add(static_cast<double>(call.ended - killed) / 1e6);
   }
 
+  const Leftovers leftovers_;
   Executioner executioner_{BeServer};
   std::mt19937 random_{std::random_device{}()};
   PhaseCounts phases_;

@@ -84,9 +84,9 @@ struct ServerOptions {
 
   // true: clients of other users (allowed_uids, allowed_gids) may use transports over which a client can block a thread
   // of the server for as long as it likes: pipe, where the kernel holds the pipe's lock while it reads or writes memory
-  // of the client, and that can be of a file system that never answers. false: they are offered to the server's own
-  // user and root only; others get the best of the remaining ones (shm), and PERMISSION_DENIED if they ask for such a
-  // one by name.
+  // of the client, and that can be of a file system that never answers; and sysv, which has such pipes, and takes of
+  // the queues that all programs of the machine share. false: they are offered to the server's own user and root only;
+  // others get the best of the remaining ones (shm), and PERMISSION_DENIED if they ask for such a one by name.
   bool blockable_transports_for_other_users = false;
 
   // All calls of all clients that have been read and have not ended (those with deferred answers too), and all bytes

@@ -72,7 +72,7 @@ class NEARCALL_EXPORT ServerContext {
   // Of the request's first frame, in its connection and lane.
   virtual uint64_t sequence_number() const = 0;
 
-  // "shm", "mq", "pipe".
+  // "shm", "mq", "pipe", "sysv".
   virtual absl::string_view transport() const = 0;
 
  protected:

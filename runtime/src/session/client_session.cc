@@ -102,6 +102,7 @@ void ClientSession::OnControl(const transport::ControlMessage& message) {
 }
 
 void ClientSession::OnPeerGone() {
+  transport_->OnPeerGone();
   end_.NoteGone();
   callers_.InterruptReader();
 }

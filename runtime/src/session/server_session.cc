@@ -89,6 +89,7 @@ std::optional<transport::Progress> ServerSession::OnPing() {
 }
 
 void ServerSession::OnPeerGone() {
+  transport_->OnPeerGone();
   End();
 }
 

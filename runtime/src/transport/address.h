@@ -12,8 +12,8 @@ namespace nearcall::transport {
 
 // Where a server is, as the user writes it:
 //
-//   shm:search      name in the search directories      search     any transport
-//   shm:/run/a/s    the socket's own path               /run/a/s   the same, any transport
+//   shm:search      name in the search directories      search     any transport but those with the trait kOnlyByName
+//   shm:/run/a/s    the socket's own path               /run/a/s   the same
 //   fd:3            an inherited socket
 //   systemd:web     a listening socket of that name that systemd has passed; systemd: all that it has passed
 struct Address {

@@ -131,7 +131,7 @@ struct ServeParams {
   // Asked once the peer's identity is known and before anything is allocated: RESOURCE_EXHAUSTED to refuse. The client
   // is told code and text.
   std::function<absl::Status(const PeerIdentity&)> admit = {};
-  bool blockable_for_other_users = false;  // TransportRow::blockable
+  bool blockable_for_other_users = false;  // those with the trait kWantsTrust
   std::weak_ptr<Listener> listener = {};   // that a successor may take over
   bool wants_method_names = false;         // of each request
 };

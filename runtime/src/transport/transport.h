@@ -32,11 +32,12 @@ namespace nearcall::transport {
 //  7. The peer's memory, values and descriptors are never trusted: what cannot be is kBroken with a text in error(),
 //  for
 //     good. It is never a crash, never an endless loop, never a read or write outside the transport's memory.
-//  8. The death of the peer is not seen here (the control socket tells it); every call stays harmless after it.
+//  8. The death of the peer is not seen here (the control socket tells it: OnPeerGone()); every call stays harmless
+//     after it.
 //  9. In a fork()ed child only the destructor may be called.
 //
 // Threads: the writing calls by one thread at a time, the reading calls and sleeping calls by one thread at a time,
-// both at once; Interrupt() and Ring() by any thread at any time.
+// both at once; Interrupt(), Ring() and OnPeerGone() by any thread at any time.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -125,6 +126,10 @@ class Transport {
 
   // The CPU that the peer announced when it last woke; -1 while it sleeps, is being woken, or never said.
   virtual int peer_cpu() const { return -1; }
+
+  // The peer has ended: it takes nothing any more, and what is kept for it is not needed. What it had sent is still
+  // read.
+  virtual void OnPeerGone() {}
 };
 
 }  // namespace nearcall::transport

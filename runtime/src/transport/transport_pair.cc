@@ -9,8 +9,7 @@
 
 namespace nearcall::transport {
 
-absl::StatusOr<TransportPair> MakePair(absl::StatusOr<std::unique_ptr<TransportOffer>> offer,
-                                       decltype(TransportRow::attach) attach) {
+absl::StatusOr<TransportPair> MakePair(absl::StatusOr<std::unique_ptr<TransportOffer>> offer, AttachEnd* attach) {
   if (!offer.ok()) return offer.status();
   std::vector<base::Fd> fds;
   for (const int fd : (*offer)->fds()) {

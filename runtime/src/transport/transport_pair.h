@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/fd.h"
 #include "transport/transport.h"
 #include "transport/transport_table.h"
 
@@ -17,7 +19,7 @@ struct TransportPair {
 
 // Both ends as two processes make them: the client's with descriptors of its own, as if they had been passed. `offer`
 // may have failed.
-absl::StatusOr<TransportPair> MakePair(absl::StatusOr<std::unique_ptr<TransportOffer>> offer,
-                                       decltype(TransportRow::attach) attach);
+using AttachEnd = absl::StatusOr<std::unique_ptr<Transport>>(std::vector<base::Fd>&& fds, const Geometry& geometry);
+absl::StatusOr<TransportPair> MakePair(absl::StatusOr<std::unique_ptr<TransportOffer>> offer, AttachEnd* attach);
 
 }  // namespace nearcall::transport

@@ -1,18 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/transport_table.h"
 
+#include <utility>
+
 #include "transport/mq/mq_offer.h"
 #include "transport/pipe/pipe_offer.h"
 #include "transport/shm/shm_offer.h"
+#include "transport/sysv/sysv_offer.h"
 
 namespace nearcall::transport {
 
 namespace {
 
+// Where it does not matter who the peer is.
+template <auto offer>
+absl::StatusOr<std::unique_ptr<TransportOffer>> Offer(const TransportConfig& config, const PeerIdentity& /*client*/) {
+  return offer(config);
+}
+template <auto attach>
+absl::StatusOr<std::unique_ptr<Transport>> Attach(std::vector<base::Fd>&& fds, const Geometry& geometry,
+                                                  const PeerIdentity& /*server*/) {
+  return attach(std::move(fds), geometry);
+}
+
 constexpr TransportRow kTransports[] = {
-    {.name = "shm", .bit = 0, .offer = &shm::OfferShm, .attach = &shm::AttachShm},
-    {.name = "mq", .bit = 1, .offer = &mq::OfferMq, .attach = &mq::AttachMq},
-    {.name = "pipe", .bit = 2, .blockable = true, .offer = &pipe::OfferPipe, .attach = &pipe::AttachPipe},
+    {.name = "shm", .bit = 0, .offer = &Offer<shm::OfferShm>, .attach = &Attach<shm::AttachShm>},
+    {.name = "mq", .bit = 1, .offer = &Offer<mq::OfferMq>, .attach = &Attach<mq::AttachMq>},
+    {.name = "pipe",
+     .bit = 2,
+     .traits = kWantsTrust,
+     .offer = &Offer<pipe::OfferPipe>,
+     .attach = &Attach<pipe::AttachPipe>},
+    {.name = "sysv",
+     .bit = 3,
+     .traits = kWantsTrust | kOnlyByName,
+     .offer = &sysv::OfferSysv,
+     .attach = &sysv::AttachSysv,
+     .sweep = &sysv::SweepSysv},
 };
 
 }  // namespace

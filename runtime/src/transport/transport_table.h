@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/fd.h"
+#include "nearcall/server_context.h"
 #include "transport/transport.h"
 
 namespace nearcall::transport {
@@ -40,17 +41,35 @@ class TransportOffer {
   virtual absl::StatusOr<std::unique_ptr<Transport>> Accept() = 0;
 };
 
+// What is to be known of a transport that is not as most are.
+enum Trait : uint32_t {
+  // Whoever has the other end can hold a lock of the kernel's that this side takes too, for as long as he likes, or use
+  // up what all programs of the machine share: offered to this process's own user and root only, unless ServerOptions
+  // says otherwise.
+  kWantsTrust = 1,
+  // Never meant by a bare name: who wants it says so.
+  kOnlyByName = 2,
+};
+
 // A row for each transport, best first. The only place that knows their names.
 struct TransportRow {
   absl::string_view name;  // as in an address
   uint8_t bit;             // in the hello's set of transports: 1 << bit
-  // Whoever has the other end can hold a lock of the kernel's that this side takes too, for as long as he likes:
-  // offered to this process's own user and root only, unless ServerOptions says otherwise.
-  bool blockable = false;
-  absl::StatusOr<std::unique_ptr<TransportOffer>> (*offer)(const TransportConfig& config);
+  uint32_t traits = 0;     // a set of Trait
+  absl::StatusOr<std::unique_ptr<TransportOffer>> (*offer)(const TransportConfig& config, const PeerIdentity& client);
   // The client's end. Checks each descriptor before it uses it: INTERNAL if the server sent what it should not, and
   // then they are still there: who knows what closing them takes.
-  absl::StatusOr<std::unique_ptr<Transport>> (*attach)(std::vector<base::Fd>&& fds, const Geometry& geometry);
+  absl::StatusOr<std::unique_ptr<Transport>> (*attach)(std::vector<base::Fd>&& fds, const Geometry& geometry,
+                                                       const PeerIdentity& server);
+  // When a server starts: removes what servers that were killed have left. None: nothing is ever left.
+  void (*sweep)() = nullptr;
+
+  bool has(Trait trait) const { return (traits & trait) != 0; }
+
+  // Whether an address means it that begins with `transport`, or, empty, is a bare name.
+  bool IsMeantBy(absl::string_view transport) const {
+    return transport.empty() ? !has(kOnlyByName) : name == transport;
+  }
 };
 
 std::span<const TransportRow> Transports();

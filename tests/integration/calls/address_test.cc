@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "child.h"
 #include "fixture.h"
+#include "transport_under_test.h"
 
 namespace nearcall::integration {
 namespace {
@@ -74,7 +75,18 @@ TEST_F(AddressTest, EnvironmentChoosesTheTransportOfABareNameOnly) {
   ::setenv("NEARCALL_TRANSPORT", std::string(TransportName()).c_str(), 1);
   EXPECT_TRUE(ConnectStatus("echo").ok());
   ::unsetenv("NEARCALL_TRANSPORT");
-  EXPECT_TRUE(ConnectStatus("echo").ok());
+  EXPECT_EQ(ConnectStatus("echo").ok(), TransportUnderTest().IsMeantBy(""));
+}
+
+TEST_F(AddressTest, WhatIsOnlyAskedForByNameNoBareNameMeans) {
+  if (TransportUnderTest().IsMeantBy("")) GTEST_SKIP() << "bare names mean " << TransportName();
+  ::unsetenv("NEARCALL_TRANSPORT");
+  const auto bare = StartServer({}, "bare");
+  EXPECT_THAT(ConnectStatus(Address("bare")),
+              FailsWith(StatusCode::kFailedPrecondition, "the server does not offer the transport asked for"));
+  const auto server = StartServer();
+  EXPECT_EQ(ConnectStatus("echo").code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(Connect()->transport(), TransportName());
 }
 
 TEST_F(AddressTest, DescriptorThatIsNoSocketIsRefused) {

@@ -47,13 +47,15 @@ void Keep(const base::Fd& region_of_the_client, size_t ring_size) {
 }
 
 absl::StatusOr<std::unique_ptr<Transport>> AttachAndKeep(std::vector<base::Fd>&& fds,
-                                                         const transport::Geometry& geometry) {
+                                                         const transport::Geometry& geometry,
+                                                         const PeerIdentity& server) {
   Keep(fds[0], geometry[0]);
-  return Shm().attach(std::move(fds), geometry);
+  return Shm().attach(std::move(fds), geometry, server);
 }
 
-absl::StatusOr<std::unique_ptr<TransportOffer>> OfferAndKeep(const transport::TransportConfig& config) {
-  auto offer = Shm().offer(config);
+absl::StatusOr<std::unique_ptr<TransportOffer>> OfferAndKeep(const transport::TransportConfig& config,
+                                                             const PeerIdentity& client) {
+  auto offer = Shm().offer(config, client);
   if (offer.ok()) Keep(base::Duplicate((*offer)->fds()[0]), config.ring_size_bytes);
   return offer;
 }

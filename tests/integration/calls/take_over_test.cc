@@ -106,9 +106,10 @@ TEST_F(TakeOverTest, LosesNoAsynchronousCall) {
 Server* ends_on_attach = nullptr;
 
 absl::StatusOr<std::unique_ptr<transport::Transport>> AttachWhenItEnds(std::vector<base::Fd>&& fds,
-                                                                       const transport::Geometry& geometry) {
+                                                                       const transport::Geometry& geometry,
+                                                                       const PeerIdentity& peer) {
   ends_on_attach->Shutdown(kGrace);
-  return TransportUnderTest().attach(std::move(fds), geometry);
+  return TransportUnderTest().attach(std::move(fds), geometry, peer);
 }
 
 TEST_F(TakeOverTest, WhoIsOnHisWayInIsAnswered) {

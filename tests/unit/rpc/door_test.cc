@@ -73,9 +73,10 @@ using session::testing::Patience;
 const Door* looked_at = nullptr;
 std::atomic<bool> was_empty{false};
 
-absl::StatusOr<std::unique_ptr<transport::TransportOffer>> OfferAndLook(const transport::TransportConfig& config) {
+absl::StatusOr<std::unique_ptr<transport::TransportOffer>> OfferAndLook(const transport::TransportConfig& config,
+                                                                        const PeerIdentity& client) {
   if (looked_at->IsEmpty()) was_empty = true;
-  return transport::FindTransport("shm")->offer(config);
+  return transport::FindTransport("shm")->offer(config, client);
 }
 
 // A door with nobody behind it: who comes in stays.

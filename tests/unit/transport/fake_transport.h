@@ -67,25 +67,28 @@ class FakeOffer final : public TransportOffer {
 };
 
 template <size_t fd_count>
-absl::StatusOr<std::unique_ptr<TransportOffer>> OfferFake(const TransportConfig&) {
+absl::StatusOr<std::unique_ptr<TransportOffer>> OfferFake(const TransportConfig&, const PeerIdentity&) {
   return std::make_unique<FakeOffer>(fd_count);
 }
 
-inline absl::StatusOr<std::unique_ptr<TransportOffer>> FailToOffer(const TransportConfig&) {
+inline absl::StatusOr<std::unique_ptr<TransportOffer>> FailToOffer(const TransportConfig&, const PeerIdentity&) {
   return absl::ResourceExhaustedError("RLIMIT_FAKE is 7");
 }
 
-inline absl::StatusOr<std::unique_ptr<TransportOffer>> OfferAndFailToAccept(const TransportConfig&) {
+inline absl::StatusOr<std::unique_ptr<TransportOffer>> OfferAndFailToAccept(const TransportConfig&,
+                                                                            const PeerIdentity&) {
   return std::make_unique<FakeOffer>(1, absl::InternalError("the client punched a hole"));
 }
 
 template <size_t fd_count>
-absl::StatusOr<std::unique_ptr<Transport>> AttachFake(std::vector<base::Fd>&& fds, const Geometry& geometry) {
+absl::StatusOr<std::unique_ptr<Transport>> AttachFake(std::vector<base::Fd>&& fds, const Geometry& geometry,
+                                                      const PeerIdentity&) {
   if (fds.size() != fd_count || geometry != kFakeGeometry) return absl::InternalError("not the fake that was offered");
   return std::make_unique<FakeTransport>(std::move(fds));
 }
 
-inline absl::StatusOr<std::unique_ptr<Transport>> FailToAttach(std::vector<base::Fd>&&, const Geometry&) {
+inline absl::StatusOr<std::unique_ptr<Transport>> FailToAttach(std::vector<base::Fd>&&, const Geometry&,
+                                                               const PeerIdentity&) {
   return absl::ResourceExhaustedError("no room to map");
 }
 
@@ -97,7 +100,7 @@ inline constexpr std::array<TransportRow, 7> kRows{{
     {.name = "nooffer", .bit = 7, .offer = &FailToOffer, .attach = &AttachFake<1>},
     {.name = "noattach", .bit = 8, .offer = &OfferFake<1>, .attach = &FailToAttach},
     {.name = "noaccept", .bit = 9, .offer = &OfferAndFailToAccept, .attach = &AttachFake<1>},
-    {.name = "blockable", .bit = 10, .blockable = true, .offer = &OfferFake<1>, .attach = &AttachFake<1>},
+    {.name = "blockable", .bit = 10, .traits = kWantsTrust, .offer = &OfferFake<1>, .attach = &AttachFake<1>},
 }};
 
 inline Address Parse(absl::string_view text) {

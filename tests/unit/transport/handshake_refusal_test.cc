@@ -217,7 +217,7 @@ TEST(HandshakeRefusalTest, WhyTheServerCouldNotMakeTheTransportReachesTheClient)
 constexpr TransportRow kNotHere = {
     .name = "nothere",
     .bit = 11,
-    .offer = [](const TransportConfig&) -> absl::StatusOr<std::unique_ptr<TransportOffer>> {
+    .offer = [](const TransportConfig&, const PeerIdentity&) -> absl::StatusOr<std::unique_ptr<TransportOffer>> {
       return absl::InternalError("memfd_create: Function not implemented");
     },
     .attach = &AttachFake<1>};

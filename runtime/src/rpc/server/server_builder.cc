@@ -106,11 +106,13 @@ absl::Status CheckForQueue(const ServerOptions& options, const std::vector<Servi
   return absl::OkStatus();
 }
 
-// Adds the transports that `address` means.
+// Adds the transports that `address` means: of a socket that somebody else has made all, for which no words are needed.
 void AddTransports(const transport::Address& address, rpc::Handshakes::Transports& transports) {
+  using Kind = transport::Address::Kind;
+  const bool is_adopted = address.kind == Kind::kFd || address.kind == Kind::kActivated;
   for (const transport::TransportRow& row : transport::Transports()) {
-    const bool meant = address.transport.empty() || address.transport == row.name;
-    if (meant && std::find(transports.begin(), transports.end(), &row) == transports.end()) transports.push_back(&row);
+    if (!is_adopted && !row.IsMeantBy(address.transport)) continue;
+    if (std::find(transports.begin(), transports.end(), &row) == transports.end()) transports.push_back(&row);
   }
 }
 
@@ -119,7 +121,7 @@ absl::Status Adopt(base::Fd fd, std::vector<rpc::Door::Entry>& entries) {
   absl::StatusOr<std::unique_ptr<transport::Listener>> listener = transport::Listener::Adopt(std::move(fd));
   if (!listener.ok()) return listener.status();
   rpc::Handshakes::Transports all;
-  AddTransports({}, all);
+  AddTransports({.kind = transport::Address::Kind::kFd}, all);
   entries.push_back({.listener = *std::move(listener),
                      .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(all))});
   return absl::OkStatus();
@@ -177,6 +179,12 @@ absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const Places& wanted, 
                        .transports = std::make_shared<const rpc::Handshakes::Transports>(std::move(place.transports))});
   }
   return entries;
+}
+
+void SweepLeftovers() {
+  for (const transport::TransportRow& row : transport::Transports()) {
+    if (row.sweep != nullptr) row.sweep();
+  }
 }
 
 // What the program owns. A server that is destroyed by one of its own threads (exit(3) in a handler destroys a global
@@ -255,6 +263,7 @@ absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state)
   for (base::Fd& fd : state.fds) {
     if (absl::Status status = Adopt(std::move(fd), *entries); !status.ok()) return status;
   }
+  SweepLeftovers();
   if (absl::Status status = server->Start(*std::move(entries)); !status.ok()) return status;
   if (activated) server->TellServiceManager();
   return std::make_unique<ServerHandle>(std::move(server));

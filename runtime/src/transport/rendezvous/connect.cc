@@ -113,7 +113,7 @@ class ClientHandshake {
   uint32_t WantedTransports() const {
     uint32_t wanted = 0;
     for (const TransportRow& row : params_.transports) {
-      if (address_.transport.empty() || address_.transport == row.name) wanted |= uint32_t{1} << row.bit;
+      if (row.IsMeantBy(address_.transport)) wanted |= uint32_t{1} << row.bit;
     }
     return wanted;
   }
@@ -134,7 +134,7 @@ class ClientHandshake {
     if ((params_.features & ~hello->features) != 0) return TooOld();
     auto fds = TakeFds(*hello, message);
     if (!fds.ok()) return fds.status();
-    auto transport = Attach(*hello, *fds);
+    auto transport = Attach(*hello, *fds, *message.sender);
     if (!transport.ok()) Discard(*std::move(fds));
     absl::Status acked = SendHello(socket_, EncodeAck(transport.status().code()));
     if (!transport.ok()) return transport.status();
@@ -172,14 +172,15 @@ class ClientHandshake {
     return checked;
   }
 
-  absl::StatusOr<std::unique_ptr<Transport>> Attach(const ServerHello& hello, std::vector<base::Fd>& fds) const {
+  absl::StatusOr<std::unique_ptr<Transport>> Attach(const ServerHello& hello, std::vector<base::Fd>& fds,
+                                                    const ucred& server) const {
     const auto row = std::find_if(params_.transports.begin(), params_.transports.end(),
                                   [&](const TransportRow& candidate) { return candidate.bit == hello.transport_bit; });
     if (row == params_.transports.end() || (WantedTransports() & uint32_t{1} << row->bit) == 0) {
       return absl::InternalError(
           absl::StrCat("the server chose transport number ", hello.transport_bit, ", which was not asked for"));
     }
-    return row->attach(std::move(fds), hello.geometry);
+    return row->attach(std::move(fds), hello.geometry, {.pid = server.pid, .uid = server.uid, .gid = server.gid});
   }
 
   Connection Finish(const ServerHello& hello, std::unique_ptr<Transport> transport, const ucred& server) {

@@ -149,18 +149,16 @@ sockaddr_un SocketAddress(absl::string_view path) {
   return address;
 }
 
-absl::StatusOr<Directory> OpenServerDirectory() {
+absl::StatusOr<Directory> OpenServerDirectory(Directory::IfMissing if_missing) {
   const auto chosen = ChosenDirectory();
   if (!chosen.ok()) return chosen.status();
-  if (*chosen) return Directory::OpenPrivate(**chosen, Directory::IfMissing::kCreate);
-  if (const auto runtime = RuntimeDirectory()) {
-    return Directory::OpenPrivate(*runtime, Directory::IfMissing::kCreate);
-  }
+  if (*chosen) return Directory::OpenPrivate(**chosen, if_missing);
+  if (const auto runtime = RuntimeDirectory()) return Directory::OpenPrivate(*runtime, if_missing);
   if (::geteuid() == 0) {
-    auto directory = Directory::OpenPrivate(kSystemDirectory, Directory::IfMissing::kCreate);
+    auto directory = Directory::OpenPrivate(kSystemDirectory, if_missing);
     if (!absl::IsNotFound(directory.status())) return directory;  // there are systems without /run
   }
-  return Directory::OpenPrivate(TemporaryDirectory(), Directory::IfMissing::kCreate);
+  return Directory::OpenPrivate(TemporaryDirectory(), if_missing);
 }
 
 bool DirectoryIsChosen() {

@@ -55,8 +55,8 @@ inline constexpr absl::string_view kNoWayWithoutProc =
 sockaddr_un SocketAddress(absl::string_view path);
 
 // Where a server puts its names: $NEARCALL_DIR, else $XDG_RUNTIME_DIR/nearcall if that directory is this user's own,
-// else /run/nearcall for root, else /tmp/nearcall-<uid>. Created if missing.
-absl::StatusOr<Directory> OpenServerDirectory();
+// else /run/nearcall for root, else /tmp/nearcall-<uid>.
+absl::StatusOr<Directory> OpenServerDirectory(Directory::IfMissing if_missing = Directory::IfMissing::kCreate);
 
 // Whether the user chose it ($NEARCALL_DIR): then other programs may have sockets there, too.
 bool DirectoryIsChosen();

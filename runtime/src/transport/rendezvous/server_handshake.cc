@@ -190,7 +190,7 @@ class Handshake final : public ServerHandshake {
   absl::Status MakeOffer(const std::vector<const TransportRow*>& possible) {
     absl::Status why;
     for (const TransportRow* row : possible) {
-      auto offer = row->offer(params_.config);
+      auto offer = row->offer(params_.config, connection_.peer);
       if (offer.ok()) {
         transport_bit_ = row->bit;
         offer_ = *std::move(offer);
@@ -208,7 +208,7 @@ class Handshake final : public ServerHandshake {
 
   // To this client. Users who would be trusted without a list are this process's own and root.
   bool IsOffered(const TransportRow& row) const {
-    return !row.blockable || params_.blockable_for_other_users || IsTrusted(connection_.peer.uid, {});
+    return !row.has(kWantsTrust) || params_.blockable_for_other_users || IsTrusted(connection_.peer.uid, {});
   }
 
   absl::Status NoTransportFor(const ClientHello& hello) const {
@@ -216,8 +216,9 @@ class Handshake final : public ServerHandshake {
       if (!IsWanted(*row, hello)) continue;
       return absl::PermissionDeniedError(
           absl::StrCat("the server offers ", row->name, " to its own user and root only, and not to uid ",
-                       connection_.peer.uid, ", because over it a client can block the server's threads; use another ",
-                       "transport (shm:), or set ServerOptions::blockable_transports_for_other_users"));
+                       connection_.peer.uid, ", because over it a client can block the server's threads, or use up ",
+                       "what all programs share; use another transport (shm:), or set ",
+                       "ServerOptions::blockable_transports_for_other_users"));
     }
     return absl::FailedPreconditionError(absl::StrCat("the server does not offer the transport asked for; it offers: ",
                                                       absl::StrJoin(params_.transports, ", ", AppendName)));
