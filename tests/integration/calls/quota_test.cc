@@ -61,18 +61,23 @@ class QuotaTest : public IntegrationTest {
     });
   }
 
-  // An honest client's calls, one after the other. Figures are of so many that the moment in which the stranger's own
-  // handlers run on the same CPUs does not count for more than it is.
+  // An honest client's calls, one after the other, in rounds: the 99th percentile of each. What the machine itself does
+  // to a few of them, as a hypervisor that takes the CPU away, is in some of the rounds only. The rounds are long enough
+  // that the moment in which the stranger's own handlers run on the same CPUs does not count for more than it is.
   Measured Calls(const std::string& what) {
-    Measured times(what);
+    Measured rounds(what + ", p99 of each round");
     const Echo::Stub stub = ConnectStub({}, address_);
-    for (int i = 0; i < (Strict() ? 50'000 : 500); ++i) {
-      const absl::Time start = absl::Now();
-      EXPECT_TRUE(stub.Say(MakeBlob("honest"), {.timeout = kLong}).ok());
-      times.Add(absl::ToDoubleMicroseconds(absl::Now() - start));
+    for (int round = 0; round < (Strict() ? 11 : 1); ++round) {
+      Measured times(what);
+      for (int i = 0; i < (Strict() ? 10'000 : 500); ++i) {
+        const absl::Time start = absl::Now();
+        EXPECT_TRUE(stub.Say(MakeBlob("honest"), {.timeout = kLong}).ok());
+        times.Add(absl::ToDoubleMicroseconds(absl::Now() - start));
+      }
+      rounds.Add(times.Percentile(0.99));
     }
-    times.Print("us");
-    return times;
+    rounds.Print("us");
+    return rounds;
   }
 
   // Beside whatever the stranger does.
@@ -87,7 +92,7 @@ class QuotaTest : public IntegrationTest {
     std::cout << "[ measured ] the server has grown by " << grown / 1024 << " KiB; "
               << server.DebugString().substr(0, 600) << "\n";
     EXPECT_LE(grown, kTotal + kElse);
-    EXPECT_LE(beside.Percentile(0.99), Strict() ? 3 * alone.Percentile(0.99) : 1e6);
+    EXPECT_LE(beside.Percentile(0.5), Strict() ? 3 * alone.Percentile(0.5) : 1e6);
     stranger.link().Tell();
     EXPECT_EQ(stranger.Join(), 0);
   }
