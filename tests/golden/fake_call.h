@@ -42,6 +42,7 @@ class FakeCall final : public internal::ServerCall {
   FakeContext& context() override { return context_; }
   internal::MethodKind kind() const override { return internal::MethodKind::kUnary; }
   bool ParseRequest(google::protobuf::MessageLite& request) override { return request.ParseFromString(request_); }
+  size_t request_size() const override { return request_.size(); }
   void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
     ++answers;
     answer = status;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <span>
 
@@ -48,6 +49,8 @@ class NEARCALL_EXPORT ServerCall {
   // False if the request does not parse; the call has then been answered (INTERNAL) and the thunk returns. True: the
   // thunk calls the handler, which the caller of a one-way call is told.
   virtual bool ParseRequest(google::protobuf::MessageLite& request) = 0;
+  // As it came, without its envelope.
+  virtual size_t request_size() const = 0;
 
   // Answers the call. Exactly once, or Defer().
   virtual void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) = 0;

@@ -97,6 +97,11 @@ inline constexpr size_t kMaxTotalBytes = size_t{1} << 40;
 inline constexpr size_t kDefaultTotalBytes = size_t{1} << 30;
 inline constexpr size_t kDefaultTotalMessages = 16;
 
+// Large blocks that a process keeps for the next message, in all, and how long without need: two of 16 MiB, the largest
+// whose page faults still cost more than all else.
+inline constexpr size_t kMaxWarmBytes = size_t{32} << 20;
+inline constexpr int64_t kWarmNs = 1'000'000'000;
+
 // What a connection needs of a server: its control socket, the pidfd of its client, and at most two of its transport.
 inline constexpr size_t kDescriptorsPerConnection = 4;
 

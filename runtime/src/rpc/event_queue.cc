@@ -8,12 +8,15 @@
 #include "base/no_memory.h"
 #include "base/reactor.h"
 #include "base/thread.h"
+#include "base/warm_memory.h"
 
 namespace nearcall {
 
 EventQueue::EventQueue() {
   absl::StatusOr<std::shared_ptr<base::Reactor>> made = base::OrNoMemory([] { return base::Reactor::Create(); });
-  if (made.ok()) reactor_ = *std::move(made);
+  if (!made.ok()) return;
+  reactor_ = *std::move(made);
+  base::WarmMemory::CareWith(reactor_);
 }
 
 EventQueue::~EventQueue() {
@@ -31,6 +34,7 @@ EventQueue::~EventQueue() {
   while (Run() != 0) {
   }
   reactor_->Clear();
+  base::WarmMemory::GiveBackOlderThan(base::kNever);
 }
 
 int EventQueue::fd() const {

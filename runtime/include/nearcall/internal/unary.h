@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "nearcall/export.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/outcome.h"
+#include "nearcall/internal/warm_message.h"
 #include "nearcall/service.h"
 
 // The typed edges of methods that do not stream. Used by generated code; not for programs to use by hand.
@@ -42,11 +44,13 @@ void AsyncUnary(Channel& channel, const MethodInfo& method, const Request& reque
 template <typename S, typename Request, typename Reply,
           absl::Status (S::*kMethod)(ServerContext&, const Request&, Reply&)>
 void RunUnary(Service& service, ServerCall& call) {
-  Request request;
-  if (!call.ParseRequest(request)) return;
-  Reply reply;
-  const absl::Status status = (static_cast<S&>(service).*kMethod)(call.context(), request, reply);
-  call.Finish(status, reply);
+  WarmMessage<Request> request;
+  if (!call.ParseRequest(*request)) return;
+  WarmMessage<Reply> reply;
+  const absl::Status status = (static_cast<S&>(service).*kMethod)(call.context(), *request, *reply);
+  call.Finish(status, *reply);
+  request.Keep(call.request_size());
+  reply.Keep(static_cast<size_t>((*reply).GetCachedSize()));
 }
 
 // The same for an asynchronous handler, which `handle` calls. Request and reply live as long as `done`.
@@ -87,9 +91,10 @@ void AsyncOneWay(Channel& channel, const MethodInfo& method, const Request& requ
 
 template <typename S, typename Request, typename Reply, absl::Status (S::*kMethod)(ServerContext&, const Request&)>
 void RunOneWay(Service& service, ServerCall& call) {
-  Request request;
-  if (!call.ParseRequest(request)) return;
-  call.FinishStream((static_cast<S&>(service).*kMethod)(call.context(), request));
+  WarmMessage<Request> request;
+  if (!call.ParseRequest(*request)) return;
+  call.FinishStream((static_cast<S&>(service).*kMethod)(call.context(), *request));
+  request.Keep(call.request_size());
 }
 
 template <typename S, typename Request, typename Reply, void (S::*kMethod)(ServerContext&, const Request&, Done)>

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 #include "base/no_memory.h"
 #include "rpc/parse_message.h"
 
@@ -220,6 +221,8 @@ void IncomingCall::OnThreadExit(ExecState reached) {
 bool IncomingCall::ParseRequest(google::protobuf::MessageLite& request) {
   const absl::Status parsed =
       ReadMessage("the request of", method_name(), request_.generic(), request_.payload(), request);
+  // What a large one was read to is for the next one, however long this one's handler takes.
+  request_.message.bytes.Trim(base::kDefaultRingSize);
   if (!parsed.ok()) {
     Refuse(parsed, ExecState::kNotStarted);
   } else if (one_way()) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -58,6 +59,9 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   ServerContext& context() override { return context_; }
   internal::MethodKind kind() const override { return one_way() ? internal::MethodKind::kOneWay : request_.kind(); }
   bool ParseRequest(google::protobuf::MessageLite& request) override;
+  size_t request_size() const override {
+    return request_.message.header.message_size - request_.message.header.envelope_size;
+  }
   void Finish(const absl::Status& status, const google::protobuf::MessageLite& reply) override {
     answer_.Finish(status, &reply);
   }

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/warm_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <limits>
+#include <memory>
+#include <new>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/limits.h"
+#include "base/memory_sanitizer.h"
+#include "base/reactor.h"
+
+namespace nearcall::base {
+
+namespace {
+
+using Block = WarmMemory::Block;
+using Object = WarmMemory::Object;
+
+// So that messages of about the same size fit the same block.
+constexpr size_t kGranule = WarmMemory::kMinBlock;
+
+// A size near the largest there is stays as it is: nobody gets that.
+size_t RoundedUp(size_t size) {
+  const size_t missing = (kGranule - size % kGranule) % kGranule;
+  return std::numeric_limits<size_t>::max() - size < missing ? size : size + missing;
+}
+
+void FreeBytes(void* bytes) {
+  ::operator delete[](bytes);
+}
+
+// A block is an object of no kind.
+Object ObjectOf(Block block) {
+  return {.object = block.data, .size = block.size, .destroy = FreeBytes};
+}
+
+void Destroy(const Object& object) {
+  if (object.object == nullptr) return;
+  if (object.kind == nullptr) Unpoison(object.object, object.size);
+  object.destroy(object.object);
+}
+
+// What is kept, and first what was used longest ago.
+class Kept {
+ public:
+  size_t bytes() const { return bytes_; }
+
+  // The smallest block that does. A much larger one is left: who asks for little and pays for little holds little.
+  Object TakeBlock(size_t size) {
+    size_t best = count_;
+    for (size_t i = 0; i < count_; ++i) {
+      const Object& there = items_[i].object;
+      if (there.kind != nullptr || there.size < size || there.size - size > size / 4 + kGranule) continue;
+      if (best == count_ || there.size <= items_[best].object.size) best = i;
+    }
+    return best == count_ ? Object() : Remove(best);
+  }
+  Object TakeOf(const void* kind) {
+    for (size_t i = count_; i-- > 0;) {
+      if (items_[i].object.kind == kind) return Remove(i);
+    }
+    return {};
+  }
+
+  bool HasRoomFor(size_t size) const { return count_ < kMost && bytes_ + size <= kMaxWarmBytes; }
+  void Add(const Object& object, SteadyNs now) {
+    items_[count_++] = {object, now};
+    bytes_ += object.size;
+  }
+  // Empty: there is none.
+  Object RemoveOldest(SteadyNs before = kNever) {
+    return count_ == 0 || items_[0].used > before ? Object() : Remove(0);
+  }
+
+ private:
+  static constexpr size_t kMost = 32;
+
+  struct Item {
+    Object object;
+    SteadyNs used;
+  };
+
+  Object Remove(size_t index) {
+    const Object object = items_[index].object;
+    std::move(items_.begin() + index + 1, items_.begin() + count_, items_.begin() + index);
+    --count_;
+    bytes_ -= object.size;
+    return object;
+  }
+
+  std::array<Item, kMost> items_;
+  size_t count_ = 0;
+  size_t bytes_ = 0;
+};
+
+struct Shared {
+  Kept kept;
+  std::vector<std::weak_ptr<Reactor>> caring;
+
+  // Any of those that are still there.
+  std::shared_ptr<Reactor> Caring() {
+    std::erase_if(caring, [](const std::weak_ptr<Reactor>& reactor) { return reactor.expired(); });
+    return caring.empty() ? nullptr : caring.front().lock();
+  }
+};
+
+// A flag and no mutex: a child that was forked while a thread of its parent had it must not wait for that.
+class Use {
+ public:
+  Use() : has_(!in_use.test_and_set(std::memory_order_acquire)) {}
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+  ~Use() {
+    if (has_) in_use.clear(std::memory_order_release);
+  }
+
+  explicit operator bool() const { return has_; }
+  Shared* operator->() const {
+    static Shared& shared = *new Shared;  // outlives whoever gives something back while the program ends
+    return &shared;
+  }
+
+ private:
+  static inline std::atomic_flag in_use = ATOMIC_FLAG_INIT;
+  const bool has_;
+};
+
+// Whether Care() is going to be called.
+std::atomic<bool> timer_is_set = false;
+
+// Owned by the timer, whose reactor may end without it.
+struct TimerSet {
+  ~TimerSet() { timer_is_set.store(false, std::memory_order_release); }
+};
+
+void Care();
+
+void SetTimer(const std::shared_ptr<Reactor>& reactor) try {
+  if (reactor == nullptr || timer_is_set.exchange(true, std::memory_order_acquire)) return;
+  std::shared_ptr<TimerSet> set(new (std::nothrow) TimerSet);
+  if (set == nullptr) return timer_is_set.store(false, std::memory_order_release);
+  reactor->AddTimer(AddNs(NowNs(), kWarmNs), [set]() mutable {
+    set.reset();
+    Care();
+  });
+} catch (const std::bad_alloc&) {
+  // Whoever gives something next tries again.
+}
+
+void Care() {
+  WarmMemory::GiveBackOlderThan(NowNs() - kWarmNs);
+  std::shared_ptr<Reactor> reactor;
+  if (const Use use; use && use->kept.bytes() != 0) reactor = use->Caring();
+  SetTimer(reactor);
+}
+
+void Give(Object object) noexcept {
+  std::array<Object, 4> replaced;
+  size_t count = 0;
+  std::shared_ptr<Reactor> reactor;
+  if (const Use use; use && object.size <= kMaxWarmBytes) {
+    Kept& kept = use->kept;
+    while (!kept.HasRoomFor(object.size) && count < replaced.size()) replaced[count++] = kept.RemoveOldest();
+    if (kept.HasRoomFor(object.size)) {
+      if (object.kind == nullptr) Poison(object.object, object.size);
+      kept.Add(std::exchange(object, {}), NowNs());
+      if (!timer_is_set.load(std::memory_order_relaxed)) reactor = use->Caring();
+    }
+  }
+  for (const Object& old : replaced) Destroy(old);
+  Destroy(object);
+  SetTimer(reactor);
+}
+
+}  // namespace
+
+Block WarmMemory::TryTake(size_t size) {
+  if (const Use use; use) {
+    if (const Object kept = use->kept.TakeBlock(size); kept.object != nullptr) {
+      Unpoison(kept.object, kept.size);
+      return {static_cast<std::byte*>(kept.object), kept.size};
+    }
+  }
+  const size_t rounded = RoundedUp(size);
+  return {static_cast<std::byte*>(::operator new[](rounded, std::nothrow)), rounded};
+}
+
+void WarmMemory::Give(Block block) noexcept {
+  base::Give(ObjectOf(block));
+}
+
+void* WarmMemory::TakeObject(const void* kind) {
+  const Use use;
+  return use ? use->kept.TakeOf(kind).object : nullptr;
+}
+
+void WarmMemory::GiveObject(const Object& object) noexcept {
+  base::Give(object);
+}
+
+size_t WarmMemory::bytes_kept() {
+  const Use use;
+  return use ? use->kept.bytes() : 0;
+}
+
+void WarmMemory::CareWith(const std::shared_ptr<Reactor>& reactor) try {
+  if (const Use use; use) use->caring.push_back(reactor);
+} catch (const std::bad_alloc&) {
+  // Then another one does, or nobody: it stays within its bound.
+}
+
+void WarmMemory::GiveBackOlderThan(SteadyNs until) {
+  while (true) {
+    Object old;
+    bool looked = false;
+    if (const Use use; use) {
+      old = use->kept.RemoveOldest(until);
+      looked = true;
+    }
+    if (looked && old.object == nullptr) return;
+    if (!looked) std::this_thread::yield();  // whoever has it does not wait for anything
+    Destroy(old);
+  }
+}
+
+}  // namespace nearcall::base
