@@ -2,6 +2,7 @@
 #include "mailbox.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -66,11 +67,15 @@ absl::Status MailboxImpl::Take(nearcall::ServerContext& context, const TakeReque
     return absl::ResourceExhaustedError("there are too many boxes");
   }
   const Use box(*this, request.box());
-  const auto may_take = [&] {
+  size_t left = request.count() == 0 ? std::numeric_limits<size_t>::max() : request.count();
+  const auto goes_on = [&] {
     std::erase_if(mine, [&](uint64_t id) { return box->taken.count(id) == 0; });
+    if (left == 0) return mine.empty();
     return !box->waiting.empty() && mine.size() < std::max<size_t>(request.max_unacknowledged(), 1);
   };
-  for (bool written = true; written && changed_.wait(lock, context.stop_token(), may_take);) {
+  for (bool written = true; written && changed_.wait(lock, context.stop_token(), goes_on);) {
+    if (left == 0) return absl::OkStatus();
+    --left;
     const Letter letter = std::move(box->waiting.front());
     box->waiting.pop_front();
     box->taken.emplace(letter.id(), letter);

@@ -21,6 +21,7 @@ absl::Status Put(const mailbox::Mailbox::Stub& stub, const std::string& box, con
 absl::Status Take(const mailbox::Mailbox::Stub& stub, const std::string& box, unsigned long count, bool acknowledges) {
   mailbox::TakeRequest request;
   request.set_box(box);
+  request.set_count(static_cast<uint32_t>(count));
   if (!acknowledges) request.set_max_unacknowledged(static_cast<uint32_t>(count));
   const auto letters = stub.Take(request, {.timeout = absl::Seconds(30)});
   mailbox::Letter letter;
@@ -33,7 +34,7 @@ absl::Status Take(const mailbox::Mailbox::Stub& stub, const std::string& box, un
     ack.set_id(letter.id());
     if (absl::Status status = stub.Ack(ack).status(); !status.ok()) return status;
   }
-  return count == 0 ? absl::OkStatus() : letters->Finish();
+  return acknowledges || count != 0 ? letters->Finish() : absl::OkStatus();
 }
 
 }  // namespace
