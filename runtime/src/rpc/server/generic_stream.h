@@ -33,6 +33,12 @@ class GenericStream final : public internal::ServerStream {
   bool WhenReadable(internal::Operation& operation) override;
   bool WhenWritable(internal::Operation& operation) override;
   void Withdraw(internal::Operation& operation) override;
+  void TellNews() override {
+    if (stream_ != nullptr) stream_->TellNews();
+  }
+  internal::Tried TryNews() override { return stream_ == nullptr ? internal::Tried::kOver : stream_->TryNews(); }
+  bool WaitForNews() override { return stream_ != nullptr && stream_->WaitForNews(); }
+  bool WhenNews(internal::Operation& operation) override { return stream_ != nullptr && stream_->WhenNews(operation); }
 
  private:
   static absl::Status NoReply();
