@@ -23,7 +23,7 @@ namespace {
 constexpr size_t kAtOnce = 16;
 constexpr absl::Duration kPatience = absl::Seconds(1);
 
-constexpr const char* kTransports[] = {"shm", "mq", "pipe"};
+constexpr const char* kTransports[] = {"shm", "mq", "pipe", "sysv"};
 
 struct Row {
   std::string address;
