@@ -103,6 +103,8 @@ bool IsAsleep(const Server& server) {
 }
 
 IntegrationTest::~IntegrationTest() {
+  // What killed processes have left is found by the directory, which goes now.
+  if (TransportUnderTest().sweep != nullptr) TransportUnderTest().sweep();
   EndLeftLoops();
   if (HasFailure()) {
     for (const std::string& line : log.lines()) std::fprintf(stderr, "logged: %s\n", line.c_str());
