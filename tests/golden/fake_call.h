@@ -26,6 +26,7 @@ class FakeContext final : public ServerContext {
   absl::string_view method() const override { return "fake"; }
   uint64_t sequence_number() const override { return 0; }
   absl::string_view transport() const override { return "fake"; }
+  std::shared_ptr<Channel> client() override { return nullptr; }
 
   bool initial_metadata_sent = false;
 

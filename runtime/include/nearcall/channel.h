@@ -29,6 +29,7 @@ class MessageLite;
 namespace nearcall {
 
 class EventQueue;
+class Service;
 
 // A client that asks its server whether it lives. A server that dies is noticed at once without that, by its socket;
 // this is for one that is there and does nothing: stopped (SIGSTOP, a debugger, a frozen container), or all of whose
@@ -94,6 +95,18 @@ struct ChannelOptions {
   // The channel has no thread: all that it does by itself is done in the queue's Run(), callbacks and coroutines too
   // (nearcall/event_queue.h). It connects lazily.
   EventQueue* event_queue = nullptr;
+
+  // What the server may call of this process, over the channel's own connection (ServerContext::client()): services of
+  // any style, registered as with a ServerBuilder. The program keeps them alive longer than the channel. While the
+  // channel is connected a thread of it reads what comes, and handlers run on others, never on one that calls: 16 at
+  // once, beside those that wait for calls of their own over this channel, 64 in all. Large requests are refused
+  // (RESOURCE_EXHAUSTED) while those under way hold twice max_message_size and max_queued_bytes more. The end of the
+  // channel cancels these calls, and waits for their handlers; one that lets go of the last reference to the channel
+  // leaves what served in memory. Not with an event_queue (UNIMPLEMENTED).
+  //
+  //   Progress progress;  // of class Progress final : public demo::Progress::Service
+  //   auto channel = nearcall::Channel::Connect("shm:jobs", {.services = {&progress}});
+  std::vector<Service*> services = {};
 
   KeepaliveOptions keepalive = {};
 };

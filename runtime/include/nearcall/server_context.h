@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <stop_token>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "nearcall/priority.h"
 
 namespace nearcall {
+
+class Channel;
 
 // Who calls, as the kernel says (SO_PASSCRED, see unix(7)), never as the peer says. `pid` is 0 for a process of a pid
 // namespace that this one cannot see.
@@ -74,6 +77,21 @@ class NEARCALL_EXPORT ServerContext {
 
   // "shm", "mq", "pipe", "sysv".
   virtual absl::string_view transport() const = 0;
+
+  // Who called, to be called back over the same connection: what its ChannelOptions::services has. Stubs of any style
+  // take it, also after the handler has returned, and other threads' too. It is the caller's as long as it is
+  // connected, and is not connected again: then calls end with UNAVAILABLE. A caller that serves nothing:
+  // UNIMPLEMENTED. Never null; a new object each time, whose end cancels the asynchronous calls that it was used for.
+  //
+  //   absl::Status Run(nearcall::ServerContext& context, const Job& job, Result& result) override {
+  //     demo::Progress::Stub progress(context.client());
+  //     auto told = progress.Tell(half, nearcall::CallOptions::FromServer(context));
+  //
+  // A blocking call back gives the place of its handler away meanwhile (ServerOptions::max_handler_threads), and its
+  // thread stays; calls back and forth may be nested. What waits for room, and replies, count as the caller's
+  // (ServerOptions::max_total_bytes). In a server with an event queue blocking calls back end with FAILED_PRECONDITION.
+  // In a handler of ChannelOptions::services it is the server.
+  virtual std::shared_ptr<Channel> client() = 0;
 
  protected:
   ServerContext() = default;

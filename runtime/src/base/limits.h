@@ -64,6 +64,14 @@ inline constexpr size_t kMinQueueMessageSize = 256;
 // The low bits of a call id are the slot in the caller's table.
 inline constexpr size_t kMaxCallsInFlight = size_t{1} << 16;
 
+// The other direction. What a channel that serves grants its server, and how many of those handlers run at once (the
+// others wait for calls of their own, or for a place); and what a server begins on one connection, and keeps of it that
+// waits for room, whatever the client grants.
+inline constexpr size_t kServedCallsGranted = 64;
+inline constexpr size_t kServedHandlers = 16;
+inline constexpr size_t kMaxBackCalls = 1024;
+inline constexpr size_t kMaxBackBytes = size_t{8} << 20;
+
 // Handlers at once: each may need a thread. Linux's default limit of threads is some ten thousand.
 inline constexpr size_t kMaxHandlerThreads = 4096;
 

@@ -24,7 +24,7 @@ void CallTable::Insert(ClientCall& call) {
   ++in_use_;
   ++open_;
   Slot& slot = slots_[index];
-  call.id = ++count_ << wire::kSlotBits | index;
+  call.id = begun_by_ | ++count_ << wire::kSlotBits | index;
   slot.call = &call;
   slot.id = call.id;
   slot.answered = slot.released = false;

@@ -21,7 +21,8 @@ namespace nearcall::session {
 // next.
 class CallTable {
  public:
-  explicit CallTable(size_t max_calls) : max_calls_(max_calls) {}
+  // `begun_by`: a bit that all ids have (wire::kBegunByAcceptor), or 0.
+  explicit CallTable(size_t max_calls, uint64_t begun_by = 0) : max_calls_(max_calls), begun_by_(begun_by) {}
 
   bool full() const { return in_use_ == max_calls_; }
   size_t in_use() const { return in_use_; }
@@ -64,6 +65,7 @@ class CallTable {
   void FreeIfOver(Slot& slot);
 
   const size_t max_calls_;
+  const uint64_t begun_by_;
   std::vector<Slot> slots_;
   std::vector<size_t> free_;
   size_t in_use_ = 0;

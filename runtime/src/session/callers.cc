@@ -11,6 +11,16 @@
 
 namespace nearcall::session {
 
+namespace {
+
+absl::Status OverQuota(const base::Allowance& memory) {
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the client's user has ", memory.taken().count(), " calls under way, which hold ", memory.taken().bytes(),
+      " B; another call to the client is over its part of ", "ServerOptions::max_total_calls and max_total_bytes"));
+}
+
+}  // namespace
+
 Callers::Begun Callers::TryBegin(ClientCall& call) {
   base::MutexLock lock(mutex_);
   if (!call.failure.ok()) return Begun::kEnded;
@@ -18,6 +28,13 @@ Callers::Begun Callers::TryBegin(ClientCall& call) {
   if (!line_.IsNext(*call.waiting, call.lane)) {
     line_.Stand(*call.waiting, call.lane);
     return Begun::kFull;
+  }
+  const size_t cost = call.stream == nullptr ? 0 : back_.stream_cost;
+  if (!call.reply.charge.TryTake(back_.memory, base::Amount::Of(1, cost))) {
+    SlotLine::Leave(*call.waiting);
+    TellNextLocked();
+    call.failure = base::WithExecState(OverQuota(*back_.memory), ExecState::kNotSent);
+    return Begun::kEnded;
   }
   calls_.Insert(call);
   SlotLine::Leave(*call.waiting);
@@ -118,6 +135,7 @@ void Callers::NoteUnsent(uint64_t call_id) {
 void Callers::Release(ClientCall& call) {
   base::MutexLock lock(mutex_);
   calls_.Release(call);
+  call.reply.charge.Release();
   TellNextLocked();
   HangUpIfOver();
 }
@@ -130,8 +148,18 @@ void Callers::Retire() {
   HangUpIfOver();
 }
 
+void Callers::NoteServed(bool begins) {
+  base::MutexLock lock(mutex_);
+  serves_ = true;
+  served_ += begins ? 1 : -1;
+  HangUpIfOver();
+}
+
 void Callers::HangUpIfOver() {
-  if (end_.going_away() && calls_.open() == 0 && !end_.dead()) end_.HangUp();
+  if (!end_.going_away() || calls_.open() != 0 || end_.dead()) return;
+  // What it has answered must have left.
+  if (served_ != 0 || (serves_ && outbox_.has_waiting())) return;
+  end_.HangUp();
 }
 
 void Callers::Tell(Waiting& waiting) {
@@ -147,6 +175,7 @@ void Callers::InterruptReader() {
 void Callers::TellNext() {
   base::MutexLock lock(mutex_);
   TellNextLocked();
+  if (serves_) HangUpIfOver();
 }
 
 void Callers::TellNextLocked() {

@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
+#include "base/quota.h"
 #include "session/call_table.h"
 #include "session/client_call.h"
 #include "session/connection_end.h"
@@ -27,9 +29,20 @@ namespace nearcall::session {
 // Thread-safe. After TryBegin() has said kYes a call ends exactly once: with a reply, or with a failure.
 class Callers {
  public:
+  // Of the side that has accepted the connection: who pays for its calls, and what a stream costs beside.
+  struct Back {
+    base::Allowance* memory = nullptr;
+    size_t stream_cost = 0;
+  };
+  // `back`: unset at the side that has connected.
   Callers(transport::Transport& transport, const Outbox& outbox, ConnectionEnd& end, size_t max_calls,
-          size_t max_queued_bytes)
-      : end_(end), calls_(max_calls), line_(calls_, outbox, max_queued_bytes), role_(transport) {}
+          size_t max_queued_bytes, std::optional<Back> back = {})
+      : end_(end),
+        outbox_(outbox),
+        back_(back.value_or(Back{})),
+        calls_(max_calls, back.has_value() ? wire::kBegunByAcceptor : 0),
+        line_(calls_, outbox, max_queued_bytes),
+        role_(transport) {}
 
   enum class Begun {
     kYes,
@@ -73,6 +86,9 @@ class Callers {
   // were given up nobody waits), which the server waits for: it does not know what this side has begun to send.
   void Retire();
 
+  // The server's calls here: `begins` when one has been read, else one is over. This side does not hang up before.
+  void NoteServed(bool begins);
+
   // What is to be done with the role of who reads.
   template <typename Do>
   auto OfRole(Do&& something) {
@@ -99,8 +115,12 @@ class Callers {
   void HangUpIfOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   ConnectionEnd& end_;
+  const Outbox& outbox_;
+  const Back back_;
 
   base::Mutex mutex_;
+  size_t served_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool serves_ ABSL_GUARDED_BY(mutex_) = false;  // it has
   CallTable calls_ ABSL_GUARDED_BY(mutex_);
   SlotLine line_ ABSL_GUARDED_BY(mutex_);
   ReaderRole role_ ABSL_GUARDED_BY(mutex_);

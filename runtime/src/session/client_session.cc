@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/exec_state.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
+#include "session/server_session.h"
 
 namespace nearcall::session {
 
@@ -31,23 +33,52 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
 
 ClientSession::ClientSession(transport::Connection connection, const ClientSessionOptions& options,
                              std::shared_ptr<base::Logger> logger, std::string address)
-    : transport_(std::move(connection.transport)),
+    : own_transport_(std::move(connection.transport)),
+      transport_(*own_transport_),
       peer_max_message_size_(connection.peer_terms.max_message_size),
       send_window_(connection.peer_terms.stream_window),
       receive_window_(options.stream_window),
-      end_({std::move(address), std::string(transport_->name()), connection.peer}, std::move(logger), options.on_end),
-      outbox_(*transport_, connection.local_id),
-      callers_(*transport_, outbox_, end_,
+      on_end_(options.on_end),
+      end_({std::move(address), std::string(transport_.name()), connection.peer}, std::move(logger),
+           [this] { OnEnd(); }),
+      own_outbox_(std::in_place, transport_, connection.local_id),
+      outbox_(*own_outbox_),
+      callers_(transport_, outbox_, end_,
                std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),
                options.max_queued_bytes),
-      receiver_(*transport_, connection.peer_id, options.max_message_size, callers_),
-      readers_(*transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns),
+      receiver_(transport_, connection.peer_id, options.max_message_size, callers_),
+      readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns),
       server_wants_method_names_(connection.peer_wants_method_names) {
   if (options.keepalive.interval_ns != 0) {
     keepalive_.emplace(options.keepalive, end_, callers_, receiver_, options.reactor);
   }
   // Awake, and where.
-  transport_->Disarm();
+  transport_.Disarm();
+}
+
+ClientSession::ClientSession(const Accepted& accepted, const ClientSessionOptions& options,
+                             std::shared_ptr<base::Logger> logger)
+    : transport_(accepted.transport),
+      peer_max_message_size_(accepted.client.max_message_size()),
+      send_window_(accepted.client.send_window()),
+      receive_window_(options.stream_window),
+      memory_(accepted.client.memory()),
+      end_({std::string(ServerName::kClient), std::string(transport_.name()), accepted.client.peer()},
+           std::move(logger)),
+      outbox_(accepted.outbox),
+      callers_(transport_, outbox_, end_, std::min(accepted.client.granted_calls(), options.max_calls_in_flight),
+               options.max_queued_bytes, Callers::Back{.memory = memory_, .stream_cost = options.stream_window}),
+      receiver_(callers_),
+      readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns, /*others_read=*/true),
+      server_wants_method_names_(false) {
+  end_.Borrow(accepted.control);
+}
+
+// A guest ends with its host. (Under locks, perhaps repeated.)
+void ClientSession::OnEnd() {
+  if (on_end_) on_end_();
+  if (!end_.dead()) return;
+  if (const std::shared_ptr<ServerSession> guest = guest_.Get()) guest->OnPeerGone();
 }
 
 // --- calls ---
@@ -80,9 +111,24 @@ void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, O
       message->kept = std::move(bytes);
     }
     message->flow = flow;
+    if (!TryCharge(*message, size)) {
+      const absl::Status failure = absl::ResourceExhaustedError(absl::StrCat(
+          "an element of ", size,
+          " B waits for room, for which the client's user has none left (ServerOptions::", "max_total_bytes)"));
+      callers_.FailStream(header, base::WithExecState(failure, ExecState::kMaybeExecuted)).IgnoreError();
+      return;
+    }
     outbox_.Keep(std::move(message));
   }
   WakeReaderForRest();
+}
+
+// A call has one request, which is paid for in any case, but any number of elements.
+bool ClientSession::TryCharge(Outgoing& message, size_t size) {
+  if (outbox_.TryCharge(message, size)) return true;
+  if (message.fragmenter.kind() == wire::FrameKind::kMessage) return false;
+  message.charge.TakeAnyway(memory_, base::Amount::Of(0, size + base::kKeptMessageCost));
+  return true;
 }
 
 void ClientSession::Publish() {
@@ -97,13 +143,22 @@ void ClientSession::WakeReaderForRest() {
 // --- the end of the connection ---
 
 void ClientSession::OnControl(const transport::ControlMessage& message) {
+  if (message.kind == transport::ControlMessage::Kind::kCancel) {
+    if (const std::shared_ptr<ServerSession> guest = guest_.Get()) return guest->OnControl(message);
+    if (!guest_.was_set()) OnControlViolation("a cancel of a call of the server's, where it was granted none");
+  }
   if (message.kind == transport::ControlMessage::Kind::kGoAway) callers_.Retire();
   if (message.kind == transport::ControlMessage::Kind::kPong && keepalive_) keepalive_->OnPong(message);
 }
 
 void ClientSession::OnPeerGone() {
-  transport_->OnPeerGone();
+  transport_.OnPeerGone();
   end_.NoteGone();
+  callers_.InterruptReader();
+}
+
+void ClientSession::HangUp() {
+  end_.HangUp();
   callers_.InterruptReader();
 }
 

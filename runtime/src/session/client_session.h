@@ -13,15 +13,18 @@
 #include "absl/strings/string_view.h"
 #include "base/buffer.h"
 #include "base/log.h"
+#include "base/quota.h"
 #include "base/reactor.h"
 #include "session/callers.h"
 #include "session/client_call.h"
 #include "session/connection_end.h"
+#include "session/guest.h"
 #include "session/keepalive.h"
 #include "session/late_ring.h"
 #include "session/outbox.h"
 #include "session/readers.h"
 #include "session/receiver.h"
+#include "session/served_client.h"
 #include "session/server_name.h"
 #include "transport/connection.h"
 #include "transport/control.h"
@@ -47,21 +50,35 @@ struct ClientSessionOptions {
 // The way of a blocking call is WaitingCall's. That of an asynchronous one: callers().TryBegin, Post; while calls are
 // in flight, readers().Wait; when it comes out of its queue, callers().Release.
 //
+// At the side that has accepted a connection it is for the calls that this side begins (BackCalls): then it borrows
+// what the session that serves there has, and does not read.
+//
 // Thread-safe. Owned by the channel that made it and by the calls that use it.
 class ClientSession final : public transport::ControlSink {
  public:
+  struct Accepted {
+    transport::Transport& transport;
+    Outbox& outbox;
+    std::shared_ptr<transport::ControlChannel> control;
+    const ServedClient& client;
+  };
   static absl::StatusOr<std::shared_ptr<ClientSession>> Start(transport::Connection connection,
                                                               const ClientSessionOptions& options,
                                                               std::shared_ptr<base::Logger> logger,
                                                               std::string address);
+  // What is borrowed outlives it.
+  ClientSession(const Accepted& accepted, const ClientSessionOptions& options, std::shared_ptr<base::Logger> logger);
 
   Callers& callers() { return callers_; }
   Outbox& outbox() { return outbox_; }
   ConnectionEnd& end() { return end_; }
   LateRing& late_ring() { return late_ring_; }
   Readers& readers() { return readers_; }
+  Receiver& receiver() { return receiver_; }
+  Guest& guest() { return guest_; }
   const ServerName& server() const { return end_.server(); }
-  size_t max_frame_size() const { return transport_->max_frame_size(); }
+  const transport::Transport& transport() const { return transport_; }
+  size_t max_frame_size() const { return transport_.max_frame_size(); }
   size_t peer_max_message_size() const { return peer_max_message_size_; }
   // In each request.
   bool server_wants_method_names() const { return server_wants_method_names_; }
@@ -91,6 +108,9 @@ class ClientSession final : public transport::ControlSink {
   // may be asleep already, for replies only.
   void WakeReaderForRest();
 
+  // This side ends the connection.
+  void HangUp();
+
   std::string DebugString();
 
   // transport::ControlSink
@@ -102,14 +122,22 @@ class ClientSession final : public transport::ControlSink {
   ClientSession(transport::Connection connection, const ClientSessionOptions& options,
                 std::shared_ptr<base::Logger> logger, std::string address);
 
-  const std::unique_ptr<transport::Transport> transport_;
+  void OnEnd();
+  bool TryCharge(Outgoing& message, size_t size);
+
+  const std::unique_ptr<transport::Transport> own_transport_;
+  transport::Transport& transport_;
   const size_t peer_max_message_size_;
   const uint32_t send_window_;
   const uint32_t receive_window_;
+  base::Allowance* const memory_ = nullptr;  // who pays for what is kept; null: nobody
 
   // Synchronise themselves.
+  const std::function<void()> on_end_;
+  Guest guest_;
   ConnectionEnd end_;
-  Outbox outbox_;
+  std::optional<Outbox> own_outbox_;
+  Outbox& outbox_;
   Callers callers_;
   LateRing late_ring_;
 

@@ -15,6 +15,12 @@ void ConnectionEnd::Attach(std::unique_ptr<transport::ControlChannel> control) {
   if (dead()) control_->HangUp();
 }
 
+void ConnectionEnd::Borrow(std::shared_ptr<transport::ControlChannel> control) {
+  base::MutexLock lock(mutex_);
+  control_ = std::move(control);
+  borrowed_ = true;
+}
+
 transport::ControlChannel* ConnectionEnd::control() {
   base::MutexLock lock(mutex_);
   return control_.get();
@@ -30,7 +36,7 @@ bool ConnectionEnd::Break(const absl::Status& violation) {
   }
   Note(broken_);
   logger_->Log({base::LogKind::kViolation, server_.peer.uid}, LogSeverity::kError, text);
-  if (transport::ControlChannel* socket = control()) socket->HangUp();
+  HangUpControl();
   return true;
 }
 
@@ -46,7 +52,16 @@ void ConnectionEnd::GiveUp(const std::string& why) {
 
 void ConnectionEnd::HangUp() {
   NoteGone();
-  if (transport::ControlChannel* socket = control()) socket->HangUp();
+  HangUpControl();
+}
+
+void ConnectionEnd::HangUpControl() {
+  transport::ControlChannel* socket;
+  {
+    base::MutexLock lock(mutex_);
+    socket = borrowed_ ? nullptr : control_.get();
+  }
+  if (socket != nullptr) socket->HangUp();
 }
 
 void ConnectionEnd::SendCancel(uint64_t call_id) {

@@ -28,6 +28,8 @@ class ConnectionEnd {
 
   // Once. What has ended meanwhile is hung up now.
   void Attach(std::unique_ptr<transport::ControlChannel> control);
+  // The same where somebody else ends the connection: nothing here hangs up.
+  void Borrow(std::shared_ptr<transport::ControlChannel> control);
   // nullptr before Attach().
   transport::ControlChannel* control();
 
@@ -58,6 +60,7 @@ class ConnectionEnd {
   absl::Status Failure();
 
  private:
+  void HangUpControl();
   void Note(std::atomic<bool>& end) {
     end.store(true, std::memory_order_release);
     if (on_end_) on_end_();
@@ -72,7 +75,8 @@ class ConnectionEnd {
   std::atomic<bool> going_away_{false};
 
   base::Mutex mutex_;  // taken after the session's
-  std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);
+  bool borrowed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status cause_ ABSL_GUARDED_BY(mutex_);  // OK: the server has gone
 };
 

@@ -2,10 +2,12 @@
 #include "session/readers.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "base/no_memory.h"
+#include "base/returnable.h"
 #include "transport/control.h"
 
 namespace nearcall::session {
@@ -21,6 +23,9 @@ constexpr int kLooks = 4;
 }  // namespace
 
 void Readers::Wait(Waiting& me, SteadyNs until, Ready ready) {
+  if (others_read_) return WaitForOthers(me, until, ready);
+  // What comes may be a call to this side, for which there must be a place.
+  const base::Returnable::Meanwhile meanwhile(on_sent_ != nullptr);
   const absl::Cleanup leave = [this, &me] { LeaveRole(me); };
   bool reads = false;
   while (!me.waiter.finished() && !ready()) {
@@ -35,6 +40,17 @@ void Readers::Wait(Waiting& me, SteadyNs until, Ready ready) {
     const SteadyNs now = base::NowNs();
     if (now >= until) break;
     RingIfLate(me, now);
+  }
+}
+
+// Who reads pokes whom it concerns.
+void Readers::WaitForOthers(Waiting& me, SteadyNs until, Ready ready) {
+  std::optional<base::Returnable::Meanwhile> meanwhile;
+  while (!me.waiter.finished() && !ready() && base::NowNs() < until) {
+    if (!meanwhile) meanwhile.emplace();
+    me.slept = true;
+    me.waiter.Wait(std::min(until, late_ring_.When(me)));
+    RingIfLate(me, base::NowNs());
   }
 }
 
@@ -92,12 +108,13 @@ void Readers::WaitForPeer(Waiting& me, SteadyNs until) {
 }
 
 void Readers::SetStandIn(Waiting* me) {
+  if (others_read_) return;
   callers_.OfRole([&](ReaderRole& role) { role.SetStandIn(me); });
 }
 
 // Not while the user's code runs: a blocking call in it reads for itself.
 void Readers::Look(Waiting& me, bool rung) {
-  if (!TryTakeRole(me)) return;
+  if (others_read_ || !TryTakeRole(me)) return;
   const absl::Cleanup leave = [this, &me] { LeaveRole(me); };
   if (rung) transport_.ClearBell();
   Wake();
@@ -109,7 +126,7 @@ void Readers::Look(Waiting& me, bool rung) {
 
 bool Readers::Rest(Waiting& me, uint32_t& interest) {
   interest = 0;
-  if (!TryTakeRole(me)) return true;
+  if (others_read_ || !TryTakeRole(me)) return true;
   const absl::Cleanup leave = [this, &me] { LeaveRole(me); };
   if (end_.dead()) return ended_;
   const size_t room = outbox_.has_waiting() ? outbox_.RoomWanted() : 0;
@@ -120,12 +137,17 @@ bool Readers::Rest(Waiting& me, uint32_t& interest) {
 
 bool Readers::Pump() {
   const Outbox::Pumped pumped = outbox_.Pump();
-  if (pumped == Outbox::kSent) callers_.TellNext();  // fewer bytes wait now
+  // Fewer bytes wait now; or, at a side that serves, none does any more.
+  if (pumped == Outbox::kSent || (pumped == Outbox::kShown && on_sent_)) callers_.TellNext();
+  if (pumped != Outbox::kNothing && on_sent_) on_sent_();
   return pumped != Outbox::kNothing;
 }
 
 void Readers::RingIfLate(Waiting& waiting, SteadyNs now) {
-  if (!late_ring_.IsDue(waiting, now) || transport_.Ring()) return;
+  if (!late_ring_.IsDue(waiting, now)) return;
+  // Who reads may be stuck in a handler: another one will.
+  if (others_read_) return callers_.InterruptReader();
+  if (transport_.Ring()) return;
   end_.control()->Send({.kind = transport::ControlMessage::Kind::kRing});
 }
 

@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -21,17 +23,20 @@ namespace nearcall::session {
 // How those who wait on a client's connection read from it: one of them reads for all, and brings the others what is
 // theirs. Who reads, ReaderRole says; this is what he does.
 //
+// At the side that has accepted a connection somebody else reads (`others_read`): a poller. Then this only waits.
+//
 // Thread-safe. The rest of a connection's parts outlive it.
 class Readers {
  public:
   Readers(transport::Transport& transport, ConnectionEnd& end, Outbox& outbox, Callers& callers, Receiver& receiver,
-          LateRing& late_ring, int64_t max_spin_ns)
+          LateRing& late_ring, int64_t max_spin_ns, bool others_read = false)
       : transport_(transport),
         end_(end),
         outbox_(outbox),
         callers_(callers),
         late_ring_(late_ring),
         receiver_(receiver),
+        others_read_(others_read),
         peer_wait_(transport, max_spin_ns) {}
   Readers(const Readers&) = delete;
   Readers& operator=(const Readers&) = delete;
@@ -51,7 +56,12 @@ class Readers {
   // It goes to wait for descriptors(): of the kinds in `interest` (Transport::Interest; none if somebody else reads).
   // False: there is something to look at.
   bool Rest(Waiting& me, uint32_t& interest);
-  transport::Transport::WaitFds descriptors() const { return transport_.event_fds(); }
+  transport::Transport::WaitFds descriptors() const {
+    return others_read_ ? transport::Transport::WaitFds{} : transport_.event_fds();
+  }
+
+  // Is told when something of what waited has been sent. Before anybody waits.
+  void set_on_sent(std::function<void()> on_sent) { on_sent_ = std::move(on_sent); }
 
   // Sends what fits of what waits. True if anything went, or was shown.
   bool Pump();
@@ -63,6 +73,7 @@ class Readers {
   void Break(const absl::Status& violation);
 
  private:
+  void WaitForOthers(Waiting& me, base::SteadyNs until, Ready ready);
   void LeaveRole(Waiting& me);
   bool TryTakeRole(Waiting& me);
   bool Read(Waiting& me, base::SteadyNs until, Ready ready);
@@ -76,9 +87,11 @@ class Readers {
   Outbox& outbox_;
   Callers& callers_;
   const LateRing& late_ring_;
+  std::function<void()> on_sent_;
 
   // Touched by the reader only.
   Receiver& receiver_;
+  const bool others_read_;
   PeerWait peer_wait_;
   bool armed_ = false;  // by the stand-in, which sleeps
   bool ended_ = false;  // all that came before the end has been read

@@ -21,32 +21,52 @@ constexpr int kFramesPerTurn = 64;
 bool Receiver::TakeFrames(const base::Waiter& reader) {
   bool taken = false;
   for (int i = 0; i < kFramesPerTurn && !reader.finished() && violation_.ok(); ++i) {
-    const Inbox::Event event = inbox_.Next(message_);
+    const Inbox::Event event = inbox_->Next(message_);
     if (event == Inbox::Event::kEmpty) break;
     taken = true;
-    TakeMessage(event);
+    if ((message_.header.call_id & wire::kBegunByAcceptor) == 0 || event == Inbox::Event::kBroken) {
+      TakeMessage(event, message_);
+    } else if (event != Inbox::Event::kProgress) {
+      TakeServed(event);
+    }
   }
   if (!taken) return false;
-  inbox_.Release();
+  inbox_->Release();
   times_taken_.store(times_taken() + 1, std::memory_order_relaxed);
   return true;
 }
 
-void Receiver::TakeMessage(Inbox::Event event) try {
+// Of a call that the server has begun.
+void Receiver::TakeServed(Inbox::Event event) {
+  if (take_served_) {
+    violation_ = base::OrNoMemory([&] { return take_served_(event, message_); });
+  } else {
+    violation_ = absl::InternalError(
+        absl::StrCat("a frame of call ", message_.header.call_id, " of the server's, where it was granted none"));
+  }
+}
+
+absl::Status Receiver::Take(Inbox::Event event, wire::Message& message) {
+  TakeMessage(event, message);
+  return violation_;
+}
+
+void Receiver::TakeMessage(Inbox::Event event, wire::Message& message) try {
   switch (event) {
     case Inbox::Event::kMessage:
-      if (message_.header.kind == wire::FrameKind::kReply) {
-        Deliver();
+      if (message.header.kind == wire::FrameKind::kReply) {
+        Deliver(message);
       } else {
-        violation_ = callers_.Deliver(message_);
+        violation_ = callers_.Deliver(message);
       }
       break;
     case Inbox::Event::kTooLarge:
     case Inbox::Event::kNoMemory:
-      Refuse(event);
+    case Inbox::Event::kOverQuota:
+      Refuse(event, message.header);
       break;
     case Inbox::Event::kBroken:
-      violation_ = inbox_.error();
+      violation_ = inbox_->error();
       break;
     default:
       break;
@@ -56,35 +76,42 @@ void Receiver::TakeMessage(Inbox::Event event) try {
   violation_ = base::NoMemory();
 }
 
-void Receiver::Deliver() {
-  ClientCall* call = TakeAnswered();
+void Receiver::Deliver(wire::Message& message) {
+  ClientCall* call = TakeAnswered(message.header);
   if (call == nullptr) return;
-  std::swap(call->reply, message_);
+  call->reply.charge.Release();  // for the call, which is over
+  std::swap(call->reply, message);
   call->Complete();
 }
 
 // A reply, or an element, that this side does not take.
-void Receiver::Refuse(Inbox::Event why) {
-  const bool is_reply = message_.header.kind == wire::FrameKind::kReply;
-  const size_t size = message_.header.message_size;
-  const std::string text = why == Inbox::Event::kTooLarge
-                               ? absl::StrCat("the ", is_reply ? "reply" : "element", " has ", size,
-                                              " B, more than ChannelOptions::max_message_size")
-                               : absl::StrCat("no memory for a reply or an element of ", size, " B");
+void Receiver::Refuse(Inbox::Event why, const wire::FrameHeader& header) {
+  const bool is_reply = header.kind == wire::FrameKind::kReply;
+  const absl::string_view what = is_reply ? "reply" : "element";
+  const size_t size = header.message_size;
+  std::string text;
+  if (why == Inbox::Event::kTooLarge) {
+    text = absl::StrCat("the ", what, " has ", size, " B, more than ", options_name_, "::max_message_size");
+  } else if (why == Inbox::Event::kOverQuota) {
+    text = absl::StrCat("the ", what, " has ", size, " B, for which the peer's user has no room left (", options_name_,
+                        "::max_total_bytes)");
+  } else {
+    text = absl::StrCat("no memory for a reply or an element of ", size, " B");
+  }
   absl::Status failure = base::WithExecState(absl::ResourceExhaustedError(text), ExecState::kExecuted);
   if (!is_reply) {
-    violation_ = callers_.FailStream(message_.header, std::move(failure));
+    violation_ = callers_.FailStream(header, std::move(failure));
     return;
   }
-  ClientCall* call = TakeAnswered();
+  ClientCall* call = TakeAnswered(header);
   if (call == nullptr) return;
   call->failure = std::move(failure);
   call->Complete();
 }
 
-// Takes out the call that message_ answers: nullptr if there is none, or message_ is no answer to it.
-ClientCall* Receiver::TakeAnswered() {
-  const absl::StatusOr<ClientCall*> call = callers_.TakeAnswered(message_.header);
+// Takes out the call that is answered: nullptr if there is none, or this is no answer to it.
+ClientCall* Receiver::TakeAnswered(const wire::FrameHeader& reply) {
+  const absl::StatusOr<ClientCall*> call = callers_.TakeAnswered(reply);
   if (!call.ok()) violation_ = call.status();
   return call.value_or(nullptr);
 }

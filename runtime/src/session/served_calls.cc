@@ -43,12 +43,15 @@ ServedCalls::Slot* ServedCalls::SlotOf(uint64_t call_id) {
 }
 
 void ServedCalls::Remove(ActiveCall& call) {
-  base::MutexLock lock(mutex_);
-  call.Unlink();
-  --count_;
-  if (call.stream() != nullptr) --streams_;
-  Slot& slot = slots_[wire::SlotOf(call.call_id())];
-  if (slot.call == &call) slot.call = nullptr;
+  {
+    base::MutexLock lock(mutex_);
+    call.Unlink();
+    --count_;
+    if (call.stream() != nullptr) --streams_;
+    Slot& slot = slots_[wire::SlotOf(call.call_id())];
+    if (slot.call == &call) slot.call = nullptr;
+  }
+  if (on_removed_) on_removed_();
 }
 
 absl::Status ServedCalls::Deliver(Inbox::Event event, wire::Message& message, WhyDropped why_dropped) {

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -21,15 +23,16 @@ namespace nearcall::session {
 // Thread-safe. Its lock is the session's: it guards the streams of the calls too.
 class ServedCalls {
  public:
-  // `max_calls`: that the client was granted.
-  explicit ServedCalls(size_t max_calls) : max_calls_(max_calls) {}
+  // `max_calls`: that the client was granted. `on_removed`: hears of each that is over; called without the lock.
+  explicit ServedCalls(size_t max_calls, std::function<void()> on_removed = {})
+      : max_calls_(max_calls), on_removed_(std::move(on_removed)) {}
   ServedCalls(const ServedCalls&) = delete;
   ServedCalls& operator=(const ServedCalls&) = delete;
 
   // From its being read to its being done with. A cancel that came before the call itself counts, of all too. INTERNAL:
   // its slot is not the client's to use; the call has not been added.
   absl::Status Add(ActiveCall& call);
-  void Remove(ActiveCall& call);
+  void Remove(ActiveCall& call) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // What has come for a stream; of a call that has been answered nothing is wanted any more. INTERNAL: it must not
   // come. `why_dropped` says why an element of that size is not taken, with which its call ends.
@@ -43,6 +46,7 @@ class ServedCalls {
   // Of streams that the server itself offers.
   void FailStandard(const absl::Status& why);
 
+  size_t max_calls() const { return max_calls_; }
   size_t count();
   size_t streams();
 
@@ -71,6 +75,7 @@ class ServedCalls {
   Slot* SlotOf(uint64_t call_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const size_t max_calls_;
+  const std::function<void()> on_removed_;
 
   base::Mutex mutex_;
   base::List<ActiveCall> calls_ ABSL_GUARDED_BY(mutex_);

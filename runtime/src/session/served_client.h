@@ -28,6 +28,8 @@ class ServedClient {
   // The largest that it takes.
   size_t max_message_size() const { return terms_.max_message_size; }
   uint32_t send_window() const { return terms_.stream_window; }
+  // That this side may have begun.
+  size_t granted_calls() const { return terms_.max_calls_in_flight; }
 
  private:
   const uint32_t id_;

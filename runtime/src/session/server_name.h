@@ -10,13 +10,20 @@
 
 namespace nearcall::session {
 
-// The server at the other end of a connection, as texts name it.
+// Who serves at the other end of a connection, as texts name it: its server, or its client, for calls that the server
+// begins.
 struct ServerName {
+  // "the client": there is none.
+  static constexpr absl::string_view kClient = "the client";
+
   std::string address;
   std::string transport;
   PeerIdentity peer;
 
-  std::string Text() const { return absl::StrCat("the server at ", address, " (pid ", peer.pid, ", ", transport, ")"); }
+  bool is_client() const { return address == kClient; }
+  std::string Text() const {
+    return absl::StrCat(is_client() ? "" : "the server at ", address, " (pid ", peer.pid, ", ", transport, ")");
+  }
 
   // `what`: "no reply", what has not come in time; `more`: what else is known.
   absl::Status Late(absl::string_view what, absl::string_view more = "") const {
@@ -26,8 +33,9 @@ struct ServerName {
 
   // An element may not be sent now, and is not to wait.
   absl::Status NoCredit() const {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no credit for an element to ", address, ": the server has not read what it was sent"));
+    return absl::ResourceExhaustedError(absl::StrCat("no credit for an element to ", address, ": ",
+                                                     is_client() ? "it" : "the server",
+                                                     " has not read what it was sent"));
   }
 };
 

@@ -16,8 +16,10 @@
 #include "base/quota.h"
 #include "base/reactor.h"
 #include "session/active_call.h"
+#include "session/back_calls.h"
 #include "session/inbox.h"
 #include "session/outbox.h"
+#include "session/relay.h"
 #include "session/served_calls.h"
 #include "session/served_client.h"
 #include "session/session_listener.h"
@@ -26,13 +28,17 @@
 
 namespace nearcall::session {
 
+class ClientSession;
+
 struct ServerSessionOptions {
   size_t max_message_size;
   size_t max_calls;                  // that the client was granted
+  uint32_t stream_window = 0;        // likewise
   base::Reactor* reactor = nullptr;  // that watches its control socket; null: the monitor does
 };
 
-// One connection to a client.
+// One connection to a client. Or, at the side that has connected, what serves the calls that the server begins: a
+// guest, over the connection of its host, whose reader hands it what is for it. Then the "client" is the server.
 //
 // Threads: Next(), Release() and the transport's sleeping calls by the poller's leader; everything else by any thread.
 // Owned by its poller and by the calls that run for it.
@@ -44,17 +50,28 @@ class ServerSession final : public transport::ControlSink {
                                                               std::shared_ptr<base::Logger> logger,
                                                               SessionListener::Calls listener,
                                                               std::shared_ptr<base::Account> account = nullptr);
+  // A guest of `host`, over which nobody has read yet. `client`: the server.
+  static absl::StatusOr<std::shared_ptr<ServerSession>> StartOver(std::shared_ptr<ClientSession> host,
+                                                                  const ServedClient& client,
+                                                                  const ServerSessionOptions& options,
+                                                                  std::shared_ptr<base::Logger> logger,
+                                                                  SessionListener::Calls listener);
 
   uint32_t id() const { return client_.id(); }
   const ServedClient& client() const { return client_; }
+  // By which its poller sleeps.
   transport::Transport& transport() { return *transport_; }
   Outbox& outbox() { return outbox_; }
+  // What this side may begin.
+  BackCalls& back() { return back_; }
   SessionListener& listener() { return listener_; }
 
   // Inbox::Next; a violation has been dealt with when it says kBroken. What is for a stream has been brought to it, and
   // is kProgress.
   Inbox::Event Next(wire::Message& message);
-  void Release() { inbox_.Release(); }
+  void Release() { transport_->Release(); }
+  // By the host's reader: of a call that the server has begun. INTERNAL: it must not come.
+  absl::Status TakeFromHost(Inbox::Event event, wire::Message& message);
 
   // From its being read to its being done with: in calls(). False: the client may not begin it, which has been dealt
   // with; the call has not been added. Calls of a dead connection are cancelled from the start (one-way ones if this
@@ -95,27 +112,38 @@ class ServerSession final : public transport::ControlSink {
   ServerSession(transport::Connection connection, const ServerSessionOptions& options,
                 std::shared_ptr<base::Logger> logger, SessionListener::Calls listener,
                 std::shared_ptr<base::Account> account);
-  transport::ControlChannel* control();
+  ServerSession(std::shared_ptr<ClientSession> host, std::unique_ptr<Relay> relay, const ServedClient& client,
+                const ServerSessionOptions& options, std::shared_ptr<base::Logger> logger,
+                SessionListener::Calls listener);
+  std::shared_ptr<transport::ControlChannel> control();
+  absl::Status Deliver(Inbox::Event event, wire::Message& message);
+  absl::Status CheckRelay(bool is_request) const;
+  bool IsTheirs(uint64_t call_id) const;
   bool End();
 
   // Constant after construction.
   const ServedClient client_;
+  const std::shared_ptr<ClientSession> host_;  // null: the connection is its own
   const std::unique_ptr<transport::Transport> transport_;
+  Relay* const relay_ = nullptr;  // the guest's transport_
   const size_t max_message_size_;
+  const uint32_t stream_window_;
   const std::shared_ptr<base::Logger> logger_;
 
   // Synchronise themselves.
-  Outbox outbox_;
+  std::optional<Outbox> own_outbox_;
+  Outbox& outbox_;
   ServedCalls calls_;
   SessionListener listener_;  // its lock is taken before the other
+  BackCalls back_;
   std::atomic<bool> gone_{false};
   std::atomic<bool> hung_up_{false};
 
   // The reader's.
-  Inbox inbox_;
+  std::optional<Inbox> inbox_;
 
   base::Mutex mutex_;
-  std::unique_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
+  std::shared_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
   std::string violation_ ABSL_GUARDED_BY(mutex_);
 };
 

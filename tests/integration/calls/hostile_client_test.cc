@@ -113,6 +113,21 @@ TEST_F(HostileClientTest, CallIdZero) {
   ExpectThrownOut([](FrameHeader& header) { header.call_id = 0; }, {"call"});
 }
 
+TEST_F(HostileClientTest, ARequestThatOnlyItsServerMayBegin) {
+  ExpectThrownOut([](FrameHeader& header) { header.call_id |= wire::kBegunByAcceptor; },
+                  {"which is not the client's to begin"});
+}
+
+TEST_F(HostileClientTest, AnAnswerToACallThatItsServerHasNotBegun) {
+  ExpectThrownOut(
+      [](FrameHeader& header) {
+        header.kind = FrameKind::kReply;
+        header.flags = wire::kFirst | wire::kLast;
+        header.call_id |= wire::kBegunByAcceptor;
+      },
+      {"which this side has not begun"});
+}
+
 TEST_F(HostileClientTest, MessageSizeThatIsNotTrue) {
   ExpectThrownOut([](FrameHeader& header) { header.message_size = 5; }, {"payload_size 0, expected 5"});
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Servers that shake hands and then break the protocol: the calls end with a text, and the channel survives.
+#include <array>
+
 #include "absl/strings/str_cat.h"
 #include "fixture.h"
 #include "raw_peer.h"
@@ -70,6 +72,11 @@ TEST_F(HostileServerTest, FrameOfAnotherSource) {
 
 TEST_F(HostileServerTest, KindThatOnlyAClientSends) {
   ExpectViolation([](FrameHeader& reply) { reply.kind = FrameKind::kRequest; }, "expected a reply");
+}
+
+TEST_F(HostileServerTest, ACallOfItsOwnWhereItWasGrantedNone) {
+  EXPECT_EQ(server_->connection().peer_terms.max_calls_in_flight, 0u);
+  ExpectViolation([](FrameHeader& reply) { reply.call_id |= wire::kBegunByAcceptor; }, "where it was granted none");
 }
 
 TEST_F(HostileServerTest, ReplyOfAnotherMethod) {
@@ -159,6 +166,73 @@ TEST_F(HostileServerTest, ServerThatHangsUpInTheMiddleOfAReply) {
       8);
   server_.reset();
   EXPECT_EQ(call.get().status().code(), StatusCode::kUnavailable);
+}
+
+// ---- one that its client serves ----
+
+class HostileCallerTest : public IntegrationTest {
+ protected:
+  HostileCallerTest() : door_(Address()) {
+    auto connected = std::async(std::launch::async, [this] { return Connect({.services = {&echo}}); });
+    server_ = std::make_unique<RawServer>(door_);
+    channel_ = connected.get();
+  }
+
+  FrameHeader Request(uint64_t call_id, uint64_t sequence = 1) {
+    FrameHeader request = server_->Header(FrameKind::kRequest, 0);
+    request.call_id = wire::kBegunByAcceptor | call_id;
+    request.sequence = sequence;
+    return request;
+  }
+
+  void ExpectViolation(const std::string& part) {
+    EXPECT_TRUE(HangsUp(server_->control()));
+    EXPECT_TRUE(Eventually([&] { return log.Has(part); }));
+    EXPECT_EQ(log.lines().size(), 1u);
+  }
+
+  RawDoor door_;
+  std::unique_ptr<RawServer> server_;
+  std::shared_ptr<Channel> channel_;
+};
+
+TEST_F(HostileCallerTest, ACorrectRequestIsServed) {
+  EXPECT_EQ(server_->connection().peer_terms.max_calls_in_flight, 64u);
+  server_->Send(Request(1 << 16));
+  const FrameHeader reply = server_->Receive();
+  EXPECT_EQ(reply.kind, FrameKind::kReply);
+  EXPECT_EQ(reply.call_id, wire::kBegunByAcceptor | 1 << 16);
+  EXPECT_EQ(reply.status, 0);
+}
+
+TEST_F(HostileCallerTest, ASlotThatWasNotGranted) {
+  server_->Send(Request((1 << 16) + 64));
+  ExpectViolation("has slot 64, where 64 slots were granted");
+}
+
+TEST_F(HostileCallerTest, ASlotWhoseCallRuns) {
+  Event may_end;
+  echo.say = [&](ServerContext&, const Blob&, Blob&) {
+    may_end.Wait();
+    return absl::OkStatus();
+  };
+  server_->Send(Request(1 << 16));
+  server_->Send(Request(2 << 16, 2));
+  ExpectViolation("which has not been answered");
+  may_end.Set();
+}
+
+TEST_F(HostileCallerTest, AReplyToACallThatIsItsOwn) {
+  FrameHeader reply = server_->Header(FrameKind::kReply, 0);
+  reply.call_id = wire::kBegunByAcceptor | 1 << 16;
+  server_->Send(reply);
+  ExpectViolation("expected a request");
+}
+
+TEST_F(HostileCallerTest, ACancelOfItsClientsCall) {
+  const std::array<std::byte, 16> cancel = {std::byte{1}, {}, {}, {}, {}, {}, {}, {}, std::byte{1}};
+  Send(server_->control(), cancel);
+  ExpectViolation("a cancel of call 1");
 }
 
 }  // namespace

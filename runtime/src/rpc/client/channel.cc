@@ -14,6 +14,7 @@
 #include "base/no_memory.h"
 #include "base/thread.h"
 #include "nearcall/event_queue.h"
+#include "rpc/channel_over.h"
 #include "rpc/client/blocking_call.h"
 #include "rpc/client/call_head.h"
 #include "rpc/client/held_call.h"
@@ -60,6 +61,14 @@ absl::Status CheckOptions(const ChannelOptions& options) {
     return absl::ResourceExhaustedError(
         "ChannelOptions::event_queue has no descriptors: there were none left when it was made (RLIMIT_NOFILE)");
   }
+  if (std::find(options.services.begin(), options.services.end(), nullptr) != options.services.end()) {
+    return absl::InvalidArgumentError("ChannelOptions::services has a null pointer");
+  }
+  if (options.event_queue != nullptr && !options.services.empty()) {
+    return absl::UnimplementedError(
+        "ChannelOptions has both services and an event_queue: what a channel serves runs on threads of its own, and "
+        "cannot run in a queue yet. Use a channel without a queue for it");
+  }
   return absl::OkStatus();
 }
 
@@ -91,6 +100,7 @@ absl::StatusOr<std::shared_ptr<Channel>> Channel::Connect(absl::string_view addr
     absl::StatusOr<transport::Address> resolved = ResolveAddress(address);
     if (!resolved.ok()) return resolved.status();
     auto channel = std::make_shared<rpc::ChannelImpl>(*std::move(resolved), std::move(options));
+    if (absl::Status status = channel->StartServices(); !status.ok()) return status;
     if (channel->lazy()) return channel;
     if (absl::Status status = channel->ConnectFirst(); !status.ok()) return status;
     return channel;
@@ -109,6 +119,11 @@ class Unmade final : public internal::Outcome {
   absl::Status Take(google::protobuf::MessageLite&) override { return base::NoMemory(); }
 };
 
+CallOptions WithoutWaiting(CallOptions options) {
+  options.wait_for_ready = false;
+  return options;
+}
+
 }  // namespace
 
 ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
@@ -120,12 +135,25 @@ ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
   ProtobufLog::Install();
 }
 
+ChannelImpl::ChannelImpl(std::shared_ptr<session::ClientSession> session, absl::Status after, ChannelOptions options)
+    : options_(std::move(options)),
+      reactor_(ReactorOf(options_.event_queue)),
+      logger_(std::make_shared<base::Logger>(options_.log_sink, reactor_.get())),
+      servers_(std::move(session), std::move(after), options_, reactor_.get(), logger_),
+      losses_(std::make_shared<LocalLosses>(logger_)) {}
+
+std::shared_ptr<Channel> ChannelOver(std::shared_ptr<session::ClientSession> session, absl::Status after,
+                                     ChannelOptions options) {
+  return std::make_shared<ChannelImpl>(std::move(session), std::move(after), std::move(options));
+}
+
 ChannelImpl::~ChannelImpl() {
   const base::CancelDisabled uncancelled;
   std::vector<std::shared_ptr<AsyncCalls>> async;
   if (fork_guard_.InChild()) {
     // Their threads, and whatever locks these held, are the parent's.
     static_cast<void>(new auto(std::move(async_)));
+    static_cast<void>(services_.release());
     return;
   }
   {
@@ -134,7 +162,17 @@ ChannelImpl::~ChannelImpl() {
     async.swap(async_);
   }
   for (const auto& calls : async) calls->Stop();
+  if (services_ != nullptr && !services_->Stop()) static_cast<void>(services_.release());
   logger_->Close();
+}
+
+absl::Status ChannelImpl::StartServices() {
+  if (options_.services.empty()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<ChannelServices>> services = ChannelServices::Start(options_);
+  if (!services.ok()) return services.status();
+  services_ = *std::move(services);
+  servers_.set_services(services_.get());
+  return absl::OkStatus();
 }
 
 absl::Status ChannelImpl::ConnectFirst() {
@@ -171,6 +209,15 @@ absl::Status ChannelImpl::CheckNotForked() const {
       ExecState::kNotSent);
 }
 
+// Where somebody else reads, in turns of the queue: one of which this is.
+absl::Status ChannelImpl::CheckMayBlock() const {
+  if (servers_.connects() || reactor_.get() == nullptr || !reactor_.get()->IsCurrent()) return absl::OkStatus();
+  return base::WithExecState(
+      absl::FailedPreconditionError("a blocking call to a client, in EventQueue::Run() of the queue that alone reads "
+                                    "its reply, would never end: call by X::AsyncStub or X::CoStub"),
+      ExecState::kNotSent);
+}
+
 absl::Status ChannelImpl::BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                        google::protobuf::MessageLite& reply, const CallOptions& options) {
   const base::CancelDisabled uncancelled;
@@ -196,6 +243,7 @@ absl::Status ChannelImpl::OverASession(const CallOptions& options, base::SteadyN
 absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                   google::protobuf::MessageLite* reply, const CallOptions& options) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
+  if (absl::Status status = CheckMayBlock(); !status.ok()) return status;
   rpc::BlockingCall call(method, options, options_.max_message_size);
   if (absl::Status status = call.Prepare(request); !status.ok()) return status;
   return OverASession(options, call.deadline(), options.stop_token,
@@ -239,6 +287,7 @@ std::unique_ptr<internal::ClientStream> ChannelImpl::OpenStream(const internal::
 
 absl::Status ChannelImpl::TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request) {
   if (absl::Status status = CheckNotForked(); !status.ok()) return status;
+  if (absl::Status status = CheckMayBlock(); !status.ok()) return status;
   if (absl::Status status = stream.Prepare(request); !status.ok()) return status;
   return stream.OpenFirst(request);
 }
@@ -251,6 +300,7 @@ absl::Status ChannelImpl::OpenAnywhere(ClientStreamImpl& stream, const std::stop
 void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                             const CallOptions& options, internal::OnOutcome done) {
   const base::CancelDisabled uncancelled;
+  if (WaitsInVain(options)) return StartCall(method, request, WithoutWaiting(options), std::move(done));
   std::shared_ptr<CallbackCall> call;
   try {
     call = std::make_shared<CallbackCall>(method, options, options_.max_message_size, std::move(done));
@@ -274,6 +324,7 @@ std::unique_ptr<internal::ClientCall> ChannelImpl::BeginCall(const internal::Met
                                                              const google::protobuf::MessageLite* request,
                                                              const CallOptions& options) {
   const base::CancelDisabled uncancelled;
+  if (WaitsInVain(options)) return BeginCall(method, request, WithoutWaiting(options));
   std::shared_ptr<OpenCall> call;
   std::unique_ptr<internal::ClientCall> held;
   const auto hold = [&](const auto& made) {

@@ -16,6 +16,7 @@
 #include "base/mutex.h"
 #include "base/reactor.h"
 #include "nearcall/channel.h"
+#include "rpc/channel_services.h"
 #include "rpc/client/async_calls.h"
 #include "rpc/client/client_stream.h"
 #include "rpc/client/servers.h"
@@ -28,9 +29,13 @@ namespace nearcall::rpc {
 class ChannelImpl final : public Channel, private AsyncCalls::Owner {
  public:
   ChannelImpl(transport::Address address, ChannelOptions options);
+  // See ChannelOver().
+  ChannelImpl(std::shared_ptr<session::ClientSession> session, absl::Status after, ChannelOptions options);
   ~ChannelImpl() override;
 
   bool lazy() const { return options_.lazy || options_.event_queue != nullptr; }
+  // Before the first connection. Errors as ChannelServices::Start().
+  absl::Status StartServices();
   // The first connection, waiting for the server until `connect_timeout`.
   absl::Status ConnectFirst();
 
@@ -65,6 +70,9 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   absl::Status OverASession(const CallOptions& options, base::SteadyNs deadline, const std::stop_token& stop,
                             Run&& run);
   absl::Status CheckNotForked() const;
+  absl::Status CheckMayBlock() const;
+  // For a session that nobody will make.
+  bool WaitsInVain(const CallOptions& options) const { return options.wait_for_ready && !servers_.connects(); }
 
   // AsyncCalls::Owner
   std::optional<absl::StatusOr<SessionPtr>> Connect(base::SteadyNs deadline, std::function<void()> wake) override;
@@ -79,6 +87,7 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   const base::ReactorUse reactor_;
   const std::shared_ptr<base::Logger> logger_;
   const base::ForkGuard fork_guard_;
+  std::unique_ptr<ChannelServices> services_;
   Servers servers_;
   const std::shared_ptr<LocalLosses> losses_;
 

@@ -31,6 +31,18 @@ Connector::Connector(transport::Address address, const ChannelOptions& options, 
       logger_(std::move(logger)),
       news_(std::move(news)) {}
 
+Connector::Connector(SessionPtr session, absl::Status after, const ChannelOptions& options, base::Reactor* reactor,
+                     std::shared_ptr<base::Logger> logger, std::shared_ptr<StateNews> news)
+    : address_({.text = std::string(session::ServerName::kClient)}),
+      after_(std::move(after)),
+      options_(options),
+      reactor_(reactor),
+      logger_(std::move(logger)),
+      news_(std::move(news)),
+      session_(std::move(session)),
+      transport_name_(session_ == nullptr ? "" : session_->server().transport),
+      attempts_(1) {}
+
 Connector::~Connector() {
   std::shared_ptr<QueuedDial> dial;
   base::Fd unused;
@@ -65,6 +77,7 @@ std::string Connector::DebugString() const {
 ChannelState Connector::state() const {
   base::MutexLock lock(mutex_);
   if (connecting_) return ChannelState::kConnecting;
+  if (!connects() && !HasUsable()) return ChannelState::kShutdown;
   if (session_ != nullptr) return session_->usable() ? ChannelState::kReady : ChannelState::kIdle;
   return last_failure_.ok() ? ChannelState::kIdle : ChannelState::kTransientFailure;
 }
@@ -139,6 +152,7 @@ bool Connector::HasUsable() const {
 }
 
 absl::Status Connector::CheckMayConnect() const {
+  if (!connects()) return base::UnsharedCopy(after_);
   // The number may be another descriptor's by now.
   if (address_.kind != transport::Address::Kind::kFd || attempts_ == 0) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("the server at ", address_.text,
@@ -180,9 +194,8 @@ transport::ConnectParams Connector::Params(base::SteadyNs deadline) const {
   transport::ConnectParams params;
   params.allowed_uids = options_.allowed_uids;
   params.deadline = std::min(deadline, base::AfterNow(options_.handshake_timeout));
-  // A server begins no calls here.
   params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size),
-                  .max_calls_in_flight = 0,
+                  .max_calls_in_flight = services_ == nullptr ? 0 : uint32_t{base::kServedCallsGranted},
                   .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
   if (reactor_ != nullptr) params.features = transport::kSocketBell;
   return params;
@@ -198,7 +211,11 @@ absl::StatusOr<Connector::SessionPtr> Connector::Open(transport::Connection conn
       .keepalive = TimesOf(options_.keepalive),
       .on_end = [news = news_] { news->Tell(); },
       .reactor = reactor_};
-  return session::ClientSession::Start(std::move(connection), session_options, logger_, address_.text);
+  absl::StatusOr<SessionPtr> session =
+      session::ClientSession::Start(std::move(connection), session_options, logger_, address_.text);
+  if (!session.ok() || services_ == nullptr) return session;
+  if (absl::Status served = services_->Attach(*session); !served.ok()) return served;
+  return session;
 }
 
 }  // namespace nearcall::rpc

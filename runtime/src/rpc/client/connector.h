@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/reactor.h"
 #include "nearcall/channel.h"
+#include "rpc/channel_services.h"
 #include "rpc/client/queued_dial.h"
 #include "rpc/client/state_news.h"
 #include "session/client_session.h"
@@ -34,11 +35,18 @@ class Connector {
   // `reactor`: of the user's event queue; may be null.
   Connector(transport::Address address, const ChannelOptions& options, base::Reactor* reactor,
             std::shared_ptr<base::Logger> logger, std::shared_ptr<StateNews> news);
+  // Of a session that somebody else has made: there is no other. `after`: what comes then.
+  Connector(SessionPtr session, absl::Status after, const ChannelOptions& options, base::Reactor* reactor,
+            std::shared_ptr<base::Logger> logger, std::shared_ptr<StateNews> news);
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
   ~Connector();
 
   const transport::Address& address() const { return address_; }
+  // Whether it can make a session.
+  bool connects() const { return after_.ok(); }
+  // Before the first session: what is served over each.
+  void set_services(ChannelServices* services) { services_ = services; }
 
   // The usable session, connected now if there is none; does not wait for a server to appear.
   absl::StatusOr<SessionPtr> Get(base::SteadyNs deadline);
@@ -64,6 +72,8 @@ class Connector {
   void Conclude(const absl::StatusOr<SessionPtr>& fresh);
 
   const transport::Address address_;
+  const absl::Status after_;  // not OK: of a session that it has not made
+  ChannelServices* services_ = nullptr;
   const ChannelOptions& options_;
   base::Reactor* const reactor_;  // of the user's event queue; may be null
   const std::shared_ptr<base::Logger> logger_;

@@ -46,6 +46,19 @@ Servers::Servers(transport::Address address, const ChannelOptions& options, base
       logger_(std::move(logger)),
       by_name_(std::make_shared<Connector>(std::move(address), options_, reactor_, logger_, news_)) {}
 
+Servers::Servers(SessionPtr session, absl::Status after, const ChannelOptions& options, base::Reactor* reactor,
+                 std::shared_ptr<base::Logger> logger)
+    : options_(options),
+      reactor_(reactor),
+      logger_(std::move(logger)),
+      by_name_(std::make_shared<Connector>(std::move(session), std::move(after), options_, reactor_, logger_, news_)) {
+}
+
+void Servers::set_services(ChannelServices* services) {
+  services_ = services;
+  by_name_->set_services(services);
+}
+
 Servers::~Servers() {
   stopping_ = true;
   if (fork_guard_.InChild()) {
@@ -104,7 +117,7 @@ absl::StatusOr<Servers::SessionPtr> Servers::Get(const Patience& patience) {
     const base::SteadyNs now = base::NowNs();
     // Nobody is there, or nobody has answered in time: the one may come, and the other may just have too much to do.
     const bool late = absl::IsDeadlineExceeded(session.status());
-    if (session.ok() || !(late || absl::IsUnavailable(session.status()))) return session;
+    if (session.ok() || !connects() || !(late || absl::IsUnavailable(session.status()))) return session;
     const absl::string_view why = session.status().message();
     if (now >= patience.deadline && !late) {
       return absl::DeadlineExceededError(absl::StrCat("the deadline passed while the call waited for a server: ", why));
@@ -120,7 +133,7 @@ absl::StatusOr<Servers::SessionPtr> Servers::TryOnce(base::SteadyNs deadline) {
   absl::StatusOr<SessionPtr> alone;
   if (!shared()) {
     alone = by_name_->Get(deadline);
-    if (!absl::IsUnavailable(alone.status())) return alone;
+    if (!connects() || !absl::IsUnavailable(alone.status())) return alone;
   }
   if (absl::Status looked = LookAround(); !looked.ok()) return looked;
   if (shared()) return TryMembers(deadline);
@@ -147,7 +160,7 @@ std::optional<absl::StatusOr<Servers::SessionPtr>> Servers::Poll(const std::func
   std::optional<absl::StatusOr<SessionPtr>> outcome;
   if (!shared()) {
     outcome = by_name_->Poll(wake);
-    if (!outcome || !absl::IsUnavailable(outcome->status())) return outcome;
+    if (!outcome || !connects() || !absl::IsUnavailable(outcome->status())) return outcome;
   }
   if (absl::Status looked = LookAround(); !looked.ok()) return looked;
   bool waits = false;
@@ -181,6 +194,7 @@ absl::Status Servers::LookAround() {
       continue;
     }
     members_.push_back(std::make_shared<Connector>(server, options_, reactor_, logger_, news_));
+    members_.back()->set_services(services_);
   }
   shared_.store(!members_.empty(), std::memory_order_release);
   return absl::OkStatus();
@@ -254,7 +268,9 @@ bool Servers::WaitForChange(ChannelState last, base::SteadyNs deadline) const {
   for (;;) {
     const uint64_t seen = news_->count();
     if (state() != last) return true;
-    if (!news_->WaitBeyond(seen, deadline)) return state() != last;
+    // Nobody tells of the end of a session that somebody else has made.
+    const base::SteadyNs look = connects() ? base::kNever : base::AfterNow(absl::Milliseconds(10));
+    if (!news_->WaitBeyond(seen, std::min(deadline, look)) && base::NowNs() >= deadline) return state() != last;
   }
 }
 

@@ -46,6 +46,9 @@ class Servers {
   // `reactor`: of the user's event queue; may be null.
   Servers(transport::Address address, const ChannelOptions& options, base::Reactor* reactor,
           std::shared_ptr<base::Logger> logger);
+  // See Connector.
+  Servers(SessionPtr session, absl::Status after, const ChannelOptions& options, base::Reactor* reactor,
+          std::shared_ptr<base::Logger> logger);
   Servers(const Servers&) = delete;
   Servers& operator=(const Servers&) = delete;
   ~Servers();
@@ -53,6 +56,10 @@ class Servers {
   const transport::Address& address() const { return by_name_->address(); }
   // Whether several may stand behind the address: each call may have another session.
   bool shared() const { return shared_.load(std::memory_order_acquire); }
+
+  bool connects() const { return by_name_->connects(); }
+  // Before the first session: what is served over each.
+  void set_services(ChannelServices* services);
 
   // A usable session for one call, connected now if there is none.
   absl::StatusOr<SessionPtr> Get(const Patience& patience);
@@ -89,6 +96,7 @@ class Servers {
   const std::shared_ptr<StateNews> news_ = std::make_shared<StateNews>();
   const base::ForkGuard fork_guard_;
   const Member by_name_;
+  ChannelServices* services_ = nullptr;
   std::atomic<bool> shared_{false};
   std::atomic<base::SteadyNs> look_at_{0};  // again
   std::atomic<bool> stopping_{false};

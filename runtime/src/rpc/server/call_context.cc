@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/server/call_context.h"
 
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/blocking.h"
+#include "base/no_memory.h"
+#include "rpc/channel_over.h"
 #include "rpc/server/server_stream.h"
 #include "wire/envelope.h"
 
@@ -67,6 +71,26 @@ std::stop_token CallContext::stop_token() {
 void CallContext::SendInitialMetadata() {
   if (stream_ == nullptr || !internal::ServerStreams(request_.kind())) return;
   static_cast<void>(stream_->SendInitialMetadata());
+}
+
+std::shared_ptr<Channel> CallContext::client() {
+  const std::string name = absl::StrCat("the caller (pid ", peer().pid, ", ", transport(), ")");
+  std::shared_ptr<Channel> channel;
+  base::UntilThereIsMemory([&] {
+    std::shared_ptr<session::ClientSession> session = request_.session->back().Session(request_.session);
+    absl::Status after =
+        session == nullptr
+            ? absl::UnimplementedError(absl::StrCat(name, " serves nothing over this connection: its channel has no ",
+                                                    "ChannelOptions::services"))
+            : absl::UnavailableError(absl::StrCat(name, " has gone away, and nobody can connect to it again"));
+    channel = ChannelOver(std::move(session), std::move(after),
+                          {.max_message_size = core_.options.max_message_size,
+                           .log_sink = core_.options.log_sink,
+                           .callback_stack_size = core_.options.handler_stack_size,
+                           .stream_window_bytes = core_.options.stream_window_bytes,
+                           .event_queue = core_.options.event_queue});
+  });
+  return channel;
 }
 
 void CallContext::WillBlock() {

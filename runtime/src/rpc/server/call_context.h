@@ -47,6 +47,7 @@ class CallContext final : public ServerContext {
   absl::string_view method() const override { return request_.method_name(); }
   uint64_t sequence_number() const override { return request_.message.header.sequence; }
   absl::string_view transport() const override { return request_.session->transport().name(); }
+  std::shared_ptr<Channel> client() override;
 
  private:
   ServerCore& core_;

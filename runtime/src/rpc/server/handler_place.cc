@@ -26,6 +26,15 @@ void HandlerPlace::TakeAgain() {
   if (!held_) held_ = places_.TakeAgain(request_, *this);
 }
 
+void HandlerPlace::Return() {
+  returned_ = held_;
+  Leave();
+}
+
+void HandlerPlace::TakeBack() {
+  if (std::exchange(returned_, false)) TakeAgain();
+}
+
 Turn& HandlerPlace::BeginWait(base::Waiter& waiter) {
   waiter_ = &waiter;
   return *this;

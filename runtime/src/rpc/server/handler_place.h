@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "base/returnable.h"
 #include "base/waiter.h"
 #include "rpc/server/request.h"
 #include "rpc/server/server_core.h"
@@ -40,7 +41,7 @@ class Places {
 
 // The place of a call's handler among those that run, which it has not while it waits for its stream. Part of its call;
 // used by the thread that runs the handler, but for what is said.
-class HandlerPlace final : public Turn {
+class HandlerPlace final : public Turn, public base::Returnable {
  public:
   HandlerPlace(ServerCore& core, Places& places, const Request& request, IncomingCall& its_call)
       : Turn(Kind::kPlace, its_call), core_(core), places_(places), request_(request) {}
@@ -68,10 +69,15 @@ class HandlerPlace final : public Turn {
   void Leave();
   void TakeAgain();
 
+  // base::Returnable, by the handler's thread
+  void Return() override;
+  void TakeBack() override;
+
   ServerCore& core_;
   Places& places_;
   const Request& request_;
   bool held_ = false;
+  bool returned_ = false;
   std::thread::id runs_on_;
   StreamWait* stream_wait_ = nullptr;
   base::Waiter* waiter_ = nullptr;  // of the thread that waits for the place

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
+#include "base/returnable.h"
 #include "rpc/parse_message.h"
 
 namespace nearcall::rpc {
@@ -177,6 +178,9 @@ void IncomingCall::RunHandler() {
   place_.BeginHandler();
   stage_.store(Stage::kInHandler, std::memory_order_relaxed);
   ExecState reached = ExecState::kNotStarted;
+  // In an event queue nobody else could use it meanwhile.
+  const bool returns_place = core_.reactor() == nullptr && !request_.suspends();
+  const base::Returnable::Held held(returns_place ? &place_ : nullptr);
   try {
     if (core_.options.authorize) {
       if (absl::Status may = core_.options.authorize(context_.peer(), name); !may.ok()) {

@@ -148,6 +148,8 @@ bool Intake::Harvest() {
       progress = true;
     } else if (connection->leaving) {
       if (connection->session->hung_up() && !connection->given_up) GiveUp(*connection);
+      // Nothing of what its client had sent is there to be read; or it waits for handlers that may wait for this.
+      connection->session->back().End();
       if (connection->has_left()) base::UntilThereIsMemory([&] { left_.push_back(connection->session->id()); });
     } else if (++connection->quiet_turns > kQuietTurns && GoesCold(*connection)) {
       continue;
@@ -229,9 +231,9 @@ absl::Status Intake::WhyRefused(const Connection& connection, IncomingCall& call
   const size_t size = call.request().message.header.message_size;
   if (event == Inbox::Event::kAborted) return absl::CancelledError("its caller has given the request up");
   if (event == Inbox::Event::kTooLarge) {
-    return absl::ResourceExhaustedError(absl::StrCat("the request has ", size,
-                                                     " B, more than ServerOptions::max_message_size (",
-                                                     core_.options.max_message_size, " B)"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the request has ", size, " B, more than ", core_.of_channel ? "Channel" : "Server",
+                     "Options::max_message_size (", core_.options.max_message_size, " B)"));
   }
   if (event == Inbox::Event::kNoMemory) {
     return absl::ResourceExhaustedError(absl::StrCat("the server has no memory for a request of ", size, " B"));
@@ -239,6 +241,11 @@ absl::Status Intake::WhyRefused(const Connection& connection, IncomingCall& call
   if (!call.one_way()) {
     if (connection.session->gone()) return absl::CancelledError("its caller has gone");
     if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server is shutting down");
+  }
+  if (event == Inbox::Event::kOverQuota && core_.of_channel) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the request has ", size, " B, for which the channel that serves has no room left: it may hold ",
+                     core_.options.max_total_bytes, " B (ChannelOptions::max_message_size, max_queued_bytes)"));
   }
   if (event == Inbox::Event::kOverQuota) return connection.session->client().account()->MemoryRefusal(size);
   return call.AdmitStream();

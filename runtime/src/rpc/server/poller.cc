@@ -84,7 +84,10 @@ void Poller::Stop() {
 void Poller::Clear() {
   intake_.Clear();
   calls_.Clear();
-  for (const auto& session : mailbox_.Clear()) session->listener().Detach();
+  for (const auto& session : mailbox_.Clear()) {
+    session->back().End();
+    session->listener().Detach();
+  }
 }
 
 void Poller::Add(const std::shared_ptr<session::ServerSession>& session) {
@@ -201,6 +204,7 @@ void Poller::Drop(uint32_t connection_id) {
   const std::shared_ptr<session::ServerSession> session = intake_.Remove(connection_id);
   if (session == nullptr) return;
   mailbox_.Forget(connection_id);
+  session->back().End();
   // Last: its number may be given to another one now.
   session->listener().Detach();
   if (core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
@@ -231,7 +235,8 @@ Poller::Did Poller::RunNext(Lead::ThreadId me) {
 // streams has a thread of its own: it may be long at it, and the others go on.
 bool Poller::RunsInline(const Request& request) const {
   if (core_.reactor() != nullptr) return true;
-  if (request.may_block()) return false;
+  // Nobody rings for a channel's poller that is stuck in a handler.
+  if (request.may_block() || core_.of_channel) return false;
   if (!request.needs_thread()) return true;
   const bool dialogue = request.kind() == internal::MethodKind::kBidiStreaming;
   return dialogue && intake_.IsAlone(*request.session) && lead_.Look().free_threads() > 1;

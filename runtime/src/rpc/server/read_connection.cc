@@ -22,7 +22,9 @@ bool ReadConnection::may_be_read(size_t max_queued_bytes) const {
 
 bool ReadConnection::PumpHeldBack() {
   session::Outbox& outbox = session->outbox();
-  return outbox.has_waiting() && outbox.Pump() != session::Outbox::kNothing;
+  if (!outbox.has_waiting() || outbox.Pump() == session::Outbox::kNothing) return false;
+  session->back().OnSent();
+  return true;
 }
 
 }  // namespace nearcall::rpc

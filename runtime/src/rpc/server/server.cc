@@ -102,6 +102,7 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
     return session::ServerSession::Start(std::move(connection),
                                          {.max_message_size = core_.options.max_message_size,
                                           .max_calls = core_.options.max_queued_calls,
+                                          .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes),
                                           .reactor = core_.reactor()},
                                          core_.logger,
                                          {.on_gone = on_gone,

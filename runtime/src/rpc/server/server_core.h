@@ -75,6 +75,8 @@ struct ServerCore {
   const std::shared_ptr<Latch> answering = std::make_shared<Latch>();
 
   const ServerOptions options;
+  // Whose options these are, made of them: a channel's. Set before the first call.
+  bool of_channel = false;
   base::ReactorUse queue;
   const std::shared_ptr<base::Logger> logger;
   // What each user may take of it.
