@@ -120,13 +120,19 @@ bool StreamingCall::TrySendElement(const wire::FrameHeader& header, size_t size,
   return true;
 }
 
+// SUBTLE: who makes the call's end wakes the writer before it stands (ClientCall::Complete), so what still waits may be
+// of a call that does not count as ended yet. It is never left behind: it is the caller's.
 bool StreamingCall::SendElement(Outgoing& element) {
   Outbox& outbox = session().outbox();
   element.sender = &writer_.waiter;
   if (!finished() && !outbox.Offer(element)) {
     session().callers().InterruptReader();
     WaitForRoom(writer_, element);
-    if (!finished() && outbox.Waits(element)) EndAtDeadline("no room for an element, and none");
+    if (outbox.Waits(element)) {
+      if (!finished()) EndAtDeadline("no room for an element, and none");
+      outbox.Withdraw(element);
+      return element.fragmenter.done();
+    }
   } else {
     session().WakeReaderForRest();
   }

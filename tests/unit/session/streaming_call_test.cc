@@ -75,6 +75,26 @@ TEST_F(StreamingCallTest, WhatWasSentWholeHasBeenSentThoughTheCallHasEndedMeanwh
   call.Release();
 }
 
+// Who makes the end of a call wakes the writer first: the end does not stand yet, and nobody else may make it.
+TEST_F(StreamingCallTest, AnElementThatWaitsIsTakenBackThoughTheEndDoesNotStandYet) {
+  StreamingCall call(*session_, /*server_streams=*/true);
+  const Received opening = Open(call);
+  spy_->gate_closed = true;
+  const wire::FrameHeader header = testing::Header(wire::FrameKind::kMessage, call.id, 1);
+  ASSERT_TRUE(call.TrySendElement(header, 0, [](std::span<std::byte>) {})) << "which leaves no room";
+  ASSERT_EQ(*session_->callers().TakeAnswered(testing::ScriptedPeer::ReplyTo(opening)), &call);
+  call.stream->writing().waiter.Finish();
+  Outgoing element(header, 0, session_->max_frame_size());
+  EXPECT_FALSE(call.SendElement(element));
+  EXPECT_FALSE(session_->outbox().Waits(element));
+  EXPECT_FALSE(call.ended());
+  call.Complete();
+  spy_->gate_closed = false;
+  WaitForTheEnd(call);
+  EXPECT_TRUE(call.failure.ok());
+  call.Release();
+}
+
 TEST_F(StreamingCallTest, WhatComesAfterTheReplyIsDropped) {
   for (const wire::FrameKind kind : {wire::FrameKind::kMessage, wire::FrameKind::kCredit}) {
     StreamingCall call(*session_, /*server_streams=*/true);
