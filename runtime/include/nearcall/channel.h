@@ -50,6 +50,34 @@ struct KeepaliveOptions {
   bool without_calls = false;
 };
 
+// How a channel starts its server, for an address `exec:/path/to/server`. What that program does is in
+// ServerBuilder::Listen(): "inherited:". It has a socket to this channel, the standard descriptors (its input is empty;
+// what it prints goes to this process's standard error), no others, and a process group of its own: Ctrl-C at the
+// terminal is for this process, which ends its child.
+//
+// A child that has ended is started again by the next call. Calls that it had end with UNAVAILABLE, and the text says
+// how it ended ("was killed by signal 11"), the log too.
+struct ExecOptions {
+  // The program's arguments, argv[0] first. Empty: the path alone.
+  std::vector<std::string> argv = {};
+
+  // Variables of its environment, "NAME=value", in place of this process's of the same names.
+  std::vector<std::string> env = {};
+
+  // Its working directory. Empty: this process's.
+  std::string cwd = {};
+
+  // How often it is started again within a minute; after that calls end with UNAVAILABLE for a while. Zero: never.
+  size_t max_restarts_per_minute = 60;
+
+  // One that has not lived for a second is started again after a pause, which doubles each time, from 1 ms to this.
+  // Zero: at once.
+  absl::Duration max_pause = absl::Milliseconds(200);
+
+  // Whether it has the other variables of this process's environment, too.
+  bool inherit_env = true;
+};
+
 // Every member has a default; name any subset: `{.connect_timeout = absl::Seconds(2)}`.
 struct ChannelOptions {
   // The largest request or reply, in bytes as serialised. A larger one ends its call with RESOURCE_EXHAUSTED.
@@ -65,6 +93,7 @@ struct ChannelOptions {
   size_t max_calls_in_flight = 1024;
 
   // How long Connect waits for the server to appear, or to have time. Zero: UNAVAILABLE at once when nobody listens.
+  // A program that the channel starts (`exec:`) has this time for its start, or handshake_timeout if that is longer.
   absl::Duration connect_timeout = absl::ZeroDuration();
 
   // How long a server may take to let this client in and to answer; one that hangs up instead is asked again till then.
@@ -108,6 +137,9 @@ struct ChannelOptions {
   //   auto channel = nearcall::Channel::Connect("shm:jobs", {.services = {&progress}});
   std::vector<Service*> services = {};
 
+  // For `exec:` addresses.
+  ExecOptions exec = {};
+
   KeepaliveOptions keepalive = {};
 };
 
@@ -126,6 +158,8 @@ enum class ChannelState : uint8_t {
 //
 //   shm:search        transport and name      search     the transport that NEARCALL_TRANSPORT names, else the best
 //   shm:/run/app/s    the socket's own path   fd:3       a connected socket inherited from the parent process
+//   exec:/bin/server  a program that the channel starts, and ends (ExecOptions), over the best transport or that of
+//                     NEARCALL_TRANSPORT
 //
 // A name is looked for in $NEARCALL_DIR if it is set; else in $XDG_RUNTIME_DIR/nearcall, /run/nearcall and
 // /tmp/nearcall-<uid>, in this order.
@@ -135,9 +169,9 @@ enum class ChannelState : uint8_t {
 //   demo::Echo::Stub echo(*channel);
 //
 // When the server goes away its calls end with UNAVAILABLE, within milliseconds; the next call connects again by itself
-// (an `fd:` channel cannot). Thread-safe: any number of threads may call on one channel, they share its one connection.
-// (Where several servers share the name, ListenOptions::shared, there is one to each of them, and each call has the one
-// on which the fewest are in flight.)
+// (an `fd:` channel cannot; one of `exec:` starts its server again). Thread-safe: any number of threads may call on one
+// channel, they share its one connection. (Where several servers share the name, ListenOptions::shared, there is one to
+// each of them, and each call has the one on which the fewest are in flight.)
 // Owned by the caller and by every stub made from it. After fork() a child's calls on an inherited channel end with
 // FAILED_PRECONDITION; it may connect channels of its own.
 //
@@ -152,13 +186,19 @@ enum class ChannelState : uint8_t {
 // One-way calls that were sent are the server's; the end of the channel, or of the process, changes nothing for them.
 // Those of Capacity::kLocal that have not been sent have a second more to leave, if there is a connection; the rest is
 // lost, and counted.
+//
+// The end of an `exec:` channel is that of its child: it hangs up, and waits until the program has ended; after 2 s it
+// sends it SIGTERM, after 2 s more SIGKILL. (In EventQueue::Run() it does not wait: the queue goes on with that.) If
+// this process is killed, the child sees the hang-up and ends by itself. SIGCHLD plays no role, and no other child of
+// this process is waited for.
 class NEARCALL_EXPORT Channel {
  public:
   // INVALID_ARGUMENT: the address is malformed. UNAVAILABLE: nobody listens (the text names each place looked at).
   // PERMISSION_DENIED: the server does not allow this user, or it runs as one that `options.allowed_uids` does not
   // hold. FAILED_PRECONDITION: the server speaks another version of the protocol. RESOURCE_EXHAUSTED: a limit of
   // descriptors, memory or connections, named in the text. DEADLINE_EXCEEDED: the server took the connection but did
-  // not answer.
+  // not answer. With `exec:` also NOT_FOUND: there is no such program; PERMISSION_DENIED: it may not be executed;
+  // UNAVAILABLE: it has ended before it answered, and the text says how.
   static absl::StatusOr<std::shared_ptr<Channel>> Connect(absl::string_view address, ChannelOptions options = {});
 
   Channel() = default;

@@ -252,6 +252,17 @@ class NEARCALL_EXPORT ServerBuilder {
   //
   // Each of those is served by one server of the process. With them systemd hears when the server is ready, and when
   // it stops, if it wants to (Type=notify of systemd.service(5)).
+  //
+  //   inherited:        the socket with which a channel to `exec:/path/of/this/program` has started this process
+  //                     ($NEARCALL_FD)
+  //
+  // Such a server ends when it is alone: when that client, and whoever else has connected, has gone, it shuts down with
+  // `signal_grace`, and Wait() returns. A handler that does not return then ends the process after 5 s more, unless
+  // `abort_after_grace` says something else: nobody is left who would end it.
+  //
+  //   auto server = nearcall::ServerBuilder().Listen("inherited:").Register(&decoder).Start();
+  //   if (!server.ok()) return Fail(server.status());
+  //   (*server)->Wait();
   ServerBuilder& Listen(absl::string_view address, ListenOptions options = {});
 
   // A listening SOCK_SEQPACKET socket that somebody else has made. Takes ownership. Its name, if it has one, is left
@@ -268,7 +279,8 @@ class NEARCALL_EXPORT ServerBuilder {
 
   // INVALID_ARGUMENT: a malformed address, an option out of range, a service registered twice, or one that an event
   // queue cannot serve. ALREADY_EXISTS: another server has the name. RESOURCE_EXHAUSTED: a limit named in the text.
-  // FAILED_PRECONDITION, NOT_FOUND: systemd has passed no socket, or none of that name. Once per builder.
+  // FAILED_PRECONDITION, NOT_FOUND: systemd has passed no socket, or none of that name, or no channel has started this
+  // process. Once per builder.
   absl::StatusOr<std::unique_ptr<Server>> Start();
 
  private:

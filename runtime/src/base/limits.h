@@ -171,6 +171,23 @@ inline constexpr int64_t kLookAroundNs = 100'000'000;
 // How long one of several servers may take to let a channel in before the next one is asked.
 inline constexpr int64_t kNextServerNs = 1'000'000'000;
 
+// --- children ---
+
+// What a child has for each step of its end: by itself, after SIGTERM, after SIGKILL. Enough to write something down,
+// and short for who waits for the end of a channel.
+inline constexpr int64_t kChildPatienceNs = 2'000'000'000;
+
+// Between a child's hang-up and the kernel's word how it has ended: some microseconds, where it ends at all. Calls wait
+// for it.
+inline constexpr int64_t kFateNs = 200'000'000;
+
+// A child that has run for so long has not failed at its start: the next one is started without a pause.
+inline constexpr int64_t kStableChildNs = 1'000'000'000;
+
+// A child whose client has gone, and whose handlers do not return, ends so long after its grace, unless it says
+// otherwise (ServerOptions::abort_after_grace): nobody is left who would end it.
+inline constexpr int64_t kOrphanPatienceNs = 5'000'000'000;
+
 // --- control socket ---
 
 // Control messages kept for a peer that does not read them; the oldest is dropped. As many as it may have calls in

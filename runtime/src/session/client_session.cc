@@ -40,7 +40,7 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       receive_window_(options.stream_window),
       on_end_(options.on_end),
       end_({std::move(address), std::string(transport_.name()), connection.peer}, std::move(logger),
-           [this] { OnEnd(); }),
+           [this] { OnEnd(); }, std::move(connection.child)),
       own_outbox_(std::in_place, transport_, connection.local_id),
       outbox_(*own_outbox_),
       callers_(transport_, outbox_, end_,
@@ -151,7 +151,21 @@ void ClientSession::OnControl(const transport::ControlMessage& message) {
   if (message.kind == transport::ControlMessage::Kind::kPong && keepalive_) keepalive_->OnPong(message);
 }
 
+// A child that has hung up has hardly more to do than to end: no call begins any more, and those that have begun hear
+// how it has.
 void ClientSession::OnPeerGone() {
+  transport::Child* const child = end_.child();
+  if (child == nullptr) return EndWithServer();
+  callers_.Retire();
+  child->AwaitFate([weak = weak_from_this()] {
+    const std::shared_ptr<ClientSession> session = weak.lock();
+    if (session == nullptr) return;
+    session->EndWithServer();
+    session->end_.LogFate();
+  });
+}
+
+void ClientSession::EndWithServer() {
   transport_.OnPeerGone();
   end_.NoteGone();
   callers_.InterruptReader();

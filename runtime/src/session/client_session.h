@@ -54,7 +54,7 @@ struct ClientSessionOptions {
 // what the session that serves there has, and does not read.
 //
 // Thread-safe. Owned by the channel that made it and by the calls that use it.
-class ClientSession final : public transport::ControlSink {
+class ClientSession final : public transport::ControlSink, public std::enable_shared_from_this<ClientSession> {
  public:
   struct Accepted {
     transport::Transport& transport;
@@ -122,6 +122,7 @@ class ClientSession final : public transport::ControlSink {
   ClientSession(transport::Connection connection, const ClientSessionOptions& options,
                 std::shared_ptr<base::Logger> logger, std::string address);
 
+  void EndWithServer();
   void OnEnd();
   bool TryCharge(Outgoing& message, size_t size);
 

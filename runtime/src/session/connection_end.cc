@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/connection_end.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
@@ -37,6 +39,7 @@ bool ConnectionEnd::Break(const absl::Status& violation) {
   Note(broken_);
   logger_->Log({base::LogKind::kViolation, server_.peer.uid}, LogSeverity::kError, text);
   HangUpControl();
+  Dismiss();
   return true;
 }
 
@@ -68,10 +71,18 @@ void ConnectionEnd::SendCancel(uint64_t call_id) {
   control()->Send({.kind = transport::ControlMessage::Kind::kCancel, .call_id = call_id});
 }
 
+void ConnectionEnd::LogFate() {
+  const std::optional<std::string> fate = child_->Fate();
+  if (!fate || absl::EndsWith(*fate, " status 0")) return;
+  logger_->Log({base::LogKind::kConnection, server_.peer.uid}, LogSeverity::kWarning,
+               absl::StrCat(server_.Text(), " ", *fate, "; the next call starts it again"));
+}
+
 absl::Status ConnectionEnd::Failure() {
+  const std::optional<std::string> fate = child_ == nullptr ? std::nullopt : child_->Fate();
   base::MutexLock lock(mutex_);
   if (!cause_.ok()) return base::UnsharedCopy(cause_);
-  return absl::UnavailableError(absl::StrCat(server_.Text(), " has gone away"));
+  return absl::UnavailableError(absl::StrCat(server_.Text(), " ", fate ? *fate : "has gone away"));
 }
 
 }  // namespace nearcall::session

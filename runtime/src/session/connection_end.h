@@ -11,20 +11,26 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "session/server_name.h"
+#include "transport/child.h"
 #include "transport/control.h"
 
 namespace nearcall::session {
 
 // How the connection of a client ends, and why: the server is gone, or breaks the protocol, or says that it takes no
 // more calls, or gives no sign of life; or this side hangs up. Holds the control socket, whose hang-up is the end for
-// both.
+// both, and of a child of this process too: it is dismissed.
 //
 // Thread-safe. May be used with the session's lock held.
 class ConnectionEnd {
  public:
-  // `on_end`: hears when it is not usable any more. Must not block, nor use this.
-  ConnectionEnd(ServerName server, std::shared_ptr<base::Logger> logger, std::function<void()> on_end = {})
-      : server_(std::move(server)), logger_(std::move(logger)), on_end_(std::move(on_end)) {}
+  // `on_end`: hears when it is not usable any more. Must not block, nor use this. `child`: the server, if this process
+  // has started it; may be null.
+  ConnectionEnd(ServerName server, std::shared_ptr<base::Logger> logger, std::function<void()> on_end = {},
+                std::shared_ptr<transport::Child> child = nullptr)
+      : server_(std::move(server)), logger_(std::move(logger)), on_end_(std::move(on_end)), child_(std::move(child)) {}
+  ConnectionEnd(const ConnectionEnd&) = delete;
+  ConnectionEnd& operator=(const ConnectionEnd&) = delete;
+  ~ConnectionEnd() { Dismiss(); }
 
   // Once. What has ended meanwhile is hung up now.
   void Attach(std::unique_ptr<transport::ControlChannel> control);
@@ -42,8 +48,16 @@ class ConnectionEnd {
   // Whether new calls may begin.
   bool usable() const { return !going_away() && !dead(); }
 
-  void NoteGone() { Note(gone_); }
+  void NoteGone() {
+    Note(gone_);
+    Dismiss();
+  }
   void NoteGoingAway() { Note(going_away_); }
+
+  // nullptr: the server is none of this process's.
+  transport::Child* child() const { return child_.get(); }
+  // The log says how the child has ended, if that is news to somebody.
+  void LogFate();
 
   // The server has broken the protocol: the log says so, and this side hangs up. False: it had before.
   bool Break(const absl::Status& violation);
@@ -65,10 +79,14 @@ class ConnectionEnd {
     end.store(true, std::memory_order_release);
     if (on_end_) on_end_();
   }
+  void Dismiss() {
+    if (child_ != nullptr) child_->Dismiss(transport::Child::Ask::kByHangUp);
+  }
 
   const ServerName server_;
   const std::shared_ptr<base::Logger> logger_;
   const std::function<void()> on_end_;
+  const std::shared_ptr<transport::Child> child_;  // may be null
 
   std::atomic<bool> gone_{false};
   std::atomic<bool> broken_{false};

@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <climits>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -25,7 +26,8 @@ constexpr size_t kMaxSocketNameSize = 255;
 absl::Status Malformed(absl::string_view text, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(
       "address \"", absl::CHexEscape(text), "\": ", why,
-      "; write transport:name, name, transport:/absolute/path or fd:number (a server also: systemd:name)"));
+      "; write transport:name, name, transport:/absolute/path, fd:number or exec:/absolute/path (a server also: "
+      "systemd:name, inherited:)"));
 }
 
 bool IsNameCharacter(char c) {
@@ -76,6 +78,20 @@ absl::StatusOr<Address> ParseActivated(absl::string_view text, absl::string_view
   return Address{.kind = Address::Kind::kActivated, .name = std::string(name), .text = std::string(text)};
 }
 
+absl::StatusOr<Address> ParseExec(absl::string_view text, absl::string_view path) {
+  std::string fault;
+  if (!absl::StartsWith(path, "/")) fault = "after \"exec:\" stands the absolute path of a program";
+  if (path.size() >= PATH_MAX) fault = absl::StrCat("the path is longer than ", PATH_MAX - 1, " bytes");
+  if (absl::StrContains(path, '\0')) fault = "the path holds a zero byte";
+  if (!fault.empty()) return Malformed(text, fault);
+  return Address{.kind = Address::Kind::kExec, .name = std::string(path), .text = std::string(text)};
+}
+
+absl::StatusOr<Address> ParseInherited(absl::string_view text, absl::string_view rest) {
+  if (!rest.empty()) return Malformed(text, "nothing stands after \"inherited:\"");
+  return Address{.kind = Address::Kind::kInherited, .text = std::string(text)};
+}
+
 std::string NamesOf(std::span<const TransportRow> transports) {
   return absl::StrJoin(transports, ", ",
                        [](std::string* out, const TransportRow& row) { absl::StrAppend(out, row.name); });
@@ -92,6 +108,8 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text, std::span<const Tra
     rest = text.substr(colon + 1);
     if (prefix == "fd") return ParseFd(text, rest);
     if (prefix == "systemd") return ParseActivated(text, rest);
+    if (prefix == "exec") return ParseExec(text, rest);
+    if (prefix == "inherited") return ParseInherited(text, rest);
     if (std::none_of(transports.begin(), transports.end(), [&](const auto& row) { return row.name == prefix; })) {
       return Malformed(text, absl::StrCat("there is no transport \"", absl::CHexEscape(prefix),
                                           "\", there are: ", NamesOf(transports)));

@@ -16,11 +16,12 @@ namespace nearcall::transport {
 //   shm:/run/a/s    the socket's own path               /run/a/s   the same
 //   fd:3            an inherited socket
 //   systemd:web     a listening socket of that name that systemd has passed; systemd: all that it has passed
+//   exec:/bin/s     a program that the client starts as its server; inherited: in it, the socket to that client
 struct Address {
-  enum class Kind { kName, kPath, kFd, kActivated };
+  enum class Kind { kName, kPath, kFd, kActivated, kExec, kInherited };
   Kind kind = Kind::kName;
   std::string transport = {};  // "shm"; empty: any
-  std::string name = {};       // name, or absolute path; of an activated socket: empty for all
+  std::string name = {};       // name, or absolute path (exec: too); of an activated socket: empty for all
   int fd = -1;
   std::string text = {};  // as written, for messages
 
@@ -32,7 +33,7 @@ struct Address {
 
 // INVALID_ARGUMENT for an unknown transport (the text lists those of `transports`), an empty or overlong name, a name
 // with '/' or "..", a name with characters other than letters, digits, '.', '_', '-', a leading '.', an overlong path,
-// a relative path, or a malformed fd.
+// a relative path, a malformed fd, or anything behind "inherited:".
 absl::StatusOr<Address> ParseAddress(absl::string_view text, std::span<const TransportRow> transports = Transports());
 
 }  // namespace nearcall::transport

@@ -11,6 +11,8 @@
 
 namespace nearcall::transport {
 
+class Child;
+
 // What one side of a connection grants the other, said in its hello. Sessions fill and read it; the rendezvous only
 // carries it.
 struct SessionTerms {
@@ -30,6 +32,7 @@ struct Connection {
   uint32_t peer_id = 0;   // source_id of what the peer sends
   SessionTerms peer_terms = {};
   bool peer_wants_method_names = false;  // a server: in each request
+  std::shared_ptr<Child> child = {};     // the server, if this process has started it
 };
 
 }  // namespace nearcall::transport

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "transport/address.h"
+#include "transport/child.h"
 #include "transport/connection.h"
 #include "transport/transport_table.h"
 
@@ -36,6 +37,9 @@ struct ConnectParams {
   SessionTerms terms = {};
   std::span<const TransportRow> transports = Transports();  // that an address may mean
   uint64_t features = 0;                                    // a set of Feature
+  // With exec: starts the server, once, and not before `start_at`.
+  std::function<absl::StatusOr<StartedServer>()> start_server = {};
+  base::SteadyNs start_at = 0;
 };
 
 // Connects and shakes hands; blocks until `deadline` at most. Errors as Channel::Connect documents them, each with
@@ -43,6 +47,8 @@ struct ConnectParams {
 //
 // With fd:N the descriptor is consumed, whatever the result, unless that is INVALID_ARGUMENT: then N is no connected
 // AF_UNIX SOCK_SEQPACKET socket and is left alone.
+//
+// With exec: a server that does not come about is ended.
 absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& params);
 
 using DialFds = std::array<int, 2>;  // -1: none
@@ -65,6 +71,8 @@ class Dial {
 
   // The remaining steps; blocks. DEADLINE_EXCEEDED at `until`, though more time would be left.
   absl::StatusOr<Connection> Finish(base::SteadyNs until = base::kNever);
+  // The same; nullopt at `until`: the steps that are left can still be taken.
+  std::optional<absl::StatusOr<Connection>> FinishBefore(base::SteadyNs until);
 };
 
 // --- the server's side ---

@@ -49,6 +49,13 @@ TEST(AddressTest, ActivatedSocket) {
   EXPECT_TRUE(ErrorOf("systemd:" + std::string(255, 'n')).ok());
 }
 
+TEST(AddressTest, AProgramToStart) {
+  EXPECT_EQ(Parse("exec:/usr/lib/a program").kind, Address::Kind::kExec);
+  EXPECT_EQ(Parse("exec:/usr/lib/a program").name, "/usr/lib/a program");
+  EXPECT_EQ(Parse("exec:/" + std::string(4094, 'p')).transport, "");
+  EXPECT_EQ(Parse("inherited:").kind, Address::Kind::kInherited);
+}
+
 TEST(AddressTest, LongestNameAndPathAreTaken) {
   EXPECT_TRUE(ErrorOf(std::string(64, 'n')).ok());
   EXPECT_TRUE(ErrorOf("/" + std::string(41, 'd') + "/" + std::string(64, 'n')).ok());
@@ -77,6 +84,11 @@ TEST(AddressTest, RefusesWhatIsMalformedAndSaysWhy) {
       {"/run/app/", "the path's last part: the name is empty"},
       {"/run/app/..", "the path's last part"},
       {std::string("/run\0/echo", 10), "zero byte"},
+      {"exec:", "absolute path of a program"},
+      {"exec:server", "absolute path of a program"},
+      {"exec:/" + std::string(4095, 'p'), "longer than 4095 bytes"},
+      {std::string("exec:/a\0b", 9), "zero byte"},
+      {"inherited:3", "nothing stands after"},
       {"fd:", "number of a descriptor"},
       {"fd:-1", "number of a descriptor"},
       {"fd: 3", "number of a descriptor"},

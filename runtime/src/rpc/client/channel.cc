@@ -17,16 +17,34 @@
 #include "rpc/channel_over.h"
 #include "rpc/client/blocking_call.h"
 #include "rpc/client/call_head.h"
+#include "rpc/client/children.h"
 #include "rpc/client/held_call.h"
 #include "rpc/client/open_call.h"
 #include "rpc/client/open_stream_call.h"
 #include "rpc/protobuf_log.h"
 #include "rpc/reactor_of.h"
+#include "transport/child.h"
 #include "transport/transport_table.h"
 
 namespace nearcall {
 
 namespace {
+
+absl::Status CheckExec(const ExecOptions& options) {
+  constexpr size_t kMostRestarts = 60'000;
+  constexpr absl::Duration kLongestPause = absl::Hours(1);
+  if (options.max_restarts_per_minute > kMostRestarts) {
+    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::exec.max_restarts_per_minute is ",
+                                                   options.max_restarts_per_minute, ", allowed are 0 to ",
+                                                   kMostRestarts));
+  }
+  if (options.max_pause < absl::ZeroDuration() || options.max_pause > kLongestPause) {
+    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::exec.max_pause is ",
+                                                   absl::FormatDuration(options.max_pause), ", allowed are 0 to ",
+                                                   absl::FormatDuration(kLongestPause)));
+  }
+  return transport::CheckProgram(rpc::ProgramOf("", options));
+}
 
 absl::Status CheckOptions(const ChannelOptions& options) {
   if (options.max_message_size == 0 || options.max_message_size > base::kMaxMessageSize) {
@@ -57,6 +75,7 @@ absl::Status CheckOptions(const ChannelOptions& options) {
                      " and a timeout of ", absl::FormatDuration(options.keepalive.timeout), ", each must be at least ",
                      absl::FormatDuration(kShortest)));
   }
+  if (absl::Status exec = CheckExec(options.exec); !exec.ok()) return exec;
   if (options.event_queue != nullptr && options.event_queue->fd() < 0) {
     return absl::ResourceExhaustedError(
         "ChannelOptions::event_queue has no descriptors: there were none left when it was made (RLIMIT_NOFILE)");
@@ -79,6 +98,10 @@ absl::StatusOr<transport::Address> ResolveAddress(absl::string_view text) {
     return absl::InvalidArgumentError(absl::StrCat(
         text,
         ": only a server listens there; a channel connects to the path that the .socket unit names, as shm:/path"));
+  }
+  if (address.ok() && address->kind == transport::Address::Kind::kInherited) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(text, " only a server listens there, the program that a channel to exec:/path/of/it starts"));
   }
   if (!address.ok() || !address->transport.empty() || address->kind == transport::Address::Kind::kFd) return address;
   const char* preferred = ::secure_getenv("NEARCALL_TRANSPORT");

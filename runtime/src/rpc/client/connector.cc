@@ -29,7 +29,10 @@ Connector::Connector(transport::Address address, const ChannelOptions& options, 
       options_(options),
       reactor_(reactor),
       logger_(std::move(logger)),
-      news_(std::move(news)) {}
+      news_(std::move(news)),
+      children_(address_.kind == transport::Address::Kind::kExec
+                    ? std::make_unique<Children>(address_.name, options_.exec, reactor_)
+                    : nullptr) {}
 
 Connector::Connector(SessionPtr session, absl::Status after, const ChannelOptions& options, base::Reactor* reactor,
                      std::shared_ptr<base::Logger> logger, std::shared_ptr<StateNews> news)
@@ -43,16 +46,26 @@ Connector::Connector(SessionPtr session, absl::Status after, const ChannelOption
       transport_name_(session_ == nullptr ? "" : session_->server().transport),
       attempts_(1) {}
 
+// Children are waited for last, when they have been hung up on.
 Connector::~Connector() {
   std::shared_ptr<QueuedDial> dial;
+  std::unique_ptr<transport::Dial> unfinished;
+  SessionPtr session;
   base::Fd unused;
   {
     base::MutexLock lock(mutex_);
     dial = std::move(dial_);
+    unfinished = std::move(unfinished_);
+    session = std::move(session_);
     // An inherited socket is the first attempt's, which there has not been.
     if (attempts_ == 0 && !connecting_) unused.Reset(address_.fd);
   }
   if (dial != nullptr) dial->Stop();
+  if (fork_guard_.InChild()) {
+    static_cast<void>(unfinished.release());  // the parent's
+  } else if (children_ != nullptr && session != nullptr) {
+    session->end().HangUp();  // somebody may still hold it for a moment
+  }
 }
 
 Connector::SessionPtr Connector::present() const {
@@ -71,7 +84,8 @@ std::string Connector::DebugString() const {
     base::MutexLock lock(mutex_);
     session = session_;
   }
-  return session == nullptr ? absl::StrCat("no connection to ", address_.text) : session->DebugString();
+  return absl::StrCat(session == nullptr ? absl::StrCat("no connection to ", address_.text) : session->DebugString(),
+                      children_ == nullptr ? "" : children_->DebugString());
 }
 
 ChannelState Connector::state() const {
@@ -129,9 +143,11 @@ std::optional<absl::StatusOr<Connector::SessionPtr>> Connector::Poll(std::functi
     began = dial_ == nullptr;
     if (began) {
       if (absl::Status may = CheckMayConnect(); !may.ok()) return may;
-      dial_ = std::make_shared<QueuedDial>(
-          *reactor_, transport::Dial::Start(address_, Params(base::kNever), transport::Dial::Blocking::kNever),
-          std::move(wake));
+      std::unique_ptr<transport::Dial> begun = TakeUnfinished();
+      if (begun == nullptr) {
+        begun = transport::Dial::Start(address_, Params(base::kNever), transport::Dial::Blocking::kNever);
+      }
+      dial_ = std::make_shared<QueuedDial>(*reactor_, std::move(begun), std::move(wake));
       dial_->Start(dial_);
       connecting_ = true;
     } else {
@@ -153,6 +169,10 @@ bool Connector::HasUsable() const {
 
 absl::Status Connector::CheckMayConnect() const {
   if (!connects()) return base::UnsharedCopy(after_);
+  if (children_ != nullptr) {
+    absl::Status may = unfinished_ == nullptr ? children_->CheckMayStart() : absl::OkStatus();
+    return may.ok() ? may : absl::Status(may.code(), absl::StrCat(address_.text, ": ", may.message()));
+  }
   // The number may be another descriptor's by now.
   if (address_.kind != transport::Address::Kind::kFd || attempts_ == 0) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("the server at ", address_.text,
@@ -176,15 +196,45 @@ void Connector::Conclude(const absl::StatusOr<SessionPtr>& fresh) {
   if (wake) wake();
 }
 
-absl::StatusOr<Connector::SessionPtr> Connector::Finish(QueuedDial& dial, base::SteadyNs deadline) const {
+absl::StatusOr<Connector::SessionPtr> Connector::Finish(QueuedDial& dial, base::SteadyNs deadline) {
   QueuedDial::Rest rest = dial.Stop();
+  if (children_ != nullptr && !rest.outcome) return StartChild(std::move(rest.dial), deadline);
   absl::StatusOr<transport::Connection> connection =
       rest.outcome ? *std::move(rest.outcome) : rest.dial->Finish(deadline);
   if (!connection.ok()) return connection.status();
   return Open(*std::move(connection));
 }
 
-absl::StatusOr<Connector::SessionPtr> Connector::ConnectOnce(base::SteadyNs deadline) const {
+// A child has its own time to start, which is not that of a call.
+absl::StatusOr<Connector::SessionPtr> Connector::StartChild(std::unique_ptr<transport::Dial> dial,
+                                                            base::SteadyNs deadline) {
+  std::optional<absl::StatusOr<transport::Connection>> connection = dial->FinishBefore(deadline);
+  if (connection && connection->ok()) return Open(**std::move(connection));
+  if (connection) return connection->status();
+  base::MutexLock lock(mutex_);
+  unfinished_ = std::move(dial);
+  return absl::DeadlineExceededError(
+      absl::StrCat("no connection to ", address_.text, " within the deadline: the program is still starting"));
+}
+
+// nullptr: there is none, or its time is up.
+std::unique_ptr<transport::Dial> Connector::TakeUnfinished() {
+  std::unique_ptr<transport::Dial> dial = std::move(unfinished_);
+  return dial != nullptr && base::NowNs() < dial->when() ? std::move(dial) : nullptr;
+}
+
+absl::StatusOr<Connector::SessionPtr> Connector::ConnectOnce(base::SteadyNs deadline) {
+  if (children_ != nullptr) {
+    std::unique_ptr<transport::Dial> dial;
+    {
+      base::MutexLock lock(mutex_);
+      dial = TakeUnfinished();
+    }
+    if (dial == nullptr) {
+      dial = transport::Dial::Start(address_, Params(base::kNever), transport::Dial::Blocking::kMayWaitForBacklog);
+    }
+    return StartChild(std::move(dial), deadline);
+  }
   absl::StatusOr<transport::Connection> connection = transport::Connect(address_, Params(deadline));
   if (!connection.ok()) return connection.status();
   return Open(*std::move(connection));
@@ -198,6 +248,13 @@ transport::ConnectParams Connector::Params(base::SteadyNs deadline) const {
                   .max_calls_in_flight = services_ == nullptr ? 0 : uint32_t{base::kServedCallsGranted},
                   .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
   if (reactor_ != nullptr) params.features = transport::kSocketBell;
+  if (children_ != nullptr) {
+    params.start_at = children_->NextStart();
+    params.start_server = [this] { return children_->Start(); };
+    params.deadline =
+        base::AddNs(std::max(params.start_at, base::NowNs()),
+                    absl::ToInt64Nanoseconds(std::max(options_.handshake_timeout, options_.connect_timeout)));
+  }
   return params;
 }
 

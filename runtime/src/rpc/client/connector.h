@@ -11,11 +11,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/fork.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/reactor.h"
 #include "nearcall/channel.h"
 #include "rpc/channel_services.h"
+#include "rpc/client/children.h"
 #include "rpc/client/queued_dial.h"
 #include "rpc/client/state_news.h"
 #include "session/client_session.h"
@@ -63,14 +65,17 @@ class Connector {
   ChannelState state() const;
 
  private:
-  absl::StatusOr<SessionPtr> Finish(QueuedDial& dial, base::SteadyNs deadline) const;
-  absl::StatusOr<SessionPtr> ConnectOnce(base::SteadyNs deadline) const;
+  absl::StatusOr<SessionPtr> Finish(QueuedDial& dial, base::SteadyNs deadline);
+  absl::StatusOr<SessionPtr> ConnectOnce(base::SteadyNs deadline);
+  absl::StatusOr<SessionPtr> StartChild(std::unique_ptr<transport::Dial> dial, base::SteadyNs deadline);
+  std::unique_ptr<transport::Dial> TakeUnfinished() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   transport::ConnectParams Params(base::SteadyNs deadline) const;
   absl::StatusOr<SessionPtr> Open(transport::Connection connection) const;
   bool HasUsable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckMayConnect() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Conclude(const absl::StatusOr<SessionPtr>& fresh);
 
+  const base::ForkGuard fork_guard_;
   const transport::Address address_;
   const absl::Status after_;  // not OK: of a session that it has not made
   ChannelServices* services_ = nullptr;
@@ -78,6 +83,7 @@ class Connector {
   base::Reactor* const reactor_;  // of the user's event queue; may be null
   const std::shared_ptr<base::Logger> logger_;
   const std::shared_ptr<StateNews> news_;
+  const std::unique_ptr<Children> children_;  // null: the server is none of this process's
 
   mutable base::Mutex mutex_;
   base::CondVar attempt_ended_;
@@ -86,7 +92,9 @@ class Connector {
   bool connecting_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<QueuedDial> dial_ ABSL_GUARDED_BY(mutex_);  // if the event queue does that
   std::function<void()> wake_ ABSL_GUARDED_BY(mutex_);        // if it waits for another who does
-  uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;             // that have ended
+  // A child is just starting, and whose call it was for could not wait: the next one goes on.
+  std::unique_ptr<transport::Dial> unfinished_ ABSL_GUARDED_BY(mutex_);
+  uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;  // that have ended
   absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -13,6 +13,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
@@ -115,6 +116,7 @@ absl::Status Door::Serve(base::Fd socket) {
     base::MutexLock lock(mutex_);
     if (closed_) return absl::UnavailableError("the server has shut down");
     mail_.push_back(std::move(socket));
+    unbegun_.fetch_add(1, std::memory_order_seq_cst);
   }
   Wake();
   return absl::OkStatus();
@@ -158,6 +160,16 @@ void Door::TakeTurn(int64_t timeout_ns) {
   Survive([&] { sockets_.LookAfterLostNames(); });
   Survive([&] { AcceptTurn(); });
   handshakes_.DropLate(base::NowNs());
+  TellIfEmptied();
+}
+
+// Whoever was on his way in has been turned away, or is at a poller and counts there.
+void Door::TellIfEmptied() {
+  if (!IsEmpty()) {
+    somebody_came_ = true;
+  } else if (std::exchange(somebody_came_, false) && core_.ends_when_alone) {
+    core_.on_drained();
+  }
 }
 
 // Without waiting. What comes with time is then told by an event, too.
@@ -206,12 +218,17 @@ void Door::ReadMail() {
     sockets.swap(mail_);
     closed = closed_;
   }
+  // SUBTLE: each counts until its handshake does.
+  const absl::Cleanup begun = [&] { unbegun_.fetch_sub(sockets.size(), std::memory_order_seq_cst); };
   if (closed) {
+    unbegun_.fetch_sub(sockets.size(), std::memory_order_seq_cst);
+    sockets.clear();
     handshakes_.DropSilent();
     if (IsEmpty() && !std::exchange(emptied_, true)) core_.on_drained();
     return;
   }
   if (sockets.empty()) return;
+  somebody_came_ = true;
   const auto all = std::make_shared<Handshakes::Transports>();
   for (const transport::TransportRow& row : transport::Transports()) all->push_back(&row);
   for (base::Fd& socket : sockets) Begin({.socket = std::move(socket), .transports = all}, absl::OkStatus());

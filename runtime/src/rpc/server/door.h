@@ -64,8 +64,9 @@ class Door {
   // Gives up names and listening sockets, now. Who has been let in may finish his handshake; the others are dropped.
   void Close();
 
-  // After Close(): nobody is on his way in. ServerCore::on_drained is called when that has come about.
-  bool IsEmpty() const { return handshakes_.count() == 0; }
+  // Nobody is on his way in. ServerCore::on_drained is called when that has come about after Close(), or in a server
+  // that ends when it is alone.
+  bool IsEmpty() const { return unbegun_.load(std::memory_order_seq_cst) == 0 && handshakes_.count() == 0; }
 
   // Ends the thread. Not from within it.
   void Stop();
@@ -87,6 +88,7 @@ class Door {
   base::SteadyNs NextTurnAt();
   void OnEvent(uint64_t data);
   void ReadMail();
+  void TellIfEmptied();
   void AcceptTurn();
   bool AcceptOne(size_t index);
   bool AcceptWithoutDescriptors(size_t index, int error);
@@ -111,9 +113,12 @@ class Door {
   base::Fd reserve_;  // given up for a moment to refuse a client when descriptors run out
   base::SteadyNs pause_until_ = 0;
   bool in_trouble_ = false;                  // and the log knows
-  bool emptied_ = false;                     // and the server knows
+  bool emptied_ = false;                     // after Close(), and the server knows
+  bool somebody_came_ = false;               // since it was empty
   std::unique_ptr<transport::Timer> timer_;  // in an event queue
   base::SteadyNs timer_at_ = base::kNever;   // when it will go off
+
+  std::atomic<size_t> unbegun_{0};  // sockets in the mail, or just being taken out of it
 
   base::Mutex mutex_;
   std::vector<base::Fd> mail_ ABSL_GUARDED_BY(mutex_);  // sockets to serve

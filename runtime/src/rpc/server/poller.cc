@@ -207,7 +207,7 @@ void Poller::Drop(uint32_t connection_id) {
   session->back().End();
   // Last: its number may be given to another one now.
   session->listener().Detach();
-  if (core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
+  if (core_.ends_when_alone || core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
 }
 
 Poller::Did Poller::RunNext(Lead::ThreadId me) {

@@ -80,7 +80,11 @@ absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
     signals_ = *std::move(signals);
     door_->WatchEvent(signals_->fd(), [this] { OnSignal(); });
   }
+  core_.ends_when_alone = parent_.valid();
   if (absl::Status status = door_->Start(std::move(entries)); !status.ok()) return status;
+  if (parent_.valid()) {
+    if (absl::Status status = door_->Serve(std::move(parent_)); !status.ok()) return status;
+  }
   base::MutexLock lock(mutex_);
   started_ = true;
   return absl::OkStatus();
@@ -235,11 +239,21 @@ bool ServerImpl::HungUp() {
 // Called when the last call ends, and when a client has hung up: which it does when it has heard of the end, and all
 // that it had begun before has been answered. Whoever hung up on it earlier would lose what lies unread between the
 // two.
+//
+// In a server that is the child of its client the end begins so, too: what that has sent one way is still done.
 void ServerImpl::OnDrained() {
+  if (!core_.draining.load(std::memory_order_seq_cst)) {
+    if (!HasClients()) BeginShutdown(core_.options.signal_grace);
+    return;
+  }
   if (core_.active_calls.load(std::memory_order_seq_cst) != 0) return;
-  const auto empty = [](const auto& poller) { return poller->connection_count() == 0; };
+  if (HungUp() || !HasClients()) HangUpAll();
+}
+
+bool ServerImpl::HasClients() const {
   // The door first: who is not there any more is at a poller.
-  if (HungUp() || (door_->IsEmpty() && std::all_of(pollers_.begin(), pollers_.end(), empty))) HangUpAll();
+  return !door_->IsEmpty() || std::any_of(pollers_.begin(), pollers_.end(),
+                                          [](const auto& poller) { return poller->connection_count() != 0; });
 }
 
 void ServerImpl::HangUpAll() {

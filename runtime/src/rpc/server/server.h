@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/fork.h"
 #include "base/mutex.h"
 #include "nearcall/server.h"
@@ -52,6 +54,9 @@ class ServerImpl final : public Server {
   // After Start(), if the service manager has passed sockets: that the server is ready, and then that it stops.
   void TellServiceManager();
 
+  // The socket of the client that has started this process. Before Start(): the server ends when its clients have gone.
+  void ServeParent(base::Fd socket) { parent_ = std::move(socket); }
+
   absl::Status ServeFd(int fd) override;
   absl::StatusOr<std::shared_ptr<Channel>> InProcessChannel(ChannelOptions options) override;
   void Wait() override;
@@ -67,6 +72,7 @@ class ServerImpl final : public Server {
   void BeginShutdown(absl::Duration grace);
   void TellEverybody();
   bool HungUp();
+  bool HasClients() const;
   void HangUpAll();
   void OnDrained();
   bool IsClosed();
@@ -81,6 +87,7 @@ class ServerImpl final : public Server {
   ServerCore core_;
   Health health_{core_.services};
   Reflection reflection_{core_.services};
+  base::Fd parent_;
   Admission admission_{core_};
   ConnectionIds ids_;
   // Keeps the thread of all timers and control sockets running, so that a client that comes when nothing is left can

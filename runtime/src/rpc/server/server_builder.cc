@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/limits.h"
@@ -15,6 +16,7 @@
 #include "rpc/server/server.h"
 #include "transport/address.h"
 #include "transport/rendezvous.h"
+#include "transport/rendezvous/inherited.h"
 #include "transport/rendezvous/service_manager.h"
 #include "transport/transport_table.h"
 
@@ -147,10 +149,22 @@ absl::StatusOr<transport::Address> ParseToListen(const std::string& text, const 
   return address;
 }
 
-// Several addresses of one name are one socket. `activated`: whether some were passed by the service manager.
+// What this process was started with.
+struct Passed {
+  bool activated = false;  // sockets that the service manager has opened
+  base::Fd parent;         // the socket to the client that has started it
+};
+
+absl::Status CheckIsForServers(const transport::Address& address) {
+  if (address.kind != transport::Address::Kind::kExec) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      address.text, ": a channel connects there, and starts that program, whose server listens at \"inherited:\""));
+}
+
+// Several addresses of one name are one socket.
 template <typename Places>
 absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const Places& wanted, const transport::SocketAccess& access,
-                                                          bool& activated) {
+                                                          Passed& passed) {
   struct Place {
     transport::Address address;
     rpc::Handshakes::Transports transports;
@@ -160,9 +174,16 @@ absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const Places& wanted, 
   for (const auto& [text, options] : wanted) {
     absl::StatusOr<transport::Address> address = ParseToListen(text, options);
     if (!address.ok()) return address.status();
+    if (absl::Status is_for = CheckIsForServers(*address); !is_for.ok()) return is_for;
     if (address->kind == transport::Address::Kind::kActivated) {
       if (absl::Status adopted = AdoptActivated(*address, entries); !adopted.ok()) return adopted;
-      activated = true;
+      passed.activated = true;
+      continue;
+    }
+    if (address->kind == transport::Address::Kind::kInherited) {
+      absl::StatusOr<base::Fd> socket = transport::TakeInheritedSocket(address->text);
+      if (!socket.ok()) return socket.status();
+      passed.parent = *std::move(socket);
       continue;
     }
     const std::string key =
@@ -250,22 +271,29 @@ absl::StatusOr<std::unique_ptr<Server>> ServerBuilder::StartServer(State& state)
   for (const std::vector<Service*>* services : {&state.services, &state.generic}) {
     if (absl::Status status = CheckForQueue(state.options, *services); !status.ok()) return status;
   }
-  auto server = std::make_unique<rpc::ServerImpl>(std::move(state.options));
+  ServerOptions& options = state.options;
+  const auto is_inherited = [](const auto& place) { return absl::StartsWith(place.address, "inherited:"); };
+  if (options.abort_after_grace == absl::InfiniteDuration() &&
+      std::any_of(state.places.begin(), state.places.end(), is_inherited)) {
+    options.abort_after_grace = absl::Nanoseconds(base::kOrphanPatienceNs);
+  }
+  auto server = std::make_unique<rpc::ServerImpl>(std::move(options));
   for (Service* service : state.services) {
     if (absl::Status status = server->Register(service); !status.ok()) return status;
   }
   for (Service* service : state.generic) {
     if (absl::Status status = server->RegisterGeneric(service); !status.ok()) return status;
   }
-  bool activated = false;
-  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.places, access, activated);
+  Passed passed;
+  absl::StatusOr<std::vector<rpc::Door::Entry>> entries = OpenEntries(state.places, access, passed);
   if (!entries.ok()) return entries.status();
   for (base::Fd& fd : state.fds) {
     if (absl::Status status = Adopt(std::move(fd), *entries); !status.ok()) return status;
   }
   SweepLeftovers();
+  if (passed.parent.valid()) server->ServeParent(std::move(passed.parent));
   if (absl::Status status = server->Start(*std::move(entries)); !status.ok()) return status;
-  if (activated) server->TellServiceManager();
+  if (passed.activated) server->TellServiceManager();
   return std::make_unique<ServerHandle>(std::move(server));
 }
 

@@ -86,11 +86,13 @@ struct ServerCore {
   // Runs the stop callbacks of handlers.
   const std::shared_ptr<base::UserThreads> canceller;
   ThreadPool threads;
-  std::function<void()>
-      on_drained;  // no call is active, or a client has gone, while draining; set before the first call
+  // No call is active, or a client has gone, while draining; or, in a server that ends when it is alone, a client has
+  // gone. Set before the first call.
+  std::function<void()> on_drained;
   std::function<void()> on_place_given;  // a handler has ended; set before the first call
   std::function<void()> on_succeeded;    // a successor has the last listening socket; set before the door opens
 
+  bool ends_when_alone = false;       // it is a child of its client's; set before the first connection
   std::atomic<bool> draining{false};  // no new calls
   std::atomic<size_t> active_calls{0};
   std::atomic<size_t> open_streams{0};

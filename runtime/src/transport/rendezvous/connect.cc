@@ -75,14 +75,21 @@ class AnswerWait {
 // One handshake, the client's half. Never blocks.
 class ClientHandshake {
  public:
-  // Whoever made an inherited pair of sockets need not be there any more.
-  ClientHandshake(base::Fd socket, const Address& address, const ConnectParams& params)
+  // `child`: the server, if this process has started it. (Whoever made an inherited pair of sockets need not be there
+  // any more.)
+  ClientHandshake(base::Fd socket, std::shared_ptr<Child> child, const Address& address, const ConnectParams& params)
       : socket_(std::move(socket)),
+        child_(std::move(child)),
+        child_pidfd_(child_ == nullptr ? base::Fd() : base::Duplicate(child_->pidfd())),
         address_(address),
         params_(params),
-        wait_(socket_, address_.kind != Address::Kind::kFd, params_.deadline) {}
+        wait_(socket_, address_.kind == Address::Kind::kName || address_.kind == Address::Kind::kPath,
+              params_.deadline) {}
 
-  ~ClientHandshake() { CloseSocket(std::move(socket_)); }
+  ~ClientHandshake() {
+    CloseSocket(std::move(socket_));
+    if (child_ != nullptr) child_->Dismiss(Child::Ask::kByTerm);
+  }
 
   // The server hung up instead of saying anything: there were too many who had not said hello yet, or it is going away.
   bool hung_up() const { return hung_up_; }
@@ -100,16 +107,48 @@ class ClientHandshake {
   std::optional<absl::StatusOr<Connection>> Step() {
     auto message = TakeAnswer();
     hung_up_ = absl::IsUnavailable(message.status());
+    if (child_ != nullptr && (hung_up_ || IsWaiting(message))) return StepWithChild(message.status());
     if (!message.ok()) return message.status();
     if (message->has_value()) return OnAnswer(**message);
     if (absl::Status waits = wait_.Check(); !waits.ok()) return waits;
     return std::nullopt;
   }
 
-  DialFds fds() const { return {socket_.get(), wait_.ListenerFd()}; }
-  base::SteadyNs when() const { return wait_.deadline(); }
+  DialFds fds() const {
+    if (child_ != nullptr) return {hung_up_ ? -1 : socket_.get(), child_pidfd_.get()};
+    return {socket_.get(), wait_.ListenerFd()};
+  }
+  base::SteadyNs when() const { return hung_up_ && child_ != nullptr ? fate_until_ : wait_.deadline(); }
 
  private:
+  using Message = absl::StatusOr<std::optional<HelloMessage>>;
+
+  static bool IsWaiting(const Message& message) { return message.ok() && !message->has_value(); }
+
+  // It says nothing, and that is all it has said. Its fate is worth waiting for.
+  std::optional<absl::StatusOr<Connection>> StepWithChild(const absl::Status& hang_up) {
+    if (const std::optional<std::string> fate = child_->Fate()) return EndedTooSoon(*fate);
+    const base::SteadyNs now = base::NowNs();
+    if (!hung_up_) return now < wait_.deadline() ? std::nullopt : std::optional(SaysNothing());
+    if (fate_until_ == 0) fate_until_ = base::AddNs(now, base::kFateNs);
+    if (now < fate_until_) return std::nullopt;
+    return hang_up;
+  }
+
+  absl::StatusOr<Connection> EndedTooSoon(const std::string& fate) const {
+    return absl::UnavailableError(
+        absl::StrCat("the program (pid ", child_->pid(), ") ", fate,
+                     " before it answered; what it has said of that is on standard error. A server that is started "
+                     "like this calls ServerBuilder::Listen(\"inherited:\")"));
+  }
+
+  absl::StatusOr<Connection> SaysNothing() const {
+    return absl::DeadlineExceededError(
+        absl::StrCat("the program (pid ", child_->pid(),
+                     ") runs and has not answered in time (ChannelOptions::handshake_timeout), so it is ended. Does it "
+                     "call ServerBuilder::Listen(\"inherited:\"), in the process that was started?"));
+  }
+
   uint32_t WantedTransports() const {
     uint32_t wanted = 0;
     for (const TransportRow& row : params_.transports) {
@@ -143,11 +182,24 @@ class ClientHandshake {
   }
 
   absl::Status CheckSender(const HelloMessage& message) const {
+    if (child_ != nullptr) {
+      if (absl::Status is_it = CheckIsChild(message.sender ? message.sender->pid : 0); !is_it.ok()) return is_it;
+      // Whatever user it has become: it is what was started.
+      if (params_.allowed_uids.empty()) return absl::OkStatus();
+    }
     const uid_t uid = message.sender ? message.sender->uid : static_cast<uid_t>(-1);
     if (IsTrusted(uid, params_.allowed_uids)) return absl::OkStatus();
     return absl::PermissionDeniedError(absl::StrCat("the server runs as uid ", uid, ", trusted are ",
                                                     DescribeTrusted(params_.allowed_uids),
                                                     "; add it to ChannelOptions::allowed_uids if it is the right one"));
+  }
+
+  // And nobody to whom it may have passed the socket.
+  absl::Status CheckIsChild(pid_t pid) const {
+    if (pid == child_->pid()) return absl::OkStatus();
+    return absl::PermissionDeniedError(
+        absl::StrCat("the answer is from process ", pid, ", and the program that was started is ", child_->pid(),
+                     "; a script starts the server with exec, so that it becomes the server"));
   }
 
   static absl::Status CheckFds(const ServerHello& hello, const HelloMessage& message) {
@@ -184,22 +236,27 @@ class ClientHandshake {
   }
 
   Connection Finish(const ServerHello& hello, std::unique_ptr<Transport> transport, const ucred& server) {
-    Connection connection{.transport = std::move(transport),
-                          .peer_pidfd = OpenPeerPidfd(socket_, server.pid),
-                          .peer = {.pid = server.pid, .uid = server.uid, .gid = server.gid},
-                          .local_id = hello.connection_id,
-                          .peer_id = hello.server_id,
-                          .peer_terms = hello.terms,
-                          .peer_wants_method_names = (hello.features & kMethodNames) != 0};
+    Connection connection{
+        .transport = std::move(transport),
+        .peer_pidfd = child_ == nullptr ? OpenPeerPidfd(socket_, server.pid) : std::move(child_pidfd_),
+        .peer = {.pid = server.pid, .uid = server.uid, .gid = server.gid},
+        .local_id = hello.connection_id,
+        .peer_id = hello.server_id,
+        .peer_terms = hello.terms,
+        .peer_wants_method_names = (hello.features & kMethodNames) != 0};
     connection.control = std::move(socket_);
+    connection.child = std::move(child_);
     return connection;
   }
 
   base::Fd socket_;
+  std::shared_ptr<Child> child_;
+  base::Fd child_pidfd_;  // its own: another part of the same reactor watches the child
   const Address& address_;
   const ConnectParams& params_;
   AnswerWait wait_;
   bool hung_up_ = false;
+  base::SteadyNs fate_until_ = 0;  // a child that has hung up is waited for; 0: not yet
 };
 
 absl::Status At(const Address& address, const absl::Status& failure) {
@@ -209,7 +266,7 @@ absl::Status At(const Address& address, const absl::Status& failure) {
 class DialImpl final : public Dial {
  public:
   DialImpl(Address address, ConnectParams params, Blocking blocking)
-      : address_(std::move(address)), params_(std::move(params)), blocking_(blocking) {}
+      : address_(std::move(address)), params_(std::move(params)), blocking_(blocking), pause_until_(params_.start_at) {}
 
   std::optional<absl::StatusOr<Connection>> Step() override {
     if (!handshake_ && base::NowNs() < pause_until_) return std::nullopt;
@@ -226,12 +283,22 @@ class DialImpl final : public Dial {
 
  private:
   std::optional<absl::StatusOr<Connection>> Begin() {
+    if (address_.kind == Address::Kind::kExec) return BeginWithChild();
     const bool may_wait = blocking_ == Blocking::kMayWaitForBacklog;
     auto socket = ConnectSocket(address_, may_wait ? params_.deadline : kDoNotWait);
     backlog_full_ = !may_wait && absl::IsDeadlineExceeded(socket.status());
     if (!socket.ok()) return socket.status();
-    handshake_.emplace(*std::move(socket), address_, params_);
+    handshake_.emplace(*std::move(socket), nullptr, address_, params_);
     if (absl::Status begun = handshake_->Begin(); !begun.ok()) return begun;
+    return handshake_->Step();
+  }
+
+  std::optional<absl::StatusOr<Connection>> BeginWithChild() {
+    auto server = params_.start_server();
+    if (!server.ok()) return server.status();
+    handshake_.emplace(std::move(server->socket), std::move(server->child), address_, params_);
+    // What keeps the hello from it is told by the first step: it may have ended.
+    if (absl::Status begun = handshake_->Begin(); !begun.ok() && !absl::IsUnavailable(begun)) return begun;
     return handshake_->Step();
   }
 
@@ -240,7 +307,8 @@ class DialImpl final : public Dial {
   bool PausesBeforeAnother(const absl::Status& failure) {
     const bool busy = backlog_full_ || (handshake_ && handshake_->hung_up());
     const base::SteadyNs next = base::AddNs(base::NowNs(), backoff_.NextNs());
-    if (!busy || address_.kind == Address::Kind::kFd || next >= params_.deadline) return false;
+    const bool only_once = address_.kind == Address::Kind::kFd || address_.kind == Address::Kind::kExec;
+    if (!busy || only_once || next >= params_.deadline) return false;
     if (!backlog_full_) hang_up_ = failure;
     handshake_.reset();
     pause_until_ = next;
@@ -274,13 +342,18 @@ std::unique_ptr<Dial> Dial::Start(Address address, ConnectParams params, Blockin
   return std::make_unique<DialImpl>(std::move(address), std::move(params), blocking);
 }
 
-absl::StatusOr<Connection> Dial::Finish(base::SteadyNs until) {
+std::optional<absl::StatusOr<Connection>> Dial::FinishBefore(base::SteadyNs until) {
   for (;;) {
     std::optional<absl::StatusOr<Connection>> outcome = Step();
-    if (outcome) return *std::move(outcome);
-    if (base::NowNs() >= until) return NoAnswer();
+    if (outcome) return outcome;
+    if (base::NowNs() >= until) return std::nullopt;
     if (absl::Status waited = WaitFor(*this, until); !waited.ok()) return waited;
   }
+}
+
+absl::StatusOr<Connection> Dial::Finish(base::SteadyNs until) {
+  std::optional<absl::StatusOr<Connection>> outcome = FinishBefore(until);
+  return outcome ? *std::move(outcome) : NoAnswer();
 }
 
 absl::StatusOr<Connection> Connect(const Address& address, const ConnectParams& params) {

@@ -172,9 +172,11 @@ absl::StatusOr<base::Fd> ConnectSocket(const Address& address, base::SteadyNs de
     case Address::Kind::kFd:
       return TakeInherited(address.fd);
     case Address::Kind::kActivated:
+    case Address::Kind::kExec:
+    case Address::Kind::kInherited:
       break;
   }
-  return absl::InvalidArgumentError(absl::StrCat(address.text, ": only a server listens there"));
+  return absl::InvalidArgumentError(absl::StrCat(address.text, ": there is no socket to connect to"));
 }
 
 }  // namespace nearcall::transport
