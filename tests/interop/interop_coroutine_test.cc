@@ -22,6 +22,10 @@ absl::string_view Style() {
   return "coroutine";
 }
 
+std::string Program() {
+  return INTEROP_SERVER;
+}
+
 std::unique_ptr<Service> MakeService(std::string id) {
   return std::make_unique<CoInteropService>(std::move(id));
 }

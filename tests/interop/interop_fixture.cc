@@ -73,13 +73,23 @@ void ExpectSize(const pb::StreamingOutputCallResponse& reply, int32_t size) {
   ExpectZeros(reply.payload(), size);
 }
 
-bool InProcess() {
+Where WhereIsTheServer() {
   const char* const where = std::getenv("NEARCALL_TEST_SERVER");
-  return where != nullptr && absl::string_view(where) == "in-process";
+  if (where == nullptr) return Where::kOtherProcess;
+  return absl::string_view(where) == "exec" ? Where::kExec : Where::kInProcess;
 }
 
+namespace {
+
+std::string HowItIsReached() {
+  if (InProcess()) return "in-process";
+  return absl::StrCat(WhereIsTheServer() == Where::kExec ? "exec-" : "", integration::TransportName());
+}
+
+}  // namespace
+
 ServerUnderTest::ServerUnderTest() {
-  if (!InProcess()) child_.emplace(Serve);
+  if (WhereIsTheServer() == Where::kOtherProcess) child_.emplace(Serve);
 }
 
 void ServerUnderTest::Serve(Link& parent) {
@@ -103,6 +113,7 @@ void ServerUnderTest::Start() {
     if (child_->link().Await() != "ready") throw std::runtime_error("the server does not start");
     return;
   }
+  if (!InProcess()) return;
   service_ = MakeService(absl::StrCat("server ", ::getpid()));
   server_ = integration::StartInStyle({.expected_clients = 48}, [this](ServerOptions options) {
     return Must(ServerBuilder(std::move(options)).Register(service_.get()).Start());
@@ -117,8 +128,8 @@ int ServerUnderTest::End() {
   if (server_ != nullptr) {
     server_->Shutdown(kLong);
     server_->Wait();
-    code_ = 0;
   }
+  if (!child_.has_value()) return 0;
   if (!code_.has_value()) {
     ::kill(child_->pid(), SIGTERM);
     code_ = child_->Join();
@@ -138,8 +149,7 @@ void Interop::TearDown() {
   EXPECT_EQ(server.End(), 0);
   if (HasFailure()) return;
   const ::testing::TestInfo* const test = ::testing::UnitTest::GetInstance()->current_test_info();
-  absl::PrintF("interop: %s over %s, %s: passed\n", test->name(),
-               InProcess() ? "in-process" : integration::TransportName(),
+  absl::PrintF("interop: %s over %s, %s: passed\n", test->name(), HowItIsReached(),
                integration::ServersHaveQueues() ? "event-queue" : Style());
   std::fflush(stdout);
 }

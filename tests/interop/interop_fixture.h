@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "child.h"
 #include "fixture.h"
@@ -33,15 +34,23 @@ pb::StreamingOutputCallRequest Output(int32_t request_size, int32_t reply_size);
 void ExpectLargeReply(const absl::StatusOr<pb::SimpleResponse>& reply);
 void ExpectSize(const pb::StreamingOutputCallResponse& reply, int32_t size);
 
-// What each test program says of itself: its style ("blocking"), and its service, which calls itself `id`.
+// What each test program says of itself: its style ("blocking"), its service, which calls itself `id`, and the program
+// that serves it.
 absl::string_view Style();
+std::string Program();
 std::unique_ptr<Service> MakeService(std::string id);
 
-// Whether the server of this run is in this process ($NEARCALL_TEST_SERVER is "in-process"), and not in one of its own.
-bool InProcess();
+// Where the server of this run is ($NEARCALL_TEST_SERVER): in a process of its own, in this one ("in-process"), or in
+// one that each channel starts for itself ("exec").
+enum class Where { kOtherProcess, kInProcess, kExec };
+Where WhereIsTheServer();
+inline bool InProcess() {
+  return WhereIsTheServer() == Where::kInProcess;
+}
 
 // Serves what MakeService() makes, with its process id for a server's: in another process over the transport under
-// test, or in this one. To be made while this process has no other threads.
+// test, or in this one. (Where channels start servers, it is the program INTEROP_SERVER that does.) To be made while
+// this process has no other threads.
 class ServerUnderTest {
  public:
   ServerUnderTest();
@@ -54,7 +63,7 @@ class ServerUnderTest {
   // As SIGTERM ends it; 0: all was well. May be repeated.
   int End();
 
-  // Of its process's memory, in bytes.
+  // Of its process's memory, in bytes; where there is no such process, of this one's.
   int64_t ResidentSize() const;
 
  private:
@@ -75,7 +84,16 @@ class Interop : public integration::IntegrationTest {
   void TearDown() override;
 
   std::shared_ptr<Channel> Connect(ChannelOptions options = {}) {
-    return InProcess() ? server.InProcessChannel(std::move(options)) : IntegrationTest::Connect(std::move(options));
+    switch (WhereIsTheServer()) {
+      case Where::kInProcess:
+        return server.InProcessChannel(std::move(options));
+      case Where::kExec:
+        options.exec.argv = {Program(), "inherited:"};
+        return IntegrationTest::Connect(std::move(options), absl::StrCat("exec:", Program()));
+      case Where::kOtherProcess:
+        break;
+    }
+    return IntegrationTest::Connect(std::move(options));
   }
   pb::TestService::Stub Stub(ChannelOptions options = {}) { return pb::TestService::Stub(Connect(std::move(options))); }
 
