@@ -242,7 +242,7 @@ bool ServerImpl::HungUp() {
 //
 // In a server that is the child of its client the end begins so, too: what that has sent one way is still done.
 void ServerImpl::OnDrained() {
-  if (!core_.draining.load(std::memory_order_seq_cst)) {
+  if (core_.ends_when_alone && !core_.draining.load(std::memory_order_seq_cst)) {
     if (!HasClients()) BeginShutdown(core_.options.signal_grace);
     return;
   }
