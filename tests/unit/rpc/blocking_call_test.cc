@@ -28,8 +28,8 @@ using ::testing::HasSubstr;
 using testing::MakeBytes;
 using Kind = transport::ControlMessage::Kind;
 
-constexpr size_t kClientLimit = 2000;
-constexpr uint32_t kServerLimit = 1000;
+constexpr size_t kClientsLimit = 2000;
+constexpr uint32_t kServersLimit = 1000;
 constexpr int64_t kMs = 1'000'000;
 
 constexpr internal::MethodInfo kMethod =
@@ -44,14 +44,14 @@ class DeadlineTest : public ::testing::Test {
   // The time left of a call that starts now, in milliseconds; -1: for ever.
   static double LeftMs(const CallOptions& options, const internal::MethodInfo& method = kMethod) {
     const base::SteadyNs before = base::NowNs();
-    const BlockingCall call(method, options, kClientLimit);
+    const BlockingCall call(method, options, kClientsLimit);
     if (call.deadline() == base::kNever) return -1;
     return static_cast<double>(call.deadline() - before) / kMs;
   }
 
   // Whether the call ends before it is sent.
   static absl::StatusCode Prepared(const CallOptions& options) {
-    return BlockingCall(kMethod, options, kClientLimit).Prepare(Bytes()).code();
+    return BlockingCall(kMethod, options, kClientsLimit).Prepare(Bytes()).code();
   }
 };
 
@@ -96,9 +96,9 @@ TEST_F(DeadlineTest, WhatHasPassedEndsTheCallBeforeItIsSent) {
 // On the wire 0 would mean none. The deadline may pass between the look at it and the header.
 TEST_F(DeadlineTest, AHeaderWithoutTimeLeftDoesNotSayForEver) {
   const CallOptions none_left = {.timeout = absl::ZeroDuration()};
-  EXPECT_EQ(CallHead(kMethod, none_left, kClientLimit).Header(1).time_left_ns, 1u);
+  EXPECT_EQ(CallHead(kMethod, none_left, kClientsLimit).Header(1).time_left_ns, 1u);
   const CallOptions for_ever = {};
-  EXPECT_EQ(CallHead(kMethod, for_ever, kClientLimit).Header(1).time_left_ns, 0u);
+  EXPECT_EQ(CallHead(kMethod, for_ever, kClientsLimit).Header(1).time_left_ns, 0u);
 }
 
 // --- what can be wrong before a connection is needed ---
@@ -106,7 +106,7 @@ TEST_F(DeadlineTest, AHeaderWithoutTimeLeftDoesNotSayForEver) {
 class PrepareTest : public ::testing::Test {
  protected:
   static absl::Status Prepare(const CallOptions& options, const Bytes& request = {}) {
-    const absl::Status status = BlockingCall(kMethod, options, kClientLimit).Prepare(request);
+    const absl::Status status = BlockingCall(kMethod, options, kClientsLimit).Prepare(request);
     if (!status.ok()) {
       EXPECT_EQ(ExecStateOf(status), ExecState::kNotSent);
     }
@@ -127,7 +127,7 @@ TEST_F(PrepareTest, TooMuchMetadata) {
 }
 
 TEST_F(PrepareTest, ATooLargeRequest) {
-  const absl::Status status = Prepare({}, MakeBytes(std::string(kClientLimit, 'x')));
+  const absl::Status status = Prepare({}, MakeBytes(std::string(kClientsLimit, 'x')));
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(status.message(), AllOf(HasSubstr("test.Service/Do"), HasSubstr("2003 B"), HasSubstr("2000 B")));
 }
@@ -151,10 +151,10 @@ class BlockingCallTest : public ::testing::Test {
  protected:
   BlockingCallTest() {
     session::testing::Link link =
-        session::testing::MakeLink({.max_frame_size = 128, .capacity_frames = 2, .max_message_size = kServerLimit});
+        session::testing::MakeLink({.max_frame_size = 128, .capacity_frames = 2, .max_message_size = kServersLimit});
     session_ = *session::ClientSession::Start(
         std::move(link.client),
-        {.max_message_size = kClientLimit, .max_calls_in_flight = 8, .max_queued_bytes = 1 << 20, .max_spin_ns = 0},
+        {.max_message_size = kClientsLimit, .max_calls_in_flight = 8, .max_queued_bytes = 1 << 20, .max_spin_ns = 0},
         std::make_shared<base::Logger>([](LogSeverity, absl::string_view) {}), "loop:test");
     server_.emplace(std::move(link.server));
   }
@@ -172,7 +172,7 @@ class BlockingCallTest : public ::testing::Test {
   }
 
   absl::Status CallAlone(const Bytes& request, const CallOptions& options) {
-    BlockingCall call(kMethod, options, kClientLimit);
+    BlockingCall call(kMethod, options, kClientsLimit);
     if (absl::Status prepared = call.Prepare(request); !prepared.ok()) return prepared;
     return call.Run(*session_, request, &reply_);
   }
@@ -303,7 +303,7 @@ TEST_F(BlockingCallTest, AnEnvelopeThatDoesNotParseIsInternal) {
 }
 
 TEST_F(BlockingCallTest, ARequestThatTheServerWouldNotTakeIsNotSent) {
-  const absl::Status status = CallAlone(MakeBytes(std::string(kServerLimit, 'x')), {});
+  const absl::Status status = CallAlone(MakeBytes(std::string(kServersLimit, 'x')), {});
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(status.message(), AllOf(HasSubstr("1003 B"), HasSubstr("ServerOptions::max_message_size")));
   EXPECT_EQ(ExecStateOf(status), ExecState::kNotSent);

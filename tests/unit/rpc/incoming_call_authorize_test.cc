@@ -22,13 +22,13 @@ namespace {
 using ::testing::AllOf;
 using testing::Answer;
 using testing::Bytes;
+using testing::ClientRequest;
 using ::testing::ElementsAre;
 using testing::FakeService;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::MakeBytes;
 using ::testing::Not;
-using testing::Request;
 using ::testing::SizeIs;
 
 class AuthorizeTest : public ::testing::Test {
@@ -42,9 +42,11 @@ class AuthorizeTest : public ::testing::Test {
   }
   ~AuthorizeTest() override { EXPECT_EQ(core_.active_calls, 0u); }
 
-  Request MakeRequest() { return {.method_id = service_.method().id, .payload = MakeBytes("hi").SerializeAsString()}; }
+  ClientRequest MakeRequest() {
+    return {.method_id = service_.method().id, .payload = MakeBytes("hi").SerializeAsString()};
+  }
 
-  std::optional<Answer> Run(const Request& request) {
+  std::optional<Answer> Run(const ClientRequest& request) {
     const auto call = end_.SendAndRead(request);
     if (call == nullptr) return std::nullopt;
     call->Run();
@@ -136,7 +138,7 @@ TEST_F(AuthorizeTest, AThreadThatEndsInItAnswersFirst) {
 }
 
 TEST_F(AuthorizeTest, IsNotAskedForWhatNoHandlerWouldRun) {
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.method_id = 4711;
   EXPECT_EQ(Run(request)->code(), absl::StatusCode::kUnimplemented);
   request = MakeRequest();

@@ -25,12 +25,12 @@ class ServerCallTest : public ::testing::Test {
   ServerCallTest() { EXPECT_TRUE(core_.services.Add(&service_).ok()); }
   ~ServerCallTest() override { EXPECT_EQ(core_.active_calls, 0u); }
 
-  testing::Request MakeRequest(const std::string& value = "hi") {
+  testing::ClientRequest MakeRequest(const std::string& value = "hi") {
     return {.method_id = service_.method().id, .payload = testing::MakeBytes(value).SerializeAsString()};
   }
 
   // Reads, runs and answers `request`, as if it had been read at `read_at`.
-  std::optional<testing::Answer> Run(const testing::Request& request, base::SteadyNs read_at = base::NowNs()) {
+  std::optional<testing::Answer> Run(const testing::ClientRequest& request, base::SteadyNs read_at = base::NowNs()) {
     const auto call = end_.SendAndRead(request, read_at);
     if (call == nullptr) return std::nullopt;
     call->Run();
@@ -39,8 +39,8 @@ class ServerCallTest : public ::testing::Test {
     return answer;
   }
 
-  testing::Request MakeOneWay(uint64_t call_id = 1) {
-    testing::Request request = MakeRequest();
+  testing::ClientRequest MakeOneWay(uint64_t call_id = 1) {
+    testing::ClientRequest request = MakeRequest();
     request.one_way = true;
     request.call_id = call_id;
     return request;

@@ -14,10 +14,10 @@ namespace {
 
 using testing::Answer;
 using testing::Bytes;
+using testing::ClientRequest;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using testing::MakeBytes;
-using testing::Request;
 using ::testing::SizeIs;
 
 TEST_F(ServerCallTest, AOneWayCallIsAnsweredWhenItsHandlerStartsAndNotAgain) {
@@ -36,7 +36,7 @@ TEST_F(ServerCallTest, AOneWayCallIsAnsweredWhenItsHandlerStartsAndNotAgain) {
 
 TEST_F(ServerCallTest, TheSlotOfAOneWayCallIsFreeWhileItsHandlerRuns) {
   service_.handler = [&](ServerContext&, const Bytes&, Bytes&) {
-    Request next = MakeOneWay(uint64_t{2} << wire::kSlotBits | 1);
+    ClientRequest next = MakeOneWay(uint64_t{2} << wire::kSlotBits | 1);
     const auto call = end_.SendAndRead(next);
     EXPECT_NE(call, nullptr);
     if (call != nullptr) call->Reset();
@@ -60,7 +60,7 @@ TEST_F(ServerCallTest, AOneWayCallThatFailsIsCountedAndLogged) {
 
 TEST_F(ServerCallTest, AOneWayCallThatDoesNotStartIsAnsweredWithItsStatus) {
   ExpectThatTheHandlerDoesNotRun();
-  Request request = MakeOneWay();
+  ClientRequest request = MakeOneWay();
   request.payload = "\xff";
   const auto answer = Run(request);
   ASSERT_TRUE(answer);

@@ -23,12 +23,12 @@ namespace {
 using ::testing::AllOf;
 using testing::Answer;
 using testing::Bytes;
+using testing::ClientRequest;
 using ::testing::Each;
 using testing::FakeService;
 using ::testing::HasSubstr;
 using testing::MakeBytes;
 using ::testing::Not;
-using testing::Request;
 using ::testing::SizeIs;
 using Kind = transport::ControlMessage::Kind;
 
@@ -107,7 +107,7 @@ TEST_F(ServerCallTest, ADeferredCallIsAnsweredOnce) {
 // --- refusals ---
 
 TEST_F(ServerCallTest, AMethodThatIsNotThereIsUnimplemented) {
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.method_id = 12345;
   const auto answer = Run(request);
   ASSERT_TRUE(answer);
@@ -119,7 +119,7 @@ TEST_F(ServerCallTest, AMethodThatIsNotThereIsUnimplemented) {
 
 TEST_F(ServerCallTest, ARequestThatDoesNotParseIsInternal) {
   ExpectThatTheHandlerDoesNotRun();
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.payload = "\xff\xff\xff";
   const auto answer = Run(request);
   ASSERT_TRUE(answer);
@@ -131,7 +131,7 @@ TEST_F(ServerCallTest, ARequestThatDoesNotParseIsInternal) {
 
 // Parsing one takes a bit of stack for each level: protobuf's limit (100) stands between a client and our stack.
 TEST_F(ServerCallTest, ADeeplyNestedRequestIsInternal) {
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.payload = testing::NestedGroups(90);
   const auto taken = Run(request);
   ASSERT_TRUE(taken);
@@ -147,7 +147,7 @@ TEST_F(ServerCallTest, ADeeplyNestedRequestIsInternal) {
 
 TEST_F(ServerCallTest, AnEnvelopeThatDoesNotParseIsInternal) {
   ExpectThatTheHandlerDoesNotRun();
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.raw_envelope = "\xff\xff";
   const auto answer = Run(request);
   ASSERT_TRUE(answer);
@@ -157,7 +157,7 @@ TEST_F(ServerCallTest, AnEnvelopeThatDoesNotParseIsInternal) {
 
 TEST_F(ServerCallTest, AnExpiredCallDoesNotStart) {
   ExpectThatTheHandlerDoesNotRun();
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.time_left_ns = kMsNs;
   const auto answer = Run(request, base::NowNs() - 2 * static_cast<int64_t>(kMsNs));
   ASSERT_TRUE(answer);
@@ -179,7 +179,7 @@ TEST_F(ServerCallTest, ACancelledCallDoesNotStart) {
 }
 
 TEST_F(ServerCallTest, AnAnswerAfterTheDeadlineIsDeadlineExceeded) {
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.time_left_ns = 20 * kMsNs;
   service_.handler = [](ServerContext& context, const Bytes&, Bytes& reply) {
     while (!context.IsCancelled()) std::this_thread::yield();
@@ -209,7 +209,7 @@ TEST_F(ServerCallTest, MetadataGoesBothWays) {
     context.initial_metadata().Add("first", "f");
     context.trailing_metadata().Add("last", "l");
   });
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.metadata = {{"in", "1"}, {"in", "2"}};
   const auto answer = Run(request);
   ASSERT_TRUE(answer);
@@ -261,14 +261,14 @@ TEST_F(ServerCallTest, TheContextTellsWhoCallsAndHow) {
     EXPECT_FALSE(context.IsCancelled());
     EXPECT_TRUE(context.client_metadata().empty());
   });
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.priority = Priority::kLow;
   EXPECT_TRUE(Run(request));
 }
 
 TEST_F(ServerCallTest, APriorityAboveTheServersIsLowered) {
   OnCall([](ServerContext& context) { EXPECT_EQ(context.priority(), Priority::kHigh); });
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.priority = Priority::kUrgent;
   const auto answer = Run(request);
   ASSERT_TRUE(answer);
@@ -281,14 +281,14 @@ TEST_F(ServerCallTest, TheDeadlineIsTheTimeLeftWhenTheRequestWasRead) {
     EXPECT_LT(left, absl::Seconds(91));
     EXPECT_GT(left, absl::Seconds(30));
   });
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.time_left_ns = 100'000 * kMsNs;
   EXPECT_TRUE(Run(request, base::NowNs() - 10'000 * static_cast<int64_t>(kMsNs)));
 }
 
 TEST_F(ServerCallTest, AnEndlessTimeLeftIsNoDeadline) {
   OnCall([](ServerContext& context) { EXPECT_EQ(context.deadline(), absl::InfiniteFuture()); });
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.time_left_ns = ~uint64_t{0} >> 1;
   EXPECT_TRUE(Run(request));
 }
@@ -358,7 +358,7 @@ TEST_F(ServerCallTest, TheDeadlineStopsTheToken) {
     EXPECT_TRUE(token.stop_requested());
     EXPECT_TRUE(context.IsCancelled());
   });
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.time_left_ns = 10 * kMsNs;
   EXPECT_TRUE(Run(request));
 }
@@ -366,7 +366,7 @@ TEST_F(ServerCallTest, TheDeadlineStopsTheToken) {
 TEST_F(ServerCallTest, ATokenMayOutliveItsCall) {
   std::stop_token token;
   OnCall([&token](ServerContext& context) { token = context.stop_token(); });
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.time_left_ns = 1000 * kMsNs;
   EXPECT_TRUE(Run(request));
   EXPECT_FALSE(token.stop_requested());
@@ -376,7 +376,7 @@ TEST_F(ServerCallTest, ATokenMayOutliveItsCall) {
 
 TEST_F(ServerCallTest, ARequestThatDoesNotParseIsInternalAndNamesTheField) {
   ExpectThatTheHandlerDoesNotRun();
-  Request request = MakeRequest();
+  ClientRequest request = MakeRequest();
   request.payload = "\x0a\x7f";
   const auto answer = Run(request);
   ASSERT_TRUE(answer);
@@ -394,7 +394,7 @@ TEST_F(ServerCallTest, TheNextCallFindsNothingOfTheLast) {
     context.trailing_metadata().Add("b", "2");
     EXPECT_FALSE(context.stop_token().stop_requested());
   });
-  Request first = MakeRequest();
+  ClientRequest first = MakeRequest();
   first.metadata = {{"in", "1"}};
   first.time_left_ns = 100'000 * kMsNs;
   end_.Send(first);
@@ -429,7 +429,7 @@ TEST_F(ServerCallTest, TheLastCallOfADrainingServerSaysSo) {
   int drained = 0;
   core_.on_drained = [&] { ++drained; };
   const auto one = end_.SendAndRead(MakeRequest());
-  Request second = MakeRequest();
+  ClientRequest second = MakeRequest();
   second.call_id = 2;
   const auto two = end_.SendAndRead(second);
   EXPECT_EQ(core_.active_calls, 2u);
@@ -453,7 +453,7 @@ class ServerCallQuotaTest : public ServerCallTest {
 
 TEST_F(ServerCallQuotaTest, ACallIsPaidForUntilItIsAnsweredEvenIfThatIsDeferred) {
   ASSERT_TRUE(small_core_.services.Add(&service_).ok());
-  const Request request = MakeRequest(std::string(50, 'x'));
+  const ClientRequest request = MakeRequest(std::string(50, 'x'));
   auto call = shared_end_.SendAndRead(request);
   ASSERT_NE(call, nullptr);
   std::unique_ptr<internal::PendingAnswer> pending = call->Defer();
@@ -474,7 +474,7 @@ TEST_F(ServerCallQuotaTest, AReplyThatMayNotBeKeptIsReplacedByARefusal) {
   };
   std::vector<std::unique_ptr<IncomingCall>> calls;
   for (uint64_t id = 1; id <= 5; ++id) {
-    Request request = MakeRequest();
+    ClientRequest request = MakeRequest();
     request.call_id = id;
     calls.push_back(shared_end_.SendAndRead(request));
     ASSERT_NE(calls.back(), nullptr);

@@ -23,7 +23,7 @@
 namespace nearcall::rpc::testing {
 
 // A request as a client may send it.
-struct Request {
+struct ClientRequest {
   uint64_t call_id = 1;
   uint64_t method_id = 0;
   Priority priority = Priority::kNormal;
@@ -90,7 +90,7 @@ class ServerEnd {
   PlacesForAll& places() { return places_; }
   session::testing::ScriptedPeer& client() { return *client_; }
 
-  void Send(const Request& request) {
+  void Send(const ClientRequest& request) {
     const std::string envelope =
         request.raw_envelope ? *request.raw_envelope : *wire::EncodeMetadataEnvelope(request.metadata);
     wire::FrameHeader header =
@@ -124,7 +124,7 @@ class ServerEnd {
     return call.Accept(session_, now);
   }
 
-  std::unique_ptr<IncomingCall> SendAndRead(const Request& request, base::SteadyNs now = base::NowNs()) {
+  std::unique_ptr<IncomingCall> SendAndRead(const ClientRequest& request, base::SteadyNs now = base::NowNs()) {
     Send(request);
     return Read(now);
   }
