@@ -12,10 +12,10 @@ std::unique_ptr<MessageLite> TakeLargeMessage(const MessageLite& prototype) {
 }
 
 void KeepLargeMessage(const MessageLite& prototype, std::unique_ptr<MessageLite> message, size_t bytes) {
-  base::WarmMemory::GiveObject({.object = message.release(),
-                                .size = bytes,
-                                .kind = &prototype,
-                                .destroy = [](void* object) { delete static_cast<MessageLite*>(object); }});
+  base::WarmMemory::GiveObject(
+      {.object = message.release(), .size = bytes, .kind = &prototype, .destroy = [](void* object) {
+         delete static_cast<MessageLite*>(object);
+       }});
 }
 
 }  // namespace nearcall::internal

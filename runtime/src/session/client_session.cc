@@ -39,8 +39,9 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       send_window_(connection.peer_terms.stream_window),
       receive_window_(options.stream_window),
       on_end_(options.on_end),
-      end_({std::move(address), std::string(transport_.name()), connection.peer}, std::move(logger),
-           [this] { OnEnd(); }, std::move(connection.child)),
+      end_(
+          {std::move(address), std::string(transport_.name()), connection.peer}, std::move(logger), [this] { OnEnd(); },
+          std::move(connection.child)),
       own_outbox_(std::in_place, transport_, connection.local_id),
       outbox_(*own_outbox_),
       callers_(transport_, outbox_, end_,

@@ -62,8 +62,9 @@ class QuotaTest : public IntegrationTest {
   }
 
   // An honest client's calls, one after the other, in rounds: the 99th percentile of each. What the machine itself does
-  // to a few of them, as a hypervisor that takes the CPU away, is in some of the rounds only. The rounds are long enough
-  // that the moment in which the stranger's own handlers run on the same CPUs does not count for more than it is.
+  // to a few of them, as a hypervisor that takes the CPU away, is in some of the rounds only. The rounds are long
+  // enough that the moment in which the stranger's own handlers run on the same CPUs does not count for more than it
+  // is.
   Measured Calls(const std::string& what) {
     Measured rounds(what + ", p99 of each round");
     const Echo::Stub stub = ConnectStub({}, address_);

@@ -51,8 +51,7 @@ Servers::Servers(SessionPtr session, absl::Status after, const ChannelOptions& o
     : options_(options),
       reactor_(reactor),
       logger_(std::move(logger)),
-      by_name_(std::make_shared<Connector>(std::move(session), std::move(after), options_, reactor_, logger_, news_)) {
-}
+      by_name_(std::make_shared<Connector>(std::move(session), std::move(after), options_, reactor_, logger_, news_)) {}
 
 void Servers::set_services(ChannelServices* services) {
   services_ = services;
