@@ -73,8 +73,9 @@ function(nearcall_unite target)
     list(APPEND names_${group} ${names})
     set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group})
   endforeach()
-  # A name of one file may be that of a local variable of another.
-  target_compile_options(${target} PRIVATE -Wno-shadow)
+  # A name of one file may be that of a local variable of another; and what a file has for itself looks to GCC as if it
+  # came from a header.
+  target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endfunction()
 
 if(NEARCALL_SANITIZE)
