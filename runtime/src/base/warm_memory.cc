@@ -20,7 +20,6 @@ namespace nearcall::base {
 namespace {
 
 using Block = WarmMemory::Block;
-using Object = WarmMemory::Object;
 
 // So that messages of about the same size fit the same block.
 constexpr size_t kGranule = WarmMemory::kMinBlock;
@@ -31,19 +30,10 @@ size_t RoundedUp(size_t size) {
   return std::numeric_limits<size_t>::max() - size < missing ? size : size + missing;
 }
 
-void FreeBytes(void* bytes) {
-  ::operator delete[](bytes);
-}
-
-// A block is an object of no kind.
-Object ObjectOf(Block block) {
-  return {.object = block.data, .size = block.size, .destroy = FreeBytes};
-}
-
-void Destroy(const Object& object) {
-  if (object.object == nullptr) return;
-  if (object.kind == nullptr) Unpoison(object.object, object.size);
-  object.destroy(object.object);
+void Free(Block block) {
+  if (block.data == nullptr) return;
+  Unpoison(block.data, block.size);
+  ::operator delete[](block.data);
 }
 
 // What is kept, and first what was used longest ago.
@@ -51,47 +41,39 @@ class Kept {
  public:
   size_t bytes() const { return bytes_; }
 
-  // The smallest block that does. A much larger one is left: who asks for little and pays for little holds little.
-  Object TakeBlock(size_t size) {
+  // The smallest that does. A much larger one is left: who asks for little and pays for little holds little.
+  Block Take(size_t size) {
     size_t best = count_;
     for (size_t i = 0; i < count_; ++i) {
-      const Object& there = items_[i].object;
-      if (there.kind != nullptr || there.size < size || there.size - size > size / 4 + kGranule) continue;
-      if (best == count_ || there.size <= items_[best].object.size) best = i;
+      const size_t there = items_[i].block.size;
+      if (there < size || there - size > size / 4 + kGranule) continue;
+      if (best == count_ || there <= items_[best].block.size) best = i;
     }
-    return best == count_ ? Object() : Remove(best);
-  }
-  Object TakeOf(const void* kind) {
-    for (size_t i = count_; i-- > 0;) {
-      if (items_[i].object.kind == kind) return Remove(i);
-    }
-    return {};
+    return best == count_ ? Block() : Remove(best);
   }
 
   bool HasRoomFor(size_t size) const { return count_ < kMost && bytes_ + size <= kMaxWarmBytes; }
-  void Add(const Object& object, SteadyNs now) {
-    items_[count_++] = {object, now};
-    bytes_ += object.size;
+  void Add(Block block, SteadyNs now) {
+    items_[count_++] = {block, now};
+    bytes_ += block.size;
   }
   // Empty: there is none.
-  Object RemoveOldest(SteadyNs before = kNever) {
-    return count_ == 0 || items_[0].used > before ? Object() : Remove(0);
-  }
+  Block RemoveOldest(SteadyNs before = kNever) { return count_ == 0 || items_[0].used > before ? Block() : Remove(0); }
 
  private:
   static constexpr size_t kMost = 32;
 
   struct Item {
-    Object object;
+    Block block;
     SteadyNs used;
   };
 
-  Object Remove(size_t index) {
-    const Object object = items_[index].object;
+  Block Remove(size_t index) {
+    const Block block = items_[index].block;
     std::move(items_.begin() + index + 1, items_.begin() + count_, items_.begin() + index);
     --count_;
-    bytes_ -= object.size;
-    return object;
+    bytes_ -= block.size;
+    return block;
   }
 
   std::array<Item, kMost> items_;
@@ -160,31 +142,13 @@ void Care() {
   SetTimer(reactor);
 }
 
-void Give(Object object) noexcept {
-  std::array<Object, 4> replaced;
-  size_t count = 0;
-  std::shared_ptr<Reactor> reactor;
-  if (const Use use; use && object.size <= kMaxWarmBytes) {
-    Kept& kept = use->kept;
-    while (!kept.HasRoomFor(object.size) && count < replaced.size()) replaced[count++] = kept.RemoveOldest();
-    if (kept.HasRoomFor(object.size)) {
-      if (object.kind == nullptr) Poison(object.object, object.size);
-      kept.Add(std::exchange(object, {}), NowNs());
-      if (!timer_is_set.load(std::memory_order_relaxed)) reactor = use->Caring();
-    }
-  }
-  for (const Object& old : replaced) Destroy(old);
-  Destroy(object);
-  SetTimer(reactor);
-}
-
 }  // namespace
 
 Block WarmMemory::TryTake(size_t size) {
   if (const Use use; use) {
-    if (const Object kept = use->kept.TakeBlock(size); kept.object != nullptr) {
-      Unpoison(kept.object, kept.size);
-      return {static_cast<std::byte*>(kept.object), kept.size};
+    if (const Block kept = use->kept.Take(size); kept.data != nullptr) {
+      Unpoison(kept.data, kept.size);
+      return kept;
     }
   }
   const size_t rounded = RoundedUp(size);
@@ -192,16 +156,21 @@ Block WarmMemory::TryTake(size_t size) {
 }
 
 void WarmMemory::Give(Block block) noexcept {
-  base::Give(ObjectOf(block));
-}
-
-void* WarmMemory::TakeObject(const void* kind) {
-  const Use use;
-  return use ? use->kept.TakeOf(kind).object : nullptr;
-}
-
-void WarmMemory::GiveObject(const Object& object) noexcept {
-  base::Give(object);
+  std::array<Block, 4> replaced;
+  size_t count = 0;
+  std::shared_ptr<Reactor> reactor;
+  if (const Use use; use && block.size <= kMaxWarmBytes) {
+    Kept& kept = use->kept;
+    while (!kept.HasRoomFor(block.size) && count < replaced.size()) replaced[count++] = kept.RemoveOldest();
+    if (kept.HasRoomFor(block.size)) {
+      Poison(block.data, block.size);
+      kept.Add(std::exchange(block, {}), NowNs());
+      if (!timer_is_set.load(std::memory_order_relaxed)) reactor = use->Caring();
+    }
+  }
+  for (const Block& old : replaced) Free(old);
+  Free(block);
+  SetTimer(reactor);
 }
 
 size_t WarmMemory::bytes_kept() {
@@ -217,15 +186,15 @@ void WarmMemory::CareWith(const std::shared_ptr<Reactor>& reactor) try {
 
 void WarmMemory::GiveBackOlderThan(SteadyNs until) {
   while (true) {
-    Object old;
+    Block old;
     bool looked = false;
     if (const Use use; use) {
       old = use->kept.RemoveOldest(until);
       looked = true;
     }
-    if (looked && old.object == nullptr) return;
+    if (looked && old.data == nullptr) return;
     if (!looked) std::this_thread::yield();  // whoever has it does not wait for anything
-    Destroy(old);
+    Free(old);
   }
 }
 

@@ -10,7 +10,7 @@ namespace nearcall::base {
 
 class Reactor;
 
-// Large pieces of memory that were in use a moment ago, for whoever needs one next: every page of fresh memory costs a
+// Large blocks of memory that were in use a moment ago, for whoever needs one next: every page of fresh memory costs a
 // page fault, which for a mebibyte takes longer than to copy it. Of the process, as malloc(3)'s own memory is.
 //
 // Bounded: kMaxWarmBytes in all, and what nobody has needed for kWarmNs goes back to the system. Any thread; nobody
@@ -28,17 +28,6 @@ class WarmMemory {
   // At least `size` bytes, which is kMinBlock or more, and not much more. `data` is null: there is no memory.
   static Block TryTake(size_t size);
   static void Give(Block block) noexcept;
-
-  // The same for objects, which hold memory of their own: `kind` tells those apart that are not alike.
-  struct Object {
-    void* object = nullptr;
-    size_t size = 0;  // with all that it holds
-    const void* kind = nullptr;
-    void (*destroy)(void* object) = nullptr;
-  };
-  // nullptr: there is none.
-  static void* TakeObject(const void* kind);
-  static void GiveObject(const Object& object) noexcept;
 
   // What is kept now.
   static size_t bytes_kept();

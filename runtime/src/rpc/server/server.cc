@@ -13,7 +13,6 @@
 #include "base/no_memory.h"
 #include "base/syscall.h"
 #include "base/thread.h"
-#include "base/warm_memory.h"
 #include "rpc/protobuf_log.h"
 #include "transport/rendezvous/service_manager.h"
 
@@ -314,7 +313,6 @@ void ServerImpl::Destroy() {
   for (const auto& poller : pollers_) poller->Stop();
   core_.threads.Join();
   for (const auto& poller : pollers_) poller->Clear();
-  base::WarmMemory::GiveBackOlderThan(base::kNever);  // messages in it are of the services' code, which may be unloaded
   std::unique_ptr<transport::Timer> timer;
   base::MutexLock lock(mutex_);
   timer = std::move(grace_timer_);
