@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,8 +65,8 @@ struct ExecOptions {
   // Variables of its environment, "NAME=value", in place of this process's of the same names.
   std::vector<std::string> env = {};
 
-  // Its working directory. Empty: this process's.
-  std::string cwd = {};
+  // Its working directory. Unset: this process's.
+  std::optional<std::string> cwd = {};
 
   // How often it is started again within a minute; after that calls end with UNAVAILABLE for a while. Zero: never.
   size_t max_restarts_per_minute = 60;

@@ -18,8 +18,11 @@ constexpr int64_t kMinuteNs = 60'000'000'000;
 }  // namespace
 
 transport::Program ProgramOf(const std::string& path, const ExecOptions& options) {
-  return {
-      .path = path, .argv = options.argv, .env = options.env, .inherit_env = options.inherit_env, .cwd = options.cwd};
+  return {.path = path,
+          .argv = options.argv,
+          .env = options.env,
+          .inherit_env = options.inherit_env,
+          .cwd = options.cwd.value_or("")};
 }
 
 Children::Children(const std::string& path, const ExecOptions& options, base::Reactor* reactor)
