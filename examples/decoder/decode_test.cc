@@ -13,7 +13,7 @@ TEST(DecodeTest, RunsAndSkips) {
       Decode(std::string("\x03\x02r\x02"
                          "as\x01\0\0\0r\x03"
                          "b",
-                         14));
+                         13));
   ASSERT_TRUE(picture.ok()) << picture.status();
   EXPECT_EQ(picture->width(), 3u);
   EXPECT_EQ(picture->height(), 2u);

@@ -86,7 +86,9 @@ TEST_F(AddressTest, WhatIsOnlyAskedForByNameNoBareNameMeans) {
               FailsWith(StatusCode::kFailedPrecondition, "the server does not offer the transport asked for"));
   const auto server = StartServer();
   EXPECT_EQ(ConnectStatus("echo").code(), StatusCode::kFailedPrecondition);
-  EXPECT_EQ(Connect()->transport(), TransportName());
+  const auto channel = Connect();
+  EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob("")).ok());
+  EXPECT_EQ(channel->transport(), TransportName());
 }
 
 TEST_F(AddressTest, DescriptorThatIsNoSocketIsRefused) {
