@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/no_memory.h"
 #include "wire/header.h"
 
 namespace nearcall::session {
@@ -98,10 +99,13 @@ void ServedCalls::CancelAll(bool one_way_too) {
   });
 }
 
-void ServedCalls::FailStandard(const absl::Status& why) {
+void ServedCalls::FailStandard(absl::string_view why) {
   base::MutexLock lock(mutex_);
   calls_.ForEachUntil([&why](ActiveCall& call) {
-    if (call.is_standard() && call.stream() != nullptr) call.stream()->Fail(why);
+    if (call.is_standard() && call.stream() != nullptr) {
+      // A status of its own for each: they are on different threads.
+      base::UntilThereIsMemory([&] { call.stream()->Fail(absl::UnavailableError(why)); });
+    }
     return false;
   });
 }

@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
 #include "session/active_call.h"
@@ -43,8 +44,8 @@ class ServedCalls {
   // And those that are added later. One-way calls only if `one_way_too`.
   void CancelAll(bool one_way_too);
 
-  // Of streams that the server itself offers.
-  void FailStandard(const absl::Status& why);
+  // Of streams that the server itself offers, with UNAVAILABLE.
+  void FailStandard(absl::string_view why);
 
   size_t max_calls() const { return max_calls_; }
   size_t count();

@@ -221,11 +221,10 @@ void ServerImpl::TellEverybody() {
   if (tells_service_manager_) transport::TellServiceManager("STOPPING=1");
   core_.draining.store(true, std::memory_order_seq_cst);
   door_->Close();
-  const absl::Status ends = absl::UnavailableError("the server shuts down");
   for (const auto& poller : pollers_) {
     for (const auto& session : poller->Sessions()) {
       session->SendGoAway();
-      session->calls().FailStandard(ends);
+      session->calls().FailStandard("the server shuts down");
     }
   }
 }
