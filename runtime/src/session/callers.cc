@@ -151,7 +151,7 @@ void Callers::Retire() {
 void Callers::NoteServed(bool begins) {
   base::MutexLock lock(mutex_);
   serves_ = true;
-  served_ += begins ? 1 : -1;
+  served_ = begins ? served_ + 1 : served_ - 1;
   HangUpIfOver();
 }
 
