@@ -104,7 +104,7 @@ class TransportContract : public ::testing::TestWithParam<Case> {
     return state;
   }
 
-  const nearcall::testing::NameDirectory names_;
+  nearcall::testing::NameDirectory names_;
   std::unique_ptr<Transport> writer_;
   std::unique_ptr<Transport> reader_;
   std::unique_ptr<Sleeper> reader_sleep_;

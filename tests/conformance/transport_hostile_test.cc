@@ -176,7 +176,7 @@ class TransportUnderAttack : public ::testing::TestWithParam<HostileCase> {
   };
 
   const Watchdog watchdog_;
-  const nearcall::testing::NameDirectory names_;
+  nearcall::testing::NameDirectory names_;
   TransportPair bystanders_;
   uint64_t bystanders_sent_ = 0;
   std::unique_ptr<HostileEnd> hostile_;

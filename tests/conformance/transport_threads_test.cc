@@ -37,7 +37,7 @@ class TransportThreads : public ::testing::TestWithParam<Maker> {
     server_ = std::move(pair->server);
   }
 
-  const nearcall::testing::NameDirectory names_;
+  nearcall::testing::NameDirectory names_;
   std::unique_ptr<Transport> client_;
   std::unique_ptr<Transport> server_;
 };

@@ -68,7 +68,7 @@ class BackCallStyleTest : public BackCallTest, public ::testing::WithParamInterf
 };
 
 TEST_P(BackCallStyleTest, IsAnswered) {
-  echo.say = [this](ServerContext& context, const Blob& request, Blob& reply) {
+  echo.say = [](ServerContext& context, const Blob& request, Blob& reply) {
     absl::StatusOr<Blob> said = Call(GetParam().caller, context.client(), request);
     if (said.ok()) reply = *std::move(said);
     return said.status();

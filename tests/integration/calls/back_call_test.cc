@@ -133,8 +133,8 @@ TEST_F(BackCallTest, ManyAtOnceComeThrough) {
   const auto server = StartServer();
   const Echo::Stub stub(ConnectServing());
   std::vector<Pending> calls;
-  for (int i = 0; i < 40; ++i) calls.push_back(SayAsync(stub, std::to_string(i), InTime()));
-  for (int i = 0; i < 40; ++i) EXPECT_EQ(Must(calls[i].get()).data(), std::to_string(i));
+  for (size_t i = 0; i < 40; ++i) calls.push_back(SayAsync(stub, std::to_string(i), InTime()));
+  for (size_t i = 0; i < 40; ++i) EXPECT_EQ(Must(calls[i].get()).data(), std::to_string(i));
 }
 
 // ---- without a call of the client's ----

@@ -122,7 +122,7 @@ class DoorTest : public ::testing::Test {
 
   static constexpr uint32_t kLastId = 4;
 
-  const nearcall::testing::NameDirectory directory_;
+  nearcall::testing::NameDirectory directory_;
   const transport::Address address_ = *transport::ParseAddress("echo");
   ServerCore core_{ServerOptions{}, 1};
   Admission admission_{core_};

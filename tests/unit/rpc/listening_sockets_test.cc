@@ -49,7 +49,7 @@ class ListeningSocketsTest : public ::testing::Test {
     return socket;
   }
 
-  const nearcall::testing::NameDirectory directory_;
+  nearcall::testing::NameDirectory directory_;
   const transport::Address address_ = *transport::ParseAddress("echo");
   const std::shared_ptr<base::Logger> logger_ = std::make_shared<base::Logger>([](LogSeverity, absl::string_view) {});
   const base::Fd epoll_{::epoll_create1(EPOLL_CLOEXEC)};

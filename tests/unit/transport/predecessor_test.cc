@@ -385,7 +385,7 @@ class FalsePredecessorTest : public ::testing::Test {
     return {.transport_bit = kListenerBit, .fd_count = 1, .geometry = geometry};
   }
 
-  const NameDirectory names_;
+  NameDirectory names_;
   const std::unique_ptr<Listener> listener_ = Bind();
   const base::Fd socket_ = base::Duplicate(listener_->fd());
 };

@@ -55,7 +55,7 @@ class SysvEndTest : public ::testing::Test {
     EXPECT_THAT(names_.Entries(), IsEmpty());
   }
 
-  const testing::NameDirectory names_;
+  testing::NameDirectory names_;
   QueueId to_server_ = kNoQueue;
   QueueId to_client_ = kNoQueue;
   std::unique_ptr<Transport> client_;

@@ -48,7 +48,7 @@ class SysvOfferTest : public ::testing::Test {
     return AttachWith(geometry);
   }
 
-  const testing::NameDirectory names_;
+  testing::NameDirectory names_;
   std::unique_ptr<TransportOffer> offer_ = *OfferSysv({}, Self());
 };
 
@@ -82,7 +82,7 @@ TEST_F(SysvOfferTest, DescriptorsAreClosedInAnotherProgram) {
 }
 
 TEST_F(SysvOfferTest, QueuesAreOfThisUserAlone) {
-  for (const size_t which : {0, 1}) {
+  for (const size_t which : {size_t{0}, size_t{1}}) {
     EXPECT_EQ(PermOf(which).cuid, ::geteuid());
     EXPECT_EQ(PermOf(which).uid, ::geteuid());
     EXPECT_EQ(PermOf(which).mode & 0777, 0600);
@@ -110,7 +110,7 @@ TEST_F(SysvOfferTest, TheClientWantsTwoPipes) {
   fds.pop_back();
   EXPECT_THAT(std::string(AttachSysv(std::move(fds), offer_->geometry(), Self()).status().message()),
               HasSubstr("it sent 1 descriptors and the geometry {"));
-  for (const size_t which : {0, 1}) {
+  for (const size_t which : {size_t{0}, size_t{1}}) {
     std::vector<base::Fd> others = Passed(*offer_);
     others[which] = base::Fd(::eventfd(0, EFD_CLOEXEC));
     const absl::Status status = AttachSysv(std::move(others), offer_->geometry(), Self()).status();

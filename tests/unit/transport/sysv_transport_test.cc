@@ -40,7 +40,7 @@ class SysvTransportTest : public ::testing::Test {
     return server_->Peek(size);
   }
 
-  const testing::NameDirectory names_;
+  testing::NameDirectory names_;
   QueueId to_server_ = kNoQueue;
   base::Fd bell_;  // of the queue to the server
   std::unique_ptr<Transport> client_;
