@@ -420,7 +420,7 @@ std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls(const AsyncCalls* ref
 
 std::optional<absl::StatusOr<ChannelImpl::SessionPtr>> ChannelImpl::Connect(base::SteadyNs deadline,
                                                                             std::function<void()> wake) {
-  if (reactor_.get() != nullptr) return servers_.Poll(std::move(wake));
+  if (reactor_.get() != nullptr) return servers_.Poll(wake);
   return servers_.Get({.for_server = 0, .deadline = deadline});
 }
 
