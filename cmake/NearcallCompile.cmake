@@ -50,8 +50,9 @@ function(nearcall_have_common out list1 list2)
   set(${out} FALSE PARENT_SCOPE)
 endfunction()
 
-# nearcall_unite(TARGET): with NEARCALL_UNITE compiles up to eight of its sources as one, so that headers, and what is
-# made of their templates, are compiled once for them. No two of these declare the same name.
+# nearcall_unite(TARGET [options...]): with NEARCALL_UNITE compiles up to eight of its sources as one, so that headers,
+# and what is made of their templates, are compiled once for them. No two of these declare the same name; but a name of
+# one file may be that of a local variable of another, for which tests have the option -Wno-shadow.
 function(nearcall_unite target)
   if(NOT NEARCALL_UNITE)
     return()
@@ -73,9 +74,8 @@ function(nearcall_unite target)
     list(APPEND names_${group} ${names})
     set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group})
   endforeach()
-  # A name of one file may be that of a local variable of another; and what a file has for itself looks to GCC as if it
-  # came from a header.
-  target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  # What a file has for itself looks to GCC as if it came from a header.
+  target_compile_options(${target} PRIVATE ${ARGN} $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endfunction()
 
 if(NEARCALL_SANITIZE)
