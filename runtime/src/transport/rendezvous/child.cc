@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/child.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,7 +9,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <ctime>
 #include <new>
 #include <utility>
 
@@ -19,6 +17,7 @@
 #include "base/fork.h"
 #include "base/limits.h"
 #include "base/mutex.h"
+#include "base/poll.h"
 #include "base/syscall.h"
 #include "transport/rendezvous/monitor_use.h"
 #include "transport/rendezvous/spawn.h"
@@ -35,17 +34,6 @@ std::string Describe(const siginfo_t& info) {
   const char* const name = ::sigdescr_np(info.si_status);
   return absl::StrCat("was killed by signal ", info.si_status, " (", name == nullptr ? "unknown" : name,
                       info.si_code == CLD_DUMPED ? ", core dumped)" : ")");
-}
-
-// Until `deadline`; one that has passed: now.
-bool IsReadable(int fd, base::SteadyNs deadline) {
-  for (;;) {
-    const base::SteadyNs now = base::NowNs();
-    pollfd item{.fd = fd, .events = POLLIN, .revents = 0};
-    const timespec left = base::ToTimespec(now < deadline ? deadline - now : 0);
-    const int ready = ::ppoll(&item, 1, &left, nullptr);
-    if (ready >= 0 || errno != EINTR) return ready > 0;
-  }
 }
 
 class ChildImpl final : public Child, public base::Reactor::Target, public std::enable_shared_from_this<ChildImpl> {
@@ -74,7 +62,7 @@ class ChildImpl final : public Child, public base::Reactor::Target, public std::
   std::optional<std::string> Fate() override {
     if (monitor_.InChild()) return std::nullopt;
     base::MutexLock lock(mutex_);
-    if (fate_.empty() && IsReadable(pidfd_.get(), 0)) Reap();
+    if (fate_.empty() && base::IsReadable(pidfd_.get())) Reap();
     return fate_.empty() ? std::nullopt : std::optional<std::string>(fate_);
   }
 
@@ -160,7 +148,7 @@ class ChildImpl final : public Child, public base::Reactor::Target, public std::
       somebody_waits_ = true;
     }
     do {
-      if (IsReadable(pidfd_.get(), base::AddNs(base::NowNs(), base::kChildPatienceNs)) && Fate()) return true;
+      if (base::IsReadable(pidfd_.get(), base::AddNs(base::NowNs(), base::kChildPatienceNs)) && Fate()) return true;
     } while (TakeStep());
     return Fate().has_value();
   }

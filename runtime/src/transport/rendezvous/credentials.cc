@@ -2,7 +2,6 @@
 #include "transport/rendezvous/credentials.h"
 
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/limits.h"
+#include "base/poll.h"
 #include "base/syscall.h"
 
 namespace nearcall::transport {
@@ -133,7 +133,7 @@ base::Fd OpenPeerPidfd(const base::Fd& socket, pid_t pid) {
     // Linux before 6.16 has none for a peer that is gone: whoever has its number by now is another process.
     if (errno != ENOPROTOOPT) return base::Fd();
   }
-  return base::Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  return base::OpenPidfd(pid);
 }
 
 }  // namespace nearcall::transport

@@ -2,7 +2,6 @@
 #include "transport/rendezvous/predecessor.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <ctime>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/closer.h"
 #include "base/limits.h"
+#include "base/poll.h"
 #include "base/syscall.h"
 #include "transport/rendezvous/control_message.h"
 #include "transport/rendezvous/credentials.h"
@@ -32,18 +31,9 @@ namespace nearcall::transport {
 
 namespace {
 
-bool BecomesReadable(const base::Fd& fd, base::SteadyNs deadline) {
-  for (;;) {
-    pollfd item{.fd = fd.get(), .events = POLLIN, .revents = 0};
-    const timespec left = base::ToTimespec(std::max<int64_t>(deadline - base::NowNs(), 0));
-    const int ready = ::ppoll(&item, 1, &left, nullptr);
-    if (ready >= 0 || errno != EINTR) return ready > 0;
-  }
-}
-
 // Looked at, not taken.
 absl::StatusOr<HelloMessage> AwaitMessage(const base::Fd& socket, base::SteadyNs deadline) {
-  if (!BecomesReadable(socket, deadline)) {
+  if (!base::IsReadable(socket.get(), deadline)) {
     return absl::UnavailableError("the server that has the name does not answer; is it stopped?");
   }
   auto message = ReceiveHello(socket, Taking::kLook);
@@ -151,7 +141,7 @@ absl::Status Predecessor::Succeed(const base::Fd& listening, base::SteadyNs dead
   const auto message = AwaitMessage(control_, deadline);
   if (message.ok() && IsGoAway(message->bytes)) return absl::OkStatus();
   // Its last descriptor is closed a moment before it counts as dead.
-  if (pidfd_.valid() && BecomesReadable(pidfd_, base::AddNs(base::NowNs(), base::kHeirAnswerNs))) {
+  if (pidfd_.valid() && base::IsReadable(pidfd_.get(), base::AddNs(base::NowNs(), base::kHeirAnswerNs))) {
     return absl::OkStatus();
   }
   return absl::UnavailableError(absl::StrCat(

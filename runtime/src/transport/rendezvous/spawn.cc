@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/poll.h"
 #include "base/syscall.h"
 #include "transport/rendezvous/credentials.h"
 
@@ -158,7 +158,7 @@ bool IsOwnChild(const base::Fd& pidfd) {
 }
 
 absl::StatusOr<base::Fd> OpenPidfd(pid_t pid, const std::string& path) {
-  base::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  base::Fd pidfd = base::OpenPidfd(pid);
   if (!pidfd.valid() && errno != ESRCH) {
     absl::Status failed = base::ErrnoStatus(absl::StrCat("cannot watch ", path, ", just started: pidfd_open"));
     KillAndReap(pid);

@@ -2,9 +2,7 @@
 #include "transport/sysv/process.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/fd.h"
+#include "base/poll.h"
 #include "base/syscall.h"
 
 namespace nearcall::transport::sysv {
@@ -81,10 +80,8 @@ uint64_t IpcNamespace() {
 
 bool IsDead(pid_t pid) {
   if (pid <= 0) return false;
-  const base::Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!process.valid()) return errno == ESRCH;
-  pollfd item{.fd = process.get(), .events = POLLIN, .revents = 0};
-  return base::Retry([&] { return ::poll(&item, 1, /*timeout=*/0); }) == 1;
+  const base::Fd process = base::OpenPidfd(pid);
+  return process.valid() ? base::IsReadable(process.get()) : errno == ESRCH;
 }
 
 }  // namespace nearcall::transport::sysv
