@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -115,6 +116,16 @@ absl::StatusOr<Directory> Directory::OpenAny(absl::string_view path) {
 
 std::string Directory::PathOf(absl::string_view name) const {
   return absl::StrCat(path_ == "/" ? "" : path_, "/", name);
+}
+
+void Directory::ForEachEntry(absl::FunctionRef<bool(const dirent& entry)> take) const {
+  base::Fd fd(::openat(fd_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(fd.get()), &::closedir);
+  if (entries == nullptr) return;
+  fd.Release();  // closedir(3) closes it
+  while (const dirent* entry = ::readdir(entries.get())) {
+    if (!take(*entry)) return;
+  }
 }
 
 int Directory::Call(CallOnAddress* call, const base::Fd& socket, absl::string_view name) const {

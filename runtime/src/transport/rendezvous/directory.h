@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <dirent.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/fd.h"
@@ -30,6 +32,10 @@ class Directory {
   int fd() const { return fd_.get(); }
   const std::string& path() const { return path_; }
   std::string PathOf(absl::string_view name) const;
+
+  // What is in it now, hidden names too, until `take` says false. It may be removed meanwhile. Nothing if it cannot be
+  // read.
+  void ForEachEntry(absl::FunctionRef<bool(const dirent& entry)> take) const;
 
   // bind(2) to, and connect(2) to, the socket `name` in this very directory, whatever stands at its path by now:
   // through /proc, or where there is none on a thread with this working directory. 0 or an errno; ENOSYS: neither can

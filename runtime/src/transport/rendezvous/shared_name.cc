@@ -2,10 +2,8 @@
 #include "transport/rendezvous/shared_name.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -13,7 +11,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/fd.h"
 #include "base/limits.h"
 #include "base/syscall.h"
 
@@ -28,20 +25,15 @@ bool IsNameOfOne(const dirent& entry) {
 
 std::vector<Address> ListDirectory(const Directory& directory, const Address& name) {
   std::vector<Address> servers;
-  base::Fd fd(::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  DIR* const entries = ::fdopendir(fd.get());
-  if (entries == nullptr) return servers;
-  fd.Release();  // closedir(3) closes it
-  while (const dirent* entry = ::readdir(entries)) {
-    if (!IsNameOfOne(*entry)) continue;
+  directory.ForEachEntry([&](const dirent& entry) {
+    if (!IsNameOfOne(entry)) return true;
     Address server = name;
-    server.name = entry->d_name;
+    server.name = entry.d_name;
     server.directory = directory.path();
-    server.text = absl::StrCat(name.text, " (", entry->d_name, ")");
+    server.text = absl::StrCat(name.text, " (", entry.d_name, ")");
     servers.push_back(std::move(server));
-    if (servers.size() == base::kMaxNamesProbed) break;
-  }
-  ::closedir(entries);
+    return servers.size() < base::kMaxNamesProbed;
+  });
   return servers;
 }
 

@@ -85,20 +85,16 @@ bool HasMark(const Directory& directory, const char* name, mode_t mark) {
 }  // namespace
 
 void SweepDeadNames(const Directory& directory, mode_t mark) {
-  base::Fd fd(::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  DIR* const entries = ::fdopendir(fd.get());
-  if (entries == nullptr) return;
-  fd.Release();  // closedir(3) closes it
   int probed = 0;
-  while (const dirent* entry = ::readdir(entries)) {
-    if (entry->d_type != DT_SOCK && entry->d_type != DT_UNKNOWN) continue;
-    if (std::strlen(entry->d_name) > kMaxFileNameSize) continue;  // none of ours
-    if (mark != 0 && !HasMark(directory, entry->d_name, mark)) continue;
-    if (++probed > base::kMaxNamesProbed) break;
-    const auto state = ProbeName(directory, entry->d_name);
-    if (state.ok() && *state == NameState::kDead) ::unlinkat(directory.fd(), entry->d_name, 0);
-  }
-  ::closedir(entries);
+  directory.ForEachEntry([&](const dirent& entry) {
+    if (entry.d_type != DT_SOCK && entry.d_type != DT_UNKNOWN) return true;
+    if (std::strlen(entry.d_name) > kMaxFileNameSize) return true;  // none of ours
+    if (mark != 0 && !HasMark(directory, entry.d_name, mark)) return true;
+    if (++probed > base::kMaxNamesProbed) return false;
+    const auto state = ProbeName(directory, entry.d_name);
+    if (state.ok() && *state == NameState::kDead) ::unlinkat(directory.fd(), entry.d_name, 0);
+    return true;
+  });
 }
 
 }  // namespace nearcall::transport

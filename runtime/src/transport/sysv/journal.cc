@@ -2,7 +2,6 @@
 #include "transport/sysv/journal.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -18,7 +17,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "base/fd.h"
 #include "base/syscall.h"
 #include "transport/rendezvous/directory.h"
 #include "transport/sysv/process.h"
@@ -57,14 +55,10 @@ std::optional<key_t> KeyOf(absl::string_view name) {
 // All at once: who reads on while names are removed may miss some.
 std::vector<key_t> KeysIn(const Directory& directory) {
   std::vector<key_t> keys;
-  base::Fd fd(::openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  DIR* const entries = ::fdopendir(fd.get());
-  if (entries == nullptr) return keys;
-  fd.Release();  // closedir(3) closes it
-  while (const dirent* entry = ::readdir(entries)) {
-    if (const std::optional<key_t> key = KeyOf(entry->d_name)) keys.push_back(*key);
-  }
-  ::closedir(entries);
+  directory.ForEachEntry([&](const dirent& entry) {
+    if (const std::optional<key_t> key = KeyOf(entry.d_name)) keys.push_back(*key);
+    return true;
+  });
   return keys;
 }
 
