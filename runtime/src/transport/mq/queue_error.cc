@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "base/fd.h"
 #include "base/syscall.h"
+#include "transport/sysctl.h"
 
 namespace nearcall::transport::mq {
 
@@ -28,7 +29,7 @@ std::string ChargeLimitText() {
 }
 
 std::string QueuesMaxText() {
-  const std::optional<size_t> value = ReadSysctl("queues_max");
+  const std::optional<size_t> value = ReadSysctl("fs/mqueue/queues_max");
   return value ? absl::StrCat("fs.mqueue.queues_max is ", *value) : "fs.mqueue.queues_max is reached";
 }
 

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/mq/queue_size.h"
 
-#include <fcntl.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <string>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "base/fd.h"
 #include "base/limits.h"
-#include "base/syscall.h"
+#include "transport/sysctl.h"
 
 namespace nearcall::transport::mq {
 
@@ -31,16 +25,6 @@ size_t MessagesThatFit(uint64_t charge, size_t message_size) {
 
 }  // namespace
 
-std::optional<size_t> ReadSysctl(absl::string_view name) {
-  const std::string path = absl::StrCat("/proc/sys/fs/mqueue/", name);
-  const base::Fd file(base::Retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
-  std::array<char, 32> text;
-  const ssize_t size = base::Retry([&] { return ::read(file.get(), text.data(), text.size()); });
-  size_t value = 0;
-  if (size <= 0 || !absl::SimpleAtoi(absl::string_view(text.data(), static_cast<size_t>(size)), &value)) return {};
-  return value;
-}
-
 size_t ChargeOf(const QueueSize& size) {
   return size.max_messages * (size.message_size + kChargePerMessage);
 }
@@ -51,8 +35,8 @@ QueueLimits QueueLimits::Now() {
   // Without /proc: what Linux starts with.
   return {
       .charge = limited ? limit.rlim_cur : kUnlimited,
-      .max_messages = ReadSysctl("msg_max").value_or(base::kMaxQueueMessages),
-      .message_size = ReadSysctl("msgsize_max").value_or(base::kMaxQueueMessageSize),
+      .max_messages = ReadSysctl("fs/mqueue/msg_max").value_or(base::kMaxQueueMessages),
+      .message_size = ReadSysctl("fs/mqueue/msgsize_max").value_or(base::kMaxQueueMessageSize),
   };
 }
 

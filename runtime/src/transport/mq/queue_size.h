@@ -4,10 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <optional>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 
 namespace nearcall::transport::mq {
 
@@ -20,9 +18,6 @@ struct QueueSize {
 // What the kernel counts against RLIMIT_MSGQUEUE for a queue, from its making on and however little is in it: the
 // messages, and for each the kernel's own two records of 48 bytes (getrlimit(2)).
 size_t ChargeOf(const QueueSize& size);
-
-// The number that stands in /proc/sys/fs/mqueue under `name`, if there is one.
-std::optional<size_t> ReadSysctl(absl::string_view name);
 
 // What this process may have of message queues.
 struct QueueLimits {

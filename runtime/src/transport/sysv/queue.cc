@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/syscall.h"
-#include "transport/sysv/queue_size.h"
+#include "transport/sysctl.h"
 
 namespace nearcall::transport::sysv {
 
@@ -21,7 +21,7 @@ constexpr int kMode = 0600;
 constexpr int kModeBits = 0777;
 
 std::string LimitText() {
-  const std::optional<size_t> limit = ReadSysctl("msgmni");
+  const std::optional<size_t> limit = ReadSysctl("kernel/msgmni");
   return limit ? absl::StrCat("kernel.msgmni is ", *limit) : "kernel.msgmni is reached";
 }
 

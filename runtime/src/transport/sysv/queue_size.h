@@ -2,15 +2,10 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 
 namespace nearcall::transport::sysv {
-
-// The number that stands in /proc/sys/kernel under `name`, if there is one.
-std::optional<size_t> ReadSysctl(absl::string_view name);
 
 // The largest frame of a queue of `capacity_bytes`: a quarter of it, so that writer and reader work at the same time,
 // and no more than a message may have (`max_message`, kernel.msgmax) nor than kMaxQueueMessageSize.

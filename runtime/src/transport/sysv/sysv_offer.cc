@@ -13,6 +13,7 @@
 #include "base/fork.h"
 #include "base/limits.h"
 #include "transport/fd_sleeper.h"
+#include "transport/sysctl.h"
 #include "transport/sysv/bell.h"
 #include "transport/sysv/journal.h"
 #include "transport/sysv/process.h"
@@ -64,7 +65,7 @@ absl::Status SysvOffer::CreateQueues(uid_t client) {
   const std::optional<QueueLevel> level = LevelOf(to_server_);
   if (!level) return absl::UnavailableError("sysv: a queue that was just made was removed");
   const absl::StatusOr<size_t> size =
-      ChooseFrameSize(level->capacity_bytes, ReadSysctl("msgmax").value_or(base::kMaxQueueMessageSize));
+      ChooseFrameSize(level->capacity_bytes, ReadSysctl("kernel/msgmax").value_or(base::kMaxQueueMessageSize));
   if (size.ok()) max_frame_size_ = *size;
   return size.status();
 }
