@@ -135,11 +135,22 @@ void SetTimer(const std::shared_ptr<Reactor>& reactor) try {
   // Whoever gives something next tries again.
 }
 
+// Gives back what was last used before `until`. Who cares for what is left, if anything is.
+std::shared_ptr<Reactor> GiveBack(SteadyNs until) {
+  for (;;) {
+    Block old;
+    if (const Use use; use) {
+      old = use->kept.RemoveOldest(until);
+      if (old.data == nullptr) return use->kept.bytes() == 0 ? nullptr : use->Caring();
+    } else {
+      std::this_thread::yield();  // whoever has it does not wait for anything
+    }
+    Free(old);
+  }
+}
+
 void Care() {
-  WarmMemory::GiveBackOlderThan(NowNs() - kWarmNs);
-  std::shared_ptr<Reactor> reactor;
-  if (const Use use; use && use->kept.bytes() != 0) reactor = use->Caring();
-  SetTimer(reactor);
+  SetTimer(GiveBack(NowNs() - kWarmNs));
 }
 
 }  // namespace
@@ -185,17 +196,7 @@ void WarmMemory::CareWith(const std::shared_ptr<Reactor>& reactor) try {
 }
 
 void WarmMemory::GiveBackOlderThan(SteadyNs until) {
-  while (true) {
-    Block old;
-    bool looked = false;
-    if (const Use use; use) {
-      old = use->kept.RemoveOldest(until);
-      looked = true;
-    }
-    if (looked && old.data == nullptr) return;
-    if (!looked) std::this_thread::yield();  // whoever has it does not wait for anything
-    Free(old);
-  }
+  static_cast<void>(GiveBack(until));
 }
 
 }  // namespace nearcall::base
