@@ -1,44 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Programs that cannot be started, or are no servers.
-#include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/fd.h"
 #include "exec_fixture.h"
+#include "support/no_more_descriptors.h"
 #include "support/scoped_env.h"
 
 namespace nearcall::integration {
 namespace {
 
 using absl::StatusCode;
-
-// So many further descriptors can be opened.
-class RoomForDescriptors {
- public:
-  explicit RoomForDescriptors(int room) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    std::vector<base::Fd> free;
-    for (int i = 0; i <= room; ++i) free.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-    rlimit limit = before_;
-    limit.rlim_cur = static_cast<rlim_t>(free.back().get());
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
-  ~RoomForDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-  RoomForDescriptors(const RoomForDescriptors&) = delete;
-  RoomForDescriptors& operator=(const RoomForDescriptors&) = delete;
-
- private:
-  rlimit before_;
-};
 
 class ExecErrorTest : public ExecTest {
  protected:
@@ -108,7 +86,7 @@ TEST_F(ExecErrorTest, NoDescriptorIsLeft) {
   size_t started = 0;
   for (int room = 0; room < 24; ++room) {
     const absl::Status status = [&] {
-      const RoomForDescriptors few(room);
+      const testing::NoMoreDescriptors few(room);
       return TryStart("/bin/sh", {"sh", "-c", "ulimit -Sn 512; exec " EXEC_SERVER});
     }();
     EXPECT_TRUE(status.ok() || absl::IsResourceExhausted(status)) << room << ": " << status;

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,17 +13,17 @@
 #include <functional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/syscall.h"
+#include "support/no_more_descriptors.h"
 #include "support/temporary_directory.h"
 
 // What tests with two processes need. In one header: the test program is made of the *_test.cc files alone.
 namespace nearcall::transport::testing {
 
 using nearcall::testing::NameDirectory;
+using nearcall::testing::NoMoreDescriptors;
 using nearcall::testing::ScopedEnv;
 using nearcall::testing::TemporaryDirectory;
 
@@ -42,27 +40,6 @@ class ScopedUmask {
 
  private:
   const mode_t before_;
-};
-
-// No further descriptor can be opened (those that are open stay).
-class NoMoreDescriptors {
- public:
-  // `room`: how many can be opened all the same.
-  explicit NoMoreDescriptors(int room = 0) {
-    // UndefinedBehaviorSanitizer opens a pipe when it meets a type for the first time; here it meets those of messages.
-    base::ErrnoStatus(EMFILE, "").IgnoreError();
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    std::vector<base::Fd> free;
-    for (int i = 0; i <= room; ++i) free.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-    rlimit limit = before_;
-    limit.rlim_cur = static_cast<rlim_t>(free.back().get());
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
-  ~NoMoreDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
-
- private:
-  rlimit before_;
 };
 
 // A fork()ed process that runs `body` and exits with what it returns. Killed at the end if it still runs.
