@@ -29,7 +29,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 // A file without messages, which the linker would leave out of this program: nobody names it.
-[[maybe_unused]] const void* const linked = &descriptor_table_stream_2eproto;
+[[gnu::used]] const void* const linked = &descriptor_table_stream_2eproto;
 
 constexpr char kSpell[] = " nearcall.integration.Echo/Spell ";
 
