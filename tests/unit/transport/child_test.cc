@@ -52,7 +52,7 @@ TEST(ChildTest, SaysHowItHasEnded) {
 }
 
 TEST(ChildTest, HasNoFateWhileItRuns) {
-  const StartedServer server = Started(Script("read line"));
+  const StartedServer server = Started({.path = "/bin/sleep", .argv = {"sleep", "1000"}});
   EXPECT_EQ(::kill(server.child->pid(), 0), 0);
   End(server);
 }
