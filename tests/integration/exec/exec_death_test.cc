@@ -90,7 +90,7 @@ TEST_F(ExecDeathTest, AProgramThatWaitsForAllChildrenDoesNoHarm) {
   std::atomic<bool> stop{false};
   std::thread greedy([&] {
     while (!stop) {
-      if (::waitpid(-1, nullptr, 0) < 0) std::this_thread::yield();
+      if (::waitpid(-1, nullptr, WNOHANG) <= 0) std::this_thread::yield();
     }
   });
   {

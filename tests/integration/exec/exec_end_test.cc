@@ -116,7 +116,7 @@ TEST_F(ExecQueueTest, AChannelThatEndsInTheQueueLeavesItsChildToIt) {
   });
   const QueueThread loop(queue);
   ended.Wait();
-  EXPECT_TRUE(Eventually([] { return !HasChild(); }));
+  EXPECT_TRUE(Eventually([this] { return !HasChild(); }));
 }
 
 TEST_F(ExecQueueTest, TheQueuesEndIsTheChilds) {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,8 +14,8 @@
 
 namespace nearcall::integration {
 
-// Whether this process has a child, alive or not yet waited for.
-bool HasChild();
+// The children of this process, alive or not yet waited for.
+size_t CountChildren();
 // Whether there is that process (a zombie is one).
 bool Exists(pid_t pid);
 
@@ -22,6 +23,9 @@ bool Exists(pid_t pid);
 class ExecTest : public IntegrationTest {
  protected:
   ~ExecTest() override;
+
+  // One more than when the test began: a sanitizer has one of its own.
+  bool HasChild() const { return CountChildren() > children_before_; }
 
   // With the arguments of exec_server.
   ChannelOptions With(const std::vector<std::string>& arguments, ChannelOptions options = {}) const;
@@ -38,6 +42,9 @@ class ExecTest : public IntegrationTest {
     return Must(Ask(channel, order));
   }
   static pid_t PidOf(const std::shared_ptr<Channel>& channel) { return std::stoi(Answer(channel, "pid")); }
+
+ private:
+  const size_t children_before_ = CountChildren();
 };
 
 }  // namespace nearcall::integration
