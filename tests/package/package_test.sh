@@ -108,6 +108,30 @@ pkg_config() {
   run_contract_test ./contract_test
 }
 
+# The files that the documentation begins with, as they stand there, and what it says to do with them.
+quick_start() {
+  rm -rf "$work/quick_start"
+  mkdir -p "$work/quick_start"
+  cd "$work/quick_start"
+  awk '/`[^`]*`:$/ { name = $0; sub(/`:$/, "", name); sub(/.*`/, "", name) }
+       /^```/ { inside = !inside && name != ""; if (!inside) name = ""; next }
+       inside { print > name }' "$source/docs/index.md"
+  cmake -B build -G Ninja -DCMAKE_PREFIX_PATH="$prefix"
+  cmake --build build
+  NEARCALL_DIR=$(mktemp -d)
+  export NEARCALL_DIR
+  build/server &
+  server=$!
+  trap 'kill "$server" 2>/dev/null; wait; rm -rf "$NEARCALL_DIR"' EXIT
+  until [ -e "$NEARCALL_DIR/counter" ]; do kill -0 "$server" && sleep 0.05; done
+  [ "$(build/client)" = "$(seq 5)" ]
+  [ "$(NEARCALL_TRANSPORT=pipe build/client)" = "$(seq 5)" ]
+  nearcall=$prefix/bin/nearcall
+  [ -x "$nearcall" ] || return 0 # built where CLI11 is
+  "$nearcall" ls counter demo.Counter | grep Count
+  [ "$("$nearcall" call counter demo.Counter/Sum -d '{"from": 1, "to": 100}')" = '{"value":5050}' ]
+}
+
 # Configured only: what it would build is what the project's own build is.
 add_subdirectory() {
   cmake -S "$project" -B "$work/add_subdirectory" -G Ninja -DNEARCALL_SOURCE_DIR="$source"
@@ -115,7 +139,7 @@ add_subdirectory() {
 
 case $verb in
   install) install_package ;;
-  find_package | find_package_static | plugins | compilers | pkg_config | add_subdirectory) "$verb" ;;
+  find_package | find_package_static | plugins | compilers | pkg_config | add_subdirectory | quick_start) "$verb" ;;
   *)
     echo "package_test: unknown verb $verb" >&2
     exit 2

@@ -72,6 +72,10 @@ TEST(ProjectTest, ReadmeShowsHello) {
   EXPECT_THAT(ReadmeShowsHello(Project()), ::testing::IsEmpty());
 }
 
+TEST(ProjectTest, DocumentedErrorsExist) {
+  EXPECT_THAT(DocumentedErrorsExist(Project()), ::testing::IsEmpty());
+}
+
 TEST(ProjectTest, RecipesAgree) {
   EXPECT_THAT(RecipesAgree(Project()), ::testing::IsEmpty());
 }

@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "functions.h"
@@ -310,6 +311,29 @@ Problems ReadmeShowsHello(const std::vector<SourceFile>& files) {
     }
     if (program->Lines().size() >= kMaxReadmeProgramLines) {
       problems.push_back(Problem(*program, 1, "too long for the README"));
+    }
+  }
+  return problems;
+}
+
+Problems DocumentedErrorsExist(const std::vector<SourceFile>& files) {
+  const SourceFile* page = Find(files, "docs/errors.md");
+  if (page == nullptr) return {"docs/errors.md: there is none"};
+  std::string runtime;
+  for (const SourceFile& file : files) {
+    if (file.IsCpp() && file.IsUnder("runtime/src/")) absl::StrAppend(&runtime, file.text);
+  }
+  // Text over several lines is one.
+  runtime = absl::StrReplaceAll(std::regex_replace(runtime, std::regex("\"\\s*\n\\s*\""), ""), {{"\\\"", "\""}});
+  Problems problems;
+  const std::vector<std::string> lines = page->Lines();
+  for (size_t i = 0; i < lines.size(); ++i) {
+    absl::string_view line = lines[i];
+    if (!absl::ConsumePrefix(&line, "| `")) continue;
+    for (absl::string_view part : absl::StrSplit(line.substr(0, line.find('`')), "…")) {
+      part = absl::StripAsciiWhitespace(part);
+      if (absl::StrContains(runtime, part)) continue;
+      problems.push_back(Problem(*page, i + 1, absl::StrCat("no error of the runtime says: ", part)));
     }
   }
   return problems;

@@ -49,4 +49,7 @@ Problems TransportsAreFolders(const std::vector<SourceFile>& files);
 // The README shows each file of examples/hello as it is, but for the licence's line, and each is a page.
 Problems ReadmeShowsHello(const std::vector<SourceFile>& files);
 
+// The texts of errors in the first column of the tables of docs/errors.md stand in the runtime.
+Problems DocumentedErrorsExist(const std::vector<SourceFile>& files);
+
 }  // namespace nearcall::tidy

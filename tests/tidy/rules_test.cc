@@ -211,5 +211,14 @@ TEST(ReadmeShowsHelloTest, ReportsAnyDifference) {
   EXPECT_THAT(ReadmeShowsHello({}), SizeIs(1));
 }
 
+TEST(DocumentedErrorsExistTest, ReportsThoseThatTheRuntimeDoesNotSay) {
+  std::vector<SourceFile> files = {{"docs/errors.md", "| text | code |\n|---|---|\n| `no x … \"y\"` | `code` |\n"},
+                                   {"runtime/src/base/a.cc", "Fail(\"no \"\n     \"x\" + x + \"or \\\"y\\\"\");\n"}};
+  EXPECT_THAT(DocumentedErrorsExist(files), IsEmpty());
+  files[1].path = "tests/a.cc";
+  EXPECT_THAT(DocumentedErrorsExist(files), SizeIs(2));
+  EXPECT_THAT(DocumentedErrorsExist({}), SizeIs(1));
+}
+
 }  // namespace
 }  // namespace nearcall::tidy
