@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <span>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -15,6 +14,7 @@
 #include "base/mutex.h"
 #include "session/inbox.h"
 #include "session/outbox.h"
+#include "session/reading_end.h"
 #include "transport/transport.h"
 #include "wire/reassembler.h"
 
@@ -25,7 +25,7 @@ namespace nearcall::session {
 // outbox has gone.
 //
 // Whoever pushes bounds what stands here. Thread-safe.
-class Relay final : public transport::Transport {
+class Relay final : public ReadingEnd {
  public:
   // `outbox`: of the connection over `transport`. `want_room`: has what waits there sent when there is room; called
   // without a lock.
@@ -43,27 +43,14 @@ class Relay final : public transport::Transport {
   // By the poller.
   Inbox::Event Take(wire::Message& message);
 
-  // transport::Transport
+  // transport::Transport; what it does not read is the other transport's.
   absl::string_view name() const override { return transport_.name(); }
   size_t max_frame_size() const override { return transport_.max_frame_size(); }
   ReadState Peek(size_t& size) override;
   bool Arm(uint32_t interest, size_t room) override;
   void Disarm() override;
   WaitFds wait_fds() const override { return {.bell = bell_.get()}; }
-  bool can_spin() const override { return false; }
   absl::Status error() const override { return absl::OkStatus(); }
-  // The rest is the other transport's.
-  std::span<std::byte> Reserve(size_t /*size*/, int /*lane*/) override { return {}; }
-  void Fill(std::span<std::byte> /*to*/, std::span<const std::byte> /*from*/) override {}
-  void Commit() override {}
-  bool Notify() override { return false; }
-  bool Ring() override { return false; }
-  bool PeerHasReadAll() const override { return true; }
-  void CopyOut(size_t /*offset*/, std::span<std::byte> /*to*/) override {}
-  void Pop() override {}
-  void Release() override {}
-  void Wait(base::SteadyNs /*until*/) override {}
-  void Interrupt() override {}
 
  private:
   struct Item {

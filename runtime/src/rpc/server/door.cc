@@ -8,9 +8,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -30,12 +28,6 @@ constexpr uint64_t kWatchedEvent = 1;
 constexpr uint64_t kFirstListener = 2;
 
 constexpr int kEventsPerTurn = 64;
-
-// Clients taken from one listening socket before those who are on their way, and other sockets, have their turn.
-constexpr int kAcceptsPerTurn = 16;
-
-// Until the next try to take clients, when there are no descriptors or is no memory: nobody tells when it can succeed.
-constexpr absl::Duration kPause = absl::Milliseconds(10);
 
 bool IsConnectedSeqpacket(int fd) {
   int type = 0;
@@ -92,9 +84,8 @@ absl::Status Door::Open(std::vector<Entry> entries) {
   if (!epoll_.valid()) return base::ErrnoStatus("cannot start a server (epoll_create1)");
   wake_.Reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) return base::ErrnoStatus("cannot start a server (eventfd)");
-  reserve_ = base::Duplicate(wake_.get());
-  if (!reserve_.valid()) return base::ErrnoStatus("cannot start a server (a descriptor in reserve)");
-  absl::Status status = WatchFd(epoll_.get(), wake_.get(), kWakeEvent);
+  absl::Status status = acceptor_.Open(wake_.get());
+  status.Update(WatchFd(epoll_.get(), wake_.get(), kWakeEvent));
   if (event_fd_ >= 0) status.Update(WatchFd(epoll_.get(), event_fd_, kWatchedEvent));
   handshakes_.WatchIn(epoll_.get());
   sockets_.WatchIn(epoll_.get(), kFirstListener);
@@ -158,7 +149,7 @@ void Door::TakeTurn(int64_t timeout_ns) {
   for (int i = 0; i < count; ++i) Survive([&] { OnEvent(events[static_cast<size_t>(i)].data.u64); });
   Survive([&] { ReadMail(); });
   Survive([&] { sockets_.LookAfterLostNames(); });
-  Survive([&] { AcceptTurn(); });
+  Survive([&] { acceptor_.TakeTurn(); });
   handshakes_.DropLate(base::NowNs());
   TellIfEmptied();
 }
@@ -196,7 +187,7 @@ void Door::SetTimer(base::SteadyNs when) {
 // When something is to be done that no event tells.
 base::SteadyNs Door::NextTurnAt() {
   const base::SteadyNs until = std::min(handshakes_.NextDeadline(), sockets_.NextLookAt());
-  return sockets_.SomebodyWaits() ? std::min(until, MayAcceptAt()) : until;
+  return sockets_.SomebodyWaits() ? std::min(until, acceptor_.MayAcceptAt()) : until;
 }
 
 void Door::OnEvent(uint64_t data) {
@@ -231,65 +222,7 @@ void Door::ReadMail() {
   somebody_came_ = true;
   const auto all = std::make_shared<Handshakes::Transports>();
   for (const transport::TransportRow& row : transport::Transports()) all->push_back(&row);
-  for (base::Fd& socket : sockets) Begin({.socket = std::move(socket), .transports = all}, absl::OkStatus());
-}
-
-void Door::AcceptTurn() {
-  const size_t sockets = sockets_.count();
-  for (size_t index = 0; index < sockets; ++index) {
-    for (int i = 0; i < kAcceptsPerTurn && AcceptOne(index); ++i) {
-    }
-  }
-}
-
-// False: nobody waits any more, or nobody can be let in now.
-bool Door::AcceptOne(size_t index) {
-  if (base::NowNs() < MayAcceptAt()) return false;
-  Accepted accepted = sockets_.Accept(index);
-  if (accepted.socket.valid()) {
-    in_trouble_ = false;
-    Begin(std::move(accepted), absl::OkStatus());
-    return true;
-  }
-  if (accepted.error == EMFILE || accepted.error == ENFILE) return AcceptWithoutDescriptors(index, accepted.error);
-  if (accepted.error == ECONNABORTED) return true;
-  CannotAccept(index, accepted);
-  return false;
-}
-
-// No descriptor is left: the one kept for this case serves to tell the client so.
-bool Door::AcceptWithoutDescriptors(size_t index, int error) {
-  const absl::Status refusal = base::ErrnoStatus(error, "the server cannot take another client");
-  reserve_.Reset();
-  Accepted accepted = sockets_.Accept(index);
-  const bool taken = accepted.socket.valid();
-  if (taken) {
-    Begin(std::move(accepted), refusal);
-  } else {
-    CannotAccept(index, accepted);
-  }
-  // While the refused client has not spoken yet its socket stands where the reserve did; there is one again with the
-  // next.
-  reserve_ = base::Duplicate(wake_.get());
-  return taken;
-}
-
-void Door::Begin(Accepted accepted, const absl::Status& refusal) {
-  const auto at = core_.options.allow_successor ? std::move(accepted.listener) : nullptr;
-  const absl::Status begun = base::OrNoMemory(
-      [&] { return handshakes_.Begin(std::move(accepted.socket), *accepted.transports, refusal, at); });
-  if (!begun.ok()) core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kWarning, begun.message());
-}
-
-void Door::CannotAccept(size_t index, const Accepted& failed) {
-  if (failed.error == EAGAIN) return;
-  if (!failed.failed_for_good()) pause_until_ = base::AfterNow(kPause);
-  if (std::exchange(in_trouble_, true)) return;
-  const std::optional<std::string> name = sockets_.NameOf(index);
-  if (!name) return;
-  const std::string what =
-      absl::StrCat("nobody can connect to ", *name, failed.failed_for_good() ? "" : " at the moment");
-  core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kError, base::ErrnoStatus(failed.error, what).message());
+  for (base::Fd& socket : sockets) acceptor_.Begin({.socket = std::move(socket), .transports = all}, absl::OkStatus());
 }
 
 void Door::OnSuccessor(const transport::Listener& listener, pid_t successor) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +17,7 @@
 #include "base/fork.h"
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "rpc/server/acceptor.h"
 #include "rpc/server/handshakes.h"
 #include "rpc/server/in_queue.h"
 #include "rpc/server/listening_sockets.h"
@@ -46,7 +46,8 @@ class Door {
       : core_(core),
         sockets_(*core.logger),
         handshakes_(core, admission, ids, std::move(on_connection),
-                    [this](const auto& listener, pid_t successor) { OnSuccessor(listener, successor); }) {}
+                    [this](const auto& listener, pid_t successor) { OnSuccessor(listener, successor); }),
+        acceptor_(core, sockets_, handshakes_) {}
   Door(const Door&) = delete;
   Door& operator=(const Door&) = delete;
   // Close() and Stop().
@@ -74,8 +75,6 @@ class Door {
   std::string DebugString();
 
  private:
-  using Accepted = ListeningSockets::Accepted;
-
   absl::Status Open(std::vector<Entry> entries);
   absl::Status StartTurns();
   void Wake();
@@ -89,13 +88,7 @@ class Door {
   void OnEvent(uint64_t data);
   void ReadMail();
   void TellIfEmptied();
-  void AcceptTurn();
-  bool AcceptOne(size_t index);
-  bool AcceptWithoutDescriptors(size_t index, int error);
-  void Begin(Accepted accepted, const absl::Status& refusal);
-  void CannotAccept(size_t index, const Accepted& failed);
   void OnSuccessor(const transport::Listener& listener, pid_t successor);
-  base::SteadyNs MayAcceptAt() const { return std::max(pause_until_, handshakes_.RoomAt()); }
 
   const base::ForkGuard fork_guard_;
   ServerCore& core_;
@@ -110,9 +103,7 @@ class Door {
 
   // The door's thread's.
   Handshakes handshakes_;
-  base::Fd reserve_;  // given up for a moment to refuse a client when descriptors run out
-  base::SteadyNs pause_until_ = 0;
-  bool in_trouble_ = false;                  // and the log knows
+  Acceptor acceptor_;
   bool emptied_ = false;                     // after Close(), and the server knows
   bool somebody_came_ = false;               // since it was empty
   std::unique_ptr<transport::Timer> timer_;  // in an event queue
