@@ -22,6 +22,7 @@
 #include "session/relay.h"
 #include "session/served_calls.h"
 #include "session/served_client.h"
+#include "session/served_inbox.h"
 #include "session/session_listener.h"
 #include "transport/connection.h"
 #include "transport/control.h"
@@ -69,9 +70,6 @@ class ServerSession final : public transport::ControlSink {
   // Inbox::Next; a violation has been dealt with when it says kBroken. What is for a stream has been brought to it, and
   // is kProgress.
   Inbox::Event Next(wire::Message& message);
-  void Release() { transport_->Release(); }
-  // By the host's reader: of a call that the server has begun. INTERNAL: it must not come.
-  absl::Status TakeFromHost(Inbox::Event event, wire::Message& message);
 
   // From its being read to its being done with: in calls(). False: the client may not begin it, which has been dealt
   // with; the call has not been added. Calls of a dead connection are cancelled from the start (one-way ones if this
@@ -116,18 +114,12 @@ class ServerSession final : public transport::ControlSink {
                 const ServerSessionOptions& options, std::shared_ptr<base::Logger> logger,
                 SessionListener::Calls listener);
   std::shared_ptr<transport::ControlChannel> control();
-  absl::Status Deliver(Inbox::Event event, wire::Message& message);
-  absl::Status CheckRelay(bool is_request) const;
-  bool IsTheirs(uint64_t call_id) const;
   bool End();
 
   // Constant after construction.
   const ServedClient client_;
-  const std::shared_ptr<ClientSession> host_;  // null: the connection is its own
-  const std::unique_ptr<transport::Transport> transport_;
-  Relay* const relay_ = nullptr;  // the guest's transport_
-  const size_t max_message_size_;
-  const uint32_t stream_window_;
+  const std::shared_ptr<ClientSession> host_;              // null: the connection is its own
+  const std::unique_ptr<transport::Transport> transport_;  // a guest's is a Relay
   const std::shared_ptr<base::Logger> logger_;
 
   // Synchronise themselves.
@@ -139,8 +131,7 @@ class ServerSession final : public transport::ControlSink {
   std::atomic<bool> gone_{false};
   std::atomic<bool> hung_up_{false};
 
-  // The reader's.
-  std::optional<Inbox> inbox_;
+  ServedInbox inbox_;
 
   base::Mutex mutex_;
   std::shared_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start

@@ -114,7 +114,7 @@ class ServerEnd {
   bool ReadInto(IncomingCall& call, base::SteadyNs now = base::NowNs()) {
     for (;;) {
       const session::Inbox::Event event = session_->Next(call.request().message);
-      session_->Release();
+      session_->transport().Release();
       session::testing::PumpAll(client_->outbox());
       if (event == session::Inbox::Event::kMessage) break;
       if (event == session::Inbox::Event::kProgress) continue;

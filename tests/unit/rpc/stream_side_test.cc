@@ -88,7 +88,7 @@ class StreamSideTest : public ::testing::Test {
       end_.client().SendSome(header, payload);
     }
     wire::Message message;
-    while (end_.session().Next(message) == session::Inbox::Event::kProgress) end_.session().Release();
+    while (end_.session().Next(message) == session::Inbox::Event::kProgress) end_.session().transport().Release();
   }
 
   // Runs the turn that waits, as a serving thread. False: none does.

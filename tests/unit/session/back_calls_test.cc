@@ -48,7 +48,7 @@ class BackCallsTest : public ::testing::Test {
       wire::Message message;
       while (leads_) {
         if (session_->Next(message) == Event::kEmpty) std::this_thread::yield();
-        session_->Release();
+        session_->transport().Release();
         if (session_->outbox().has_waiting()) session_->outbox().Pump();
       }
     });

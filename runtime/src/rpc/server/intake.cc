@@ -195,7 +195,7 @@ bool Intake::ReadFrom(Connection& connection) {
     // What has been taken of it is lost.
     session.HangUp();
   }
-  session.Release();
+  session.transport().Release();
   return true;
 }
 
