@@ -35,9 +35,10 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
                              std::shared_ptr<base::Logger> logger, std::string address)
     : own_transport_(std::move(connection.transport)),
       transport_(*own_transport_),
-      peer_max_message_size_(connection.peer_terms.max_message_size),
-      send_window_(connection.peer_terms.stream_window),
-      receive_window_(options.stream_window),
+      terms_{.peer_max_message_size = connection.peer_terms.max_message_size,
+             .send_window = connection.peer_terms.stream_window,
+             .receive_window = options.stream_window,
+             .server_wants_method_names = connection.peer_wants_method_names},
       on_end_(options.on_end),
       end_(
           {std::move(address), std::string(transport_.name()), connection.peer}, std::move(logger), [this] { OnEnd(); },
@@ -48,8 +49,7 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
                std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),
                options.max_queued_bytes),
       receiver_(transport_, connection.peer_id, options.max_message_size, callers_),
-      readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns),
-      server_wants_method_names_(connection.peer_wants_method_names) {
+      readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns) {
   if (options.keepalive.interval_ns != 0) {
     keepalive_.emplace(options.keepalive, end_, callers_, receiver_, options.reactor);
   }
@@ -60,9 +60,9 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
 ClientSession::ClientSession(const Accepted& accepted, const ClientSessionOptions& options,
                              std::shared_ptr<base::Logger> logger)
     : transport_(accepted.transport),
-      peer_max_message_size_(accepted.client.max_message_size()),
-      send_window_(accepted.client.send_window()),
-      receive_window_(options.stream_window),
+      terms_{.peer_max_message_size = accepted.client.max_message_size(),
+             .send_window = accepted.client.send_window(),
+             .receive_window = options.stream_window},
       memory_(accepted.client.memory()),
       end_({std::string(ServerName::kClient), std::string(transport_.name()), accepted.client.peer()},
            std::move(logger)),
@@ -70,8 +70,7 @@ ClientSession::ClientSession(const Accepted& accepted, const ClientSessionOption
       callers_(transport_, outbox_, end_, std::min(accepted.client.granted_calls(), options.max_calls_in_flight),
                options.max_queued_bytes, Callers::Back{.memory = memory_, .stream_cost = options.stream_window}),
       receiver_(callers_),
-      readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns, /*others_read=*/true),
-      server_wants_method_names_(false) {
+      readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns, /*others_read=*/true) {
   end_.Borrow(accepted.control);
 }
 
@@ -85,7 +84,7 @@ void ClientSession::OnEnd() {
 // --- calls ---
 
 absl::Status ClientSession::Late(absl::string_view what, const ClientCall& call) {
-  return server().Late(what, keepalive_ ? keepalive_->Told(call.started) : "");
+  return end_.server().Late(what, keepalive_ ? keepalive_->Told(call.started) : "");
 }
 
 void ClientSession::Cancel(ClientCall& call) {
@@ -101,9 +100,9 @@ void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, O
   const auto write = [&](std::span<std::byte> to) {
     if (size != 0) std::memcpy(to.data(), bytes.data(), size);
   };
-  const bool is_small = GoesInPlace(size, max_frame_size());
+  const bool is_small = GoesInPlace(size, transport_.max_frame_size());
   if (!is_small || !outbox_.TrySend(header, size, write, when)) {
-    auto message = std::make_unique<Outgoing>(header, size, max_frame_size());
+    auto message = std::make_unique<Outgoing>(header, size, transport_.max_frame_size());
     if (is_small) {
       // The call keeps it, too: it may have to be made again, over another connection.
       message->kept.Resize(size);
@@ -182,7 +181,7 @@ void ClientSession::OnControlViolation(const char* what) {
 }
 
 std::string ClientSession::DebugString() {
-  const ServerName& name = server();
+  const ServerName& name = end_.server();
   return absl::StrCat("connection to ", name.address, " over ", name.transport, ", server pid ", name.peer.pid, " uid ",
                       name.peer.uid, ": ", callers_.in_flight(), " calls in flight, ", outbox_.frames_sent(),
                       " frames sent, ", outbox_.held().kept(), " B held back", end_.dead() ? ", dead" : "",

@@ -42,6 +42,15 @@ struct ClientSessionOptions {
   base::Reactor* reactor = nullptr;   // watches the server's end; null: the monitor does
 };
 
+// What both sides have agreed on in the handshake.
+struct SessionTerms {
+  size_t peer_max_message_size;
+  // How far either side may be ahead in a stream.
+  uint32_t send_window;
+  uint32_t receive_window;
+  bool server_wants_method_names = false;  // in each request
+};
+
 // One connection to a server, put together from its parts. No thread of its own: those who wait elect one of themselves
 // to read for all. The reader hands the others the bytes of their replies, and passes the role to the one who has
 // waited longest when its own reply has come or its time is up. One of these may be the thread that waits for all
@@ -76,15 +85,8 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
   Readers& readers() { return readers_; }
   Receiver& receiver() { return receiver_; }
   Guest& guest() { return guest_; }
-  const ServerName& server() const { return end_.server(); }
   const transport::Transport& transport() const { return transport_; }
-  size_t max_frame_size() const { return transport_.max_frame_size(); }
-  size_t peer_max_message_size() const { return peer_max_message_size_; }
-  // In each request.
-  bool server_wants_method_names() const { return server_wants_method_names_; }
-  // How far either side may be ahead in a stream.
-  uint32_t send_window() const { return send_window_; }
-  uint32_t receive_window() const { return receive_window_; }
+  const SessionTerms& terms() const { return terms_; }
 
   // Whether new calls may begin here: not broken, not hung up, not told to go away.
   bool usable() const { return end_.usable(); }
@@ -128,9 +130,7 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
 
   const std::unique_ptr<transport::Transport> own_transport_;
   transport::Transport& transport_;
-  const size_t peer_max_message_size_;
-  const uint32_t send_window_;
-  const uint32_t receive_window_;
+  const SessionTerms terms_;
   base::Allowance* const memory_ = nullptr;  // who pays for what is kept; null: nobody
 
   // Synchronise themselves.
@@ -147,8 +147,6 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
 
   // Synchronises itself. Uses those above.
   std::optional<Keepalive> keepalive_;
-
-  const bool server_wants_method_names_;
 };
 
 }  // namespace nearcall::session

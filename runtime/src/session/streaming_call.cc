@@ -11,10 +11,10 @@ StreamingCall::StreamingCall(ClientSession& session, bool server_streams)
     : WaitingCall(session),
       stream_({.peer_is_caller = false,
                .peer_streams = server_streams,
-               .send_window = session.send_window(),
-               .receive_window = session.receive_window()},
+               .send_window = session.terms().send_window,
+               .receive_window = session.terms().receive_window},
               caller(), writer_),
-      read_(session.receive_window()) {
+      read_(session.terms().receive_window) {
   stream = &stream_;
   caller().of_stream = writer_.of_stream = true;
 }
@@ -100,7 +100,7 @@ bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
     writer_.ForgetNews();
     if (try_begin()) return true;
     if (fail_fast) {
-      GiveUp(session().server().NoCredit());
+      GiveUp(session().end().server().NoCredit());
       return false;
     }
     // Nothing of the server's comes but by its leader, who may be stuck.

@@ -63,9 +63,9 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
       return true;
     }
     if (first && fail_fast) {
-      Fail(absl::ResourceExhaustedError(
-               absl::StrCat("no room in the ", session_.server().transport, " transport to ", session_.server().address,
-                            ": the server is not keeping up; retry later or let the call wait")),
+      Fail(absl::ResourceExhaustedError(absl::StrCat(
+               "no room in the ", session_.end().server().transport, " transport to ", session_.end().server().address,
+               ": the server is not keeping up; retry later or let the call wait")),
            message);
       return false;
     }
@@ -78,8 +78,8 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
     return true;
   }
   Fail(absl::DeadlineExceededError(absl::StrCat("deadline passed while the request waited for room in the ",
-                                                session_.server().transport, " transport to ",
-                                                session_.server().address)),
+                                                session_.end().server().transport, " transport to ",
+                                                session_.end().server().address)),
        message);
   return false;
 }

@@ -62,13 +62,13 @@ inline absl::StatusOr<std::string> MakeCall(ClientSession& session, WaitingCall&
   wire::FrameHeader header = Header(wire::FrameKind::kRequest, call.id, spec.lane);
   const size_t size = spec.request.size();
   const auto write = [&](std::span<std::byte> to) { std::memcpy(to.data(), spec.request.data(), to.size()); };
-  const bool whole = wire::kHeaderSize + size <= session.max_frame_size();
+  const bool whole = wire::kHeaderSize + size <= session.transport().max_frame_size();
   bool sent = whole && call.TrySend(header, size, write);
   if (!sent) {
-    Outgoing message(header, size, session.max_frame_size());
+    Outgoing message(header, size, session.transport().max_frame_size());
     size_t offset = 0;
     do {
-      const size_t piece = std::min(size - offset, session.max_frame_size() - wire::kHeaderSize);
+      const size_t piece = std::min(size - offset, session.transport().max_frame_size() - wire::kHeaderSize);
       message.piece = AsBytes(spec.request).subspan(offset, piece);
       offset += piece;
       sent = call.Send(message, spec.fail_fast);

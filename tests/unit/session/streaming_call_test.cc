@@ -65,10 +65,11 @@ TEST_F(StreamingCallTest, WhatWasSentWholeHasBeenSentThoughTheCallHasEndedMeanwh
   StreamingCall call(*session_, /*server_streams=*/true);
   Open(call);
   spy_->before_commit = [&] { std::thread([&] { call.GiveUp(absl::CancelledError("ended")); }).join(); };
-  Outgoing half_close(testing::Header(wire::FrameKind::kHalfClose, call.id, 1), 0, session_->max_frame_size());
+  Outgoing half_close(testing::Header(wire::FrameKind::kHalfClose, call.id, 1), 0,
+                      session_->transport().max_frame_size());
   EXPECT_TRUE(call.SendElement(half_close));
   EXPECT_TRUE(call.ended());
-  Outgoing another(testing::Header(wire::FrameKind::kMessage, call.id, 1), 0, session_->max_frame_size());
+  Outgoing another(testing::Header(wire::FrameKind::kMessage, call.id, 1), 0, session_->transport().max_frame_size());
   EXPECT_FALSE(call.SendElement(another)) << "nothing of it has been sent";
   spy_->before_commit = nullptr;
   WaitForTheEnd(call);
@@ -84,7 +85,7 @@ TEST_F(StreamingCallTest, AnElementThatWaitsIsTakenBackThoughTheEndDoesNotStandY
   ASSERT_TRUE(call.TrySendElement(header, 0, [](std::span<std::byte>) {})) << "which leaves no room";
   ASSERT_EQ(*session_->callers().TakeAnswered(testing::ScriptedPeer::ReplyTo(opening)), &call);
   call.stream->writing().waiter.Finish();
-  Outgoing element(header, 0, session_->max_frame_size());
+  Outgoing element(header, 0, session_->transport().max_frame_size());
   EXPECT_FALSE(call.SendElement(element));
   EXPECT_FALSE(session_->outbox().Waits(element));
   EXPECT_FALSE(call.ended());

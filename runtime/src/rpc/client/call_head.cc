@@ -100,12 +100,12 @@ absl::Status CallHead::Prepare(const google::protobuf::MessageLite* request) {
 
 size_t CallHead::SizeFor(const session::ClientSession& session) const {
   return metadata_size_ + payload_size_ +
-         (session.server_wants_method_names() ? wire::EncodeMethodName(method_.full_name).size() : 0);
+         (session.terms().server_wants_method_names ? wire::EncodeMethodName(method_.full_name).size() : 0);
 }
 
 absl::Status CallHead::FitTo(const session::ClientSession& session) {
   const bool has_name = envelope_.size() != metadata_size_;
-  if (session.server_wants_method_names() == has_name) return CheckPeerLimit(session);
+  if (session.terms().server_wants_method_names == has_name) return CheckPeerLimit(session);
   if (has_name) {
     envelope_.resize(metadata_size_);
   } else {
@@ -122,10 +122,10 @@ absl::Status CallHead::FitTo(const session::ClientSession& session) {
 }
 
 absl::Status CallHead::CheckPeerLimit(const session::ClientSession& session) const {
-  if (payload_size_ <= session.peer_max_message_size()) return absl::OkStatus();
+  if (payload_size_ <= session.terms().peer_max_message_size) return absl::OkStatus();
   return NotSent(absl::ResourceExhaustedError(absl::StrCat(
       "the request of ", method_.full_name, " has ", payload_size_,
-      " B, more than the server's ServerOptions::max_message_size (", session.peer_max_message_size(), " B)")));
+      " B, more than the server's ServerOptions::max_message_size (", session.terms().peer_max_message_size, " B)")));
 }
 
 void CallHead::Describe(session::ClientCall& call) const {
@@ -194,7 +194,7 @@ absl::Status CallHead::Parse(const wire::Message& answer, google::protobuf::Mess
 }
 
 absl::Status CallHead::CheckElement(size_t size, const session::ClientSession& session) const {
-  const size_t limit = std::min(max_message_size_, session.peer_max_message_size());
+  const size_t limit = std::min(max_message_size_, session.terms().peer_max_message_size);
   if (size <= limit) return absl::OkStatus();
   const char* const name = limit == max_message_size_ ? "ChannelOptions" : "the server's ServerOptions";
   return absl::ResourceExhaustedError(absl::StrCat("an element of ", method_.full_name, " has ", size, " B, more than ",

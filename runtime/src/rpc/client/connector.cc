@@ -43,7 +43,7 @@ Connector::Connector(SessionPtr session, absl::Status after, const ChannelOption
       logger_(std::move(logger)),
       news_(std::move(news)),
       session_(std::move(session)),
-      transport_name_(session_ == nullptr ? "" : session_->server().transport),
+      transport_name_(session_ == nullptr ? "" : session_->end().server().transport),
       attempts_(1) {}
 
 // Children are waited for last, when they have been hung up on.
@@ -188,7 +188,7 @@ void Connector::Conclude(const absl::StatusOr<SessionPtr>& fresh) {
     ++attempts_;
     attempt_ended_.NotifyAll();
     old = std::exchange(session_, fresh.ok() ? *fresh : nullptr);
-    if (fresh.ok()) transport_name_ = (*fresh)->server().transport;
+    if (fresh.ok()) transport_name_ = (*fresh)->end().server().transport;
     last_failure_ = base::UnsharedCopy(fresh.status());
     wake = std::exchange(wake_, nullptr);
   }

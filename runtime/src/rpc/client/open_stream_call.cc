@@ -40,8 +40,8 @@ void OpenStreamCall::StopListening() {
 void OpenStreamCall::PrepareFor(const std::shared_ptr<session::ClientSession>& session) {
   const session::Stream::Terms terms = {.peer_is_caller = false,
                                         .peer_streams = internal::ServerStreams(request().method().kind),
-                                        .send_window = session->send_window(),
-                                        .receive_window = session->receive_window()};
+                                        .send_window = session->terms().send_window,
+                                        .receive_window = session->terms().receive_window};
   AttemptPtr fresh = std::make_shared<OpenAttempt>(session, terms, reading().waiting(), writing_.waiting());
   stream = &fresh->stream;
   base::MutexLock lock(mutex_);
@@ -163,7 +163,7 @@ Tried OpenStreamCall::BeginElement(size_t size, bool last, AttemptPtr& open, abs
     return Tried::kDone;
   }
   if (!request().fail_fast()) return Tried::kNotYet;
-  why = session.server().NoCredit();
+  why = session.end().server().NoCredit();
   return Tried::kOver;
 }
 
@@ -198,7 +198,7 @@ bool OpenStreamCall::Send(OpenAttempt& open, const wire::FrameHeader& header,
   session::ClientSession& session = *open.session;
   const absl::Status sent = base::OrNoMemory([&] {
     const Written written =
-        WriteMessage(session.outbox(), session.max_frame_size(), header, {}, element, size, &open.flow);
+        WriteMessage(session.outbox(), session.transport().max_frame_size(), header, {}, element, size, &open.flow);
     return written == Written::kAll ? absl::OkStatus() : request().ElementChanged();
   });
   if (!sent.ok()) {

@@ -16,14 +16,14 @@ namespace {
 
 bool SendByPieces(const CallHead& head, session::ClientSession& session, session::WaitingCall& call,
                   const wire::FrameHeader& header, const google::protobuf::MessageLite* request) {
-  session::Outgoing message(header, head.size(), session.max_frame_size());
+  session::Outgoing message(header, head.size(), session.transport().max_frame_size());
   const auto send = [&](std::span<const std::byte> piece) {
     message.piece = piece;
     return call.Send(message, head.fail_fast());
   };
   if (head.size() == 0) return send({});
   const auto serialize = [&] {
-    PieceStream pieces(head.size(), session.max_frame_size(), send);
+    PieceStream pieces(head.size(), session.transport().max_frame_size(), send);
     if (pieces.WriteAll(std::as_bytes(std::span(head.envelope())), request)) return absl::OkStatus();
     return base::WithExecState(absl::InternalError(absl::StrCat("the request of ", head.method().full_name,
                                                                 " changed while it was serialised")),
@@ -41,7 +41,7 @@ bool SendRequest(const CallHead& head, session::ClientSession& session, session:
                  const google::protobuf::MessageLite* request) {
   const wire::FrameHeader header = head.Header(call.id);
   const size_t size = head.size();
-  if (session::GoesInPlace(size, session.max_frame_size())) {
+  if (session::GoesInPlace(size, session.transport().max_frame_size())) {
     const auto write = [&](std::span<std::byte> to) { head.Serialize(request, to.data()); };
     if (call.TrySend(header, size, write)) return true;
   }

@@ -48,7 +48,7 @@ bool StreamAttempt::EndIfLate() {
 }
 
 bool StreamAttempt::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message, size_t size) {
-  const size_t max_frame_size = session->max_frame_size();
+  const size_t max_frame_size = session->transport().max_frame_size();
   if (session::GoesInPlace(size, max_frame_size)) {
     const auto write = [&](std::span<std::byte> to) { SerializeCached(message, to); };
     if (call.TrySendElement(header, size, write)) return true;
@@ -74,7 +74,7 @@ bool StreamAttempt::HalfClose() {
   wire::FrameHeader header = element;
   header.kind = wire::FrameKind::kHalfClose;
   if (call.TrySendElement(header, 0, [](std::span<std::byte>) {})) return true;
-  session::Outgoing half_close(header, 0, session->max_frame_size());
+  session::Outgoing half_close(header, 0, session->transport().max_frame_size());
   return call.SendElement(half_close);
 }
 

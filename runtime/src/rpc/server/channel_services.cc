@@ -115,11 +115,11 @@ absl::Status ServedChannel::Attach(const std::shared_ptr<session::ClientSession>
   Reap();
   const uint32_t id = ++last_id_;
   transport::Connection server;
-  server.peer = session->server().peer;
+  server.peer = session->end().server().peer;
   server.peer_id = id;
-  server.peer_terms = {.max_message_size = static_cast<uint32_t>(session->peer_max_message_size()),
+  server.peer_terms = {.max_message_size = static_cast<uint32_t>(session->terms().peer_max_message_size),
                        .max_calls_in_flight = 0,
-                       .stream_window = session->send_window()};
+                       .stream_window = session->terms().send_window};
   const session::ServedClient client(server, core_.quota->AccountOf(::geteuid()));
   const session::ServerSessionOptions options = {
       .max_message_size = core_.options.max_message_size,
