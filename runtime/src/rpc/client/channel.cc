@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <iterator>
 #include <new>
 #include <utility>
 
@@ -154,7 +153,8 @@ ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
       reactor_(ReactorOf(options_.event_queue)),
       logger_(std::make_shared<base::Logger>(options_.log_sink, reactor_.get())),
       servers_(std::move(address), options_, reactor_.get(), logger_),
-      losses_(std::make_shared<LocalLosses>(logger_)) {
+      losses_(std::make_shared<LocalLosses>(logger_)),
+      async_(*this, servers_, options_, reactor_.get(), logger_) {
   ProtobufLog::Install();
 }
 
@@ -163,7 +163,8 @@ ChannelImpl::ChannelImpl(std::shared_ptr<session::ClientSession> session, absl::
       reactor_(ReactorOf(options_.event_queue)),
       logger_(std::make_shared<base::Logger>(options_.log_sink, reactor_.get())),
       servers_(std::move(session), std::move(after), options_, reactor_.get(), logger_),
-      losses_(std::make_shared<LocalLosses>(logger_)) {}
+      losses_(std::make_shared<LocalLosses>(logger_)),
+      async_(*this, servers_, options_, reactor_.get(), logger_) {}
 
 std::shared_ptr<Channel> ChannelOver(std::shared_ptr<session::ClientSession> session, absl::Status after,
                                      ChannelOptions options) {
@@ -172,19 +173,12 @@ std::shared_ptr<Channel> ChannelOver(std::shared_ptr<session::ClientSession> ses
 
 ChannelImpl::~ChannelImpl() {
   const base::CancelDisabled uncancelled;
-  std::vector<std::shared_ptr<AsyncCalls>> async;
   if (fork_guard_.InChild()) {
-    // Their threads, and whatever locks these held, are the parent's.
-    static_cast<void>(new auto(std::move(async_)));
+    async_.Leak();
     static_cast<void>(services_.release());
     return;
   }
-  {
-    base::MutexLock lock(mutex_);
-    closing_ = true;
-    async.swap(async_);
-  }
-  for (const auto& calls : async) calls->Stop();
+  async_.Stop();
   if (services_ != nullptr && !services_->Stop()) static_cast<void>(services_.release());
   logger_->Close();
 }
@@ -370,52 +364,12 @@ bool ChannelImpl::Begins(const std::shared_ptr<AsyncCall>& call, const google::p
   call->failure = CheckNotForked();
   if (call->failure.ok()) call->failure = base::OrNoMemory([&] { return call->Prepare(request); });
   try {
-    if (!fork_guard_.InChild() && StartElsewhere(call)) return true;
+    if (!fork_guard_.InChild() && async_.Start(call)) return true;
   } catch (const std::bad_alloc&) {
     call->EndUnsent(base::NoMemory());
   }
   if (call->failure.ok()) call->EndUnsent(absl::ResourceExhaustedError("no thread can be made for asynchronous calls"));
   return false;
-}
-
-bool ChannelImpl::StartElsewhere(const std::shared_ptr<AsyncCall>& call) {
-  std::shared_ptr<AsyncCalls> refused;
-  while (std::shared_ptr<AsyncCalls> calls = PresentAsyncCalls(refused.get())) {
-    const AsyncCalls::Started started = calls->Start(call);
-    if (started == AsyncCalls::Started::kNoThread || started == AsyncCalls::Started::kRefused) return false;
-    if (started != AsyncCalls::Started::kElsewhere) return true;
-    refused = std::move(calls);
-  }
-  return false;
-}
-
-// Others than `refused`, if that is not null.
-std::shared_ptr<AsyncCalls> ChannelImpl::FindAsyncCalls(const AsyncCalls* refused, const SessionPtr& session) {
-  if (!servers_.shared()) return !async_.empty() && async_.back().get() != refused ? async_.back() : nullptr;
-  const auto found = std::find_if(async_.rbegin(), async_.rend(), [&](const auto& calls) {
-    return calls.get() != refused && calls->session() == session;
-  });
-  return found != async_.rend() ? *found : nullptr;
-}
-
-std::shared_ptr<AsyncCalls> ChannelImpl::PresentAsyncCalls(const AsyncCalls* refused) {
-  const SessionPtr session = servers_.shared() ? servers_.present() : nullptr;
-  std::vector<std::shared_ptr<AsyncCalls>> ended;
-  std::shared_ptr<AsyncCalls> present;
-  {
-    base::MutexLock lock(mutex_);
-    if (closing_) return nullptr;
-    if (auto found = FindAsyncCalls(refused, session)) return found;
-    const auto first_ended =
-        std::stable_partition(async_.begin(), async_.end(), [](const auto& calls) { return !calls->finished(); });
-    std::move(first_ended, async_.end(), std::back_inserter(ended));
-    async_.erase(first_ended, async_.end());
-    AsyncCalls::Owner& owner = *this;
-    present = async_.emplace_back(std::make_shared<AsyncCalls>(owner, options_, reactor_.get(), logger_,
-                                                               servers_.shared() ? session : servers_.present()));
-  }
-  for (const auto& calls : ended) calls->Stop();
-  return present;
 }
 
 std::optional<absl::StatusOr<ChannelImpl::SessionPtr>> ChannelImpl::Connect(base::SteadyNs deadline,

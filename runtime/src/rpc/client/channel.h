@@ -6,18 +6,16 @@
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/fork.h"
 #include "base/log.h"
-#include "base/mutex.h"
 #include "base/reactor.h"
 #include "nearcall/channel.h"
 #include "rpc/channel_services.h"
 #include "rpc/client/async_calls.h"
+#include "rpc/client/async_connections.h"
 #include "rpc/client/client_stream.h"
 #include "rpc/client/servers.h"
 #include "session/client_session.h"
@@ -76,12 +74,7 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
 
   // AsyncCalls::Owner
   std::optional<absl::StatusOr<SessionPtr>> Connect(base::SteadyNs deadline, std::function<void()> wake) override;
-  bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override;
-
-  // Those of a present connection; nullptr: the channel is going away.
-  std::shared_ptr<AsyncCalls> PresentAsyncCalls(const AsyncCalls* refused);
-  std::shared_ptr<AsyncCalls> FindAsyncCalls(const AsyncCalls* refused, const SessionPtr& session)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool StartElsewhere(const std::shared_ptr<AsyncCall>& call) override { return async_.Start(call); }
 
   const ChannelOptions options_;
   const base::ReactorUse reactor_;
@@ -90,11 +83,7 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   std::unique_ptr<ChannelServices> services_;
   Servers servers_;
   const std::shared_ptr<LocalLosses> losses_;
-
-  base::Mutex mutex_;
-  std::vector<std::shared_ptr<AsyncCalls>> async_
-      ABSL_GUARDED_BY(mutex_);  // of each connection; the last one: of the newest
-  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  AsyncConnections async_;
 };
 
 }  // namespace nearcall::rpc
