@@ -289,29 +289,6 @@ bool ServerStreamImpl::WhenWritable(internal::Operation& operation) {
   });
 }
 
-void ServerStreamImpl::Nudge() {
-  request_.session->calls().Locked([this] {
-    nudged_ = true;
-    reading_.waiting().Poke();
-  });
-}
-
-Tried ServerStreamImpl::TakeNudge() {
-  return request_.session->calls().Locked([this] {
-    if (context_.IsCancelled() || !state_.failure().ok()) return Tried::kOver;
-    return std::exchange(nudged_, false) ? Tried::kDone : Tried::kNotYet;
-  });
-}
-
-bool ServerStreamImpl::WhenNudged(internal::Operation& operation) {
-  if (!WatchDeadline()) return false;
-  return request_.session->calls().Locked([&] {
-    if (nudged_ || context_.IsCancelled() || !state_.failure().ok()) return false;
-    reading_.Leave(operation);
-    return true;
-  });
-}
-
 void ServerStreamImpl::Withdraw(internal::Operation& operation) {
   request_.session->calls().Locked([&] {
     reading_.Withdraw(operation);

@@ -47,12 +47,6 @@ class ServerStreamImpl final : public internal::ServerStream {
   // Why the stream cannot go on though nobody has cancelled it; OK: it can.
   absl::Status Failure();
 
-  // Of a handler that waits for something else than its client, in place of its reading side: whoever knows of news
-  // calls Nudge(), by any thread as long as the handler has not ended. TakeNudge: kOver: the call has ended.
-  void Nudge();
-  internal::Tried TakeNudge();
-  bool WhenNudged(internal::Operation& operation);
-
   // The call is about to be answered. Nobody may wait for the stream any more.
   void End();
 
@@ -95,7 +89,6 @@ class ServerStreamImpl final : public internal::ServerStream {
   std::atomic<bool> somebody_reads_{false};
   session::Arrivals mine_;
   session::ReadCount read_;
-  bool nudged_ = false;  // the session's lock guards it
 
   // Who waits for news of the program's own waits where others read. The session's lock guards it.
   bool has_news_ = false;

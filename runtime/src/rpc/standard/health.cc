@@ -7,7 +7,6 @@
 #include "base/limits.h"
 #include "nearcall/internal/coroutine.h"
 #include "nearcall/internal/unary.h"
-#include "rpc/server/server_stream.h"
 
 namespace nearcall::rpc {
 
@@ -16,18 +15,8 @@ namespace {
 using internal::MakeMethod;
 using internal::MethodKind;
 
-// Goes on when the stream has been nudged, or is over.
-class NudgeAwaiter final : public internal::CallAwaiter<NudgeAwaiter, ServerStreamImpl, &ServerStreamImpl::WhenNudged> {
- public:
-  NudgeAwaiter(ServerStreamImpl& stream, internal::CallSide& side) : CallAwaiter(stream, side) {}
-
-  internal::Tried Try(ServerStreamImpl& stream) { return stream.TakeNudge(); }
-  bool await_resume() const { return done(); }
-};
-
 struct WatchParts {
-  explicit WatchParts(internal::ServerCall& call)
-      : stream(static_cast<ServerStreamImpl&>(call.stream())), writer(stream) {}
+  explicit WatchParts(internal::ServerCall& call) : stream(call.stream()), writer(stream) {}
   bool Parse(internal::ServerCall& call) { return call.ParseRequest(request); }
   Task<absl::Status> Begin(Service& service, ServerContext& /*context*/) {
     return static_cast<Health&>(service).Watch(request, stream, writer);
@@ -35,7 +24,7 @@ struct WatchParts {
   void Finish(auto& call, const absl::Status& status) { call.FinishStream(status); }
 
   Health::Request request;
-  ServerStreamImpl& stream;
+  internal::ServerStream& stream;
   CoServerWriter<Health::Response> writer;
 };
 
@@ -48,7 +37,8 @@ absl::Status Health::Check(ServerContext& /*context*/, const Request& request, R
   return absl::OkStatus();
 }
 
-Task<absl::Status> Health::Watch(const Request& request, ServerStreamImpl& stream, CoServerWriter<Response>& writer) {
+Task<absl::Status> Health::Watch(const Request& request, internal::ServerStream& stream,
+                                 CoServerWriter<Response>& writer) {
   // It is kept as long as the stream lasts.
   if (request.service().size() > base::kMaxMethodNameSize) {
     co_return absl::InvalidArgumentError(absl::StrCat("the service's name has ", request.service().size(),
@@ -65,7 +55,7 @@ Task<absl::Status> Health::Watch(const Request& request, ServerStreamImpl& strea
       told = response.status();
       goes_on = co_await writer.Write(response);
     }
-    if (goes_on) goes_on = co_await NudgeAwaiter(stream, waiting);
+    if (goes_on) goes_on = co_await internal::NewsAwaiter(stream, waiting);
   }
   co_return absl::OkStatus();
 }

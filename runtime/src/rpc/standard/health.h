@@ -23,7 +23,7 @@ class Health final : public Service {
 
   absl::Status Check(ServerContext& context, const Request& request, Response& response);
   // `stream`: the one beneath `writer`.
-  Task<absl::Status> Watch(const Request& request, ServerStreamImpl& stream, CoServerWriter<Response>& writer);
+  Task<absl::Status> Watch(const Request& request, internal::ServerStream& stream, CoServerWriter<Response>& writer);
 
   const internal::ServiceInfo& GetServiceInfo() const override;
 

@@ -3,11 +3,9 @@
 
 #include <utility>
 
-#include "rpc/server/server_stream.h"
-
 namespace nearcall::rpc {
 
-HealthStates::Watcher::Watcher(HealthStates& states, std::string service, ServerStreamImpl& stream)
+HealthStates::Watcher::Watcher(HealthStates& states, std::string service, internal::ServerStream& stream)
     : states_(states), service_(std::move(service)), stream_(stream) {
   base::MutexLock lock(states_.mutex_);
   states_.watchers_.PushBack(*this);
@@ -23,7 +21,7 @@ void HealthStates::Set(absl::string_view service, bool serving) {
   set_[std::string(service)] = serving;
   // SUBTLE: under the lock, without which a watcher, and its stream, could go meanwhile.
   watchers_.ForEachUntil([service](Watcher& watcher) {
-    if (watcher.service_ == service) watcher.stream_.Nudge();
+    if (watcher.service_ == service) watcher.stream_.TellNews();
     return false;
   });
 }

@@ -8,12 +8,11 @@
 #include "absl/strings/string_view.h"
 #include "base/intrusive_list.h"
 #include "base/mutex.h"
+#include "nearcall/internal/stream.h"
 #include "nearcall/standard/health.pb.h"
 #include "rpc/server/service_table.h"
 
 namespace nearcall::rpc {
-
-class ServerStreamImpl;
 
 // Which services of a server serve: all that there are, and the server itself (""), unless the program says otherwise.
 //
@@ -25,8 +24,8 @@ class HealthStates {
   // Somebody who is told when a state may have changed, as long as this lives.
   class Watcher : public base::ListNode<Watcher> {
    public:
-    // `stream` is nudged, and outlives this.
-    Watcher(HealthStates& states, std::string service, ServerStreamImpl& stream);
+    // `stream` is told of news, and outlives this.
+    Watcher(HealthStates& states, std::string service, internal::ServerStream& stream);
     ~Watcher();
     Watcher(const Watcher&) = delete;
     Watcher& operator=(const Watcher&) = delete;
@@ -38,7 +37,7 @@ class HealthStates {
 
     HealthStates& states_;
     const std::string service_;
-    ServerStreamImpl& stream_;
+    internal::ServerStream& stream_;
   };
 
   // `services` outlives this.
