@@ -33,7 +33,7 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   [[nodiscard]] bool Accept(std::shared_ptr<session::ServerSession> session, base::SteadyNs now);
 
   // Sets aside what its stream needs, if it has one. RESOURCE_EXHAUSTED: there is not so much.
-  absl::Status AdmitStream() { return stream_ == nullptr ? absl::OkStatus() : stream_->Admit(); }
+  absl::Status AdmitStream() { return stream_ == nullptr ? absl::OkStatus() : stream_->claim().Take(request_); }
 
   // Answers without running: refused, expired, nobody there.
   void Refuse(const absl::Status& status, ExecState exec_state);

@@ -36,36 +36,8 @@ ServerStreamImpl::ServerStreamImpl(ServerCore& core, const Request& request, Ser
               .send_window = request.session->client().send_window(),
               .receive_window = static_cast<uint32_t>(core.options.stream_window_bytes)},
              reading_.waiting(), writing_.waiting()),
+      claim_(core),
       read_(static_cast<uint32_t>(core.options.stream_window_bytes)) {}
-
-ServerStreamImpl::~ServerStreamImpl() {
-  if (counted_) core_.open_streams.fetch_sub(1, std::memory_order_relaxed);
-}
-
-absl::Status ServerStreamImpl::Admit() {
-  if (request_.needs_thread()) {
-    const size_t others = core_.open_streams.fetch_add(1, std::memory_order_relaxed);
-    counted_ = true;
-    if (others >= core_.options.max_waiting_handlers) {
-      return absl::ResourceExhaustedError(absl::StrCat(others,
-                                                       " streams are open, as many as the server's "
-                                                       "ServerOptions::max_waiting_handlers allows; retry later"));
-    }
-  }
-  const size_t window = core_.options.stream_window_bytes;
-  const size_t streams = request_.session->calls().streams();
-  if (streams * window > core_.options.max_stream_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("this connection has ", streams - 1, " streams of ", window,
-                     " B each, as many as the server's ServerOptions::max_stream_bytes (",
-                     core_.options.max_stream_bytes, " B) allows; retry later"));
-  }
-  base::Account* const account = request_.session->client().account();
-  if (window_.TryTake(account == nullptr ? nullptr : &account->memory, base::Amount::Of(0, window))) {
-    return absl::OkStatus();
-  }
-  return account->MemoryRefusal(window);
-}
 
 absl::Status ServerStreamImpl::Failure() {
   return request_.session->calls().Locked([this] { return state_.failure(); });

@@ -6,10 +6,10 @@
 #include <memory>
 
 #include "absl/status/status.h"
-#include "base/quota.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/internal/stream.h"
 #include "nearcall/server_context.h"
+#include "rpc/server/stream_claim.h"
 #include "rpc/server/stream_side.h"
 #include "session/arrivals.h"
 #include "session/credit.h"
@@ -29,10 +29,9 @@ class ServerStreamImpl final : public internal::ServerStream {
  public:
   // What it is given outlives it.
   ServerStreamImpl(ServerCore& core, const Request& request, ServerContext& context, HandlerPlace& place);
-  ~ServerStreamImpl();
 
-  // Sets aside what it may need. RESOURCE_EXHAUSTED: there is not so much; the call is then answered with that.
-  absl::Status Admit();
+  // What it may need, to be taken before the handler starts.
+  StreamClaim& claim() { return claim_; }
 
   // For the session. Guarded by its lock.
   session::Stream& state() { return state_; }
@@ -82,8 +81,7 @@ class ServerStreamImpl final : public internal::ServerStream {
   StreamSide writing_;
   session::Stream state_;
   session::Flow flow_;
-  bool counted_ = false;
-  base::Charge window_;
+  StreamClaim claim_;
 
   // Who reads.
   std::atomic<bool> somebody_reads_{false};
