@@ -165,6 +165,10 @@ struct ServerOptions {
   // their place.
   bool health = true;
   bool reflection = true;
+
+  // Counts by method how often it was called, how its calls have ended and how long they took. That takes no lock and
+  // no memory of a call.
+  bool stats = true;
 };
 
 // Every member has a default.

@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "support/clock_readings.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
 #include "wire/header.h"
@@ -45,18 +46,21 @@ class EndlessTransport final : public Transport {
 
   size_t taken() const { return taken_; }
   void End() { ended_ = true; }
+  // The next request comes with the answer to the one before.
+  void WaitForAnswers() { one_at_a_time_ = true; }
 
   absl::string_view name() const override { return "endless"; }
   size_t max_frame_size() const override { return answer_.size(); }
   std::span<std::byte> Reserve(size_t size, int /*lane*/) override { return std::span(answer_).first(size); }
   void Fill(std::span<std::byte> /*to*/, std::span<const std::byte> /*from*/) override {}
-  void Commit() override {}
+  void Commit() override { ++answered_; }
   bool Notify() override { return false; }
   bool Ring() override { return false; }
   bool PeerHasReadAll() const override { return true; }
 
   ReadState Peek(size_t& size) override {
     size = wire::kHeaderSize + kRequestSize;
+    if (one_at_a_time_ && taken_ != answered_) return ReadState::kEmpty;
     return ended_ ? ReadState::kEmpty : ReadState::kFrame;
   }
   void CopyOut(size_t offset, std::span<std::byte> to) override {
@@ -80,7 +84,9 @@ class EndlessTransport final : public Transport {
   std::array<std::byte, kRequestSize> request_{};
   std::array<std::byte, 1024> answer_{};
   std::atomic<size_t> taken_{0};
+  std::atomic<size_t> answered_{0};
   std::atomic<bool> ended_{false};
+  bool one_at_a_time_ = false;
 };
 
 class PollerTest : public ::testing::Test {
@@ -100,11 +106,12 @@ class PollerTest : public ::testing::Test {
   }
 
   // Serves a client that never stops sending, until the handler has run `runs` times.
-  void ServeUntil(size_t runs) {
+  void ServeUntil(size_t runs, bool one_at_a_time = false) {
     core_.on_place_given = [this] { poller_.OnPlaceGiven(); };
     ASSERT_TRUE(poller_.Start().ok());
     auto endless = std::make_unique<EndlessTransport>(service_.method().id);
     endless_ = endless.get();
+    if (one_at_a_time) endless_->WaitForAnswers();
     int sockets[2];
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets), 0);
     client_.Reset(sockets[0]);
@@ -206,6 +213,24 @@ TEST_F(PollerTest, ReadsNoMoreThanMayWaitForAHandler) {
   };
   ServeUntil(200);
   EXPECT_LE(most_waited_, kMaxQueuedBytes / kRequestSize + kFramesOfATurn + 1);
+}
+
+// When it was read, and when it was over.
+TEST_F(PollerTest, ACallIsTwoLooksAtTheClock) {
+  constexpr size_t kFirst = 100;
+  constexpr size_t kCalls = 1000;
+  size_t before = 0;
+  size_t after = 0;
+  service_.handler = [&](ServerContext&, const Bytes&, Bytes&) {
+    if (runs_ == kFirst) before = nearcall::testing::ClockReadings();
+    if (runs_ == kFirst + kCalls) after = nearcall::testing::ClockReadings();
+    ++runs_;
+    return absl::OkStatus();
+  };
+  ServeUntil(kFirst + kCalls + 1, /*one_at_a_time=*/true);
+  EXPECT_GE(after - before, 2 * kCalls);
+  // (The test itself looks now and then.)
+  EXPECT_LE(after - before, 2 * kCalls + kCalls / 4);
 }
 
 }  // namespace

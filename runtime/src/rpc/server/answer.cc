@@ -37,6 +37,7 @@ void Answer::GiveAtStart() {
 
 void Answer::Give(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply) try {
   given_ = true;
+  tally_.NoteAnswer(status.code());
   if (stream_ != nullptr) stream_->End();
   if (told_start_) return NoteOneWayEnd(status);
   if (request_.session->gone()) return;
@@ -78,6 +79,7 @@ absl::Status Answer::Check(size_t reply_size) const {
 
 void Answer::Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
                   size_t reply_size) {
+  tally_.NoteAnswer(status.code());
   Metadata& initial = context_.initial_metadata();
   Metadata& trailing = context_.trailing_metadata();
   if (stream_ != nullptr && stream_->sent_initial_metadata()) initial.Clear();
@@ -98,7 +100,9 @@ void Answer::Send(const absl::Status& status, ExecState exec_state, const google
   const Written written =
       WriteMessage(session.outbox(), session.transport().max_frame_size(), header, std::as_bytes(std::span(envelope)),
                    reply, reply_size, stream_ == nullptr ? nullptr : &stream_->flow());
-  if (written == Written::kChanged) {
+  if (written == Written::kAll) {
+    tally_.NoteSent(envelope.size() + reply_size);
+  } else if (written == Written::kChanged) {
     SendInstead(absl::InternalError("the reply changed while it was serialised"), exec_state);
   } else if (written == Written::kOverQuota) {
     SendInstead(session.client().account()->MemoryRefusal(reply_size), exec_state);

@@ -9,6 +9,7 @@
 #include "google/protobuf/message_lite.h"
 #include "nearcall/exec_state.h"
 #include "rpc/server/call_context.h"
+#include "rpc/server/call_counts.h"
 #include "rpc/server/request.h"
 #include "rpc/server/server_core.h"
 #include "rpc/server/server_stream.h"
@@ -21,8 +22,8 @@ namespace nearcall::rpc {
 class Answer {
  public:
   // `call`: whose slot is free with the answer.
-  Answer(ServerCore& core, const Request& request, CallContext& context, session::ActiveCall& call)
-      : core_(core), request_(request), context_(context), call_(call) {}
+  Answer(ServerCore& core, const Request& request, CallContext& context, CallTally& tally, session::ActiveCall& call)
+      : core_(core), request_(request), context_(context), tally_(tally), call_(call) {}
 
   // `stream`: which the answer ends; may be null.
   void Begin(ServerStreamImpl* stream) { stream_ = stream; }
@@ -48,6 +49,7 @@ class Answer {
   ServerCore& core_;
   const Request& request_;
   CallContext& context_;
+  CallTally& tally_;
   session::ActiveCall& call_;
   ServerStreamImpl* stream_ = nullptr;
   bool given_ = false;

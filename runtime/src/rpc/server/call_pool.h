@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "rpc/server/call_counts.h"
 #include "rpc/server/incoming_call.h"
 #include "rpc/server/server_core.h"
 
@@ -15,11 +16,15 @@ namespace nearcall::rpc {
 // Calls that have ended, with their memory, for those that come. The leader's.
 class CallPool {
  public:
-  CallPool(ServerCore& core, Places& places) : core_(core), places_(places) { free_.reserve(kMaxFree); }
+  // `leader`: as whom that counts.
+  CallPool(ServerCore& core, Places& places, CallCounts::Writer leader)
+      : core_(core), places_(places), leader_(leader) {
+    free_.reserve(kMaxFree);
+  }
 
   // One in which nothing is.
   std::unique_ptr<IncomingCall> Take() {
-    if (free_.empty()) return std::make_unique<IncomingCall>(core_, places_);
+    if (free_.empty()) return std::make_unique<IncomingCall>(core_, places_, leader_);
     std::unique_ptr<IncomingCall> call = std::move(free_.back());
     free_.pop_back();
     return call;
@@ -30,7 +35,7 @@ class CallPool {
 
   // One that has ended.
   void Recycle(std::unique_ptr<IncomingCall> call) {
-    call->Reset();
+    call->Reset(/*by_leader=*/true);
     call->request().message.bytes.Trim(base::kDefaultRingSize);
     if (free_.size() < kMaxFree) free_.push_back(std::move(call));
   }
@@ -42,6 +47,7 @@ class CallPool {
 
   ServerCore& core_;
   Places& places_;
+  const CallCounts::Writer leader_;
   std::vector<std::unique_ptr<IncomingCall>> free_;  // with room for so many
 };
 

@@ -40,6 +40,7 @@ ServerOptions OptionsOf(const ChannelOptions& options) {
   served.max_waiting_handlers = base::kServedCallsGranted;
   served.max_spin = absl::ZeroDuration();
   served.log_sink = options.log_sink;
+  served.stats = false;
   served.handler_stack_size = options.callback_stack_size;
   served.stream_window_bytes = options.stream_window_bytes;
   served.max_stream_bytes = base::kServedCallsGranted * options.stream_window_bytes;

@@ -89,10 +89,11 @@ class IncomingCall::Pending final : public internal::PendingAnswer {
   const int exceptions_;
 };
 
-IncomingCall::IncomingCall(ServerCore& core, Places& places)
+IncomingCall::IncomingCall(ServerCore& core, Places& places, CallCounts::Writer leader)
     : core_(core),
       context_(core, request_),
-      answer_(core, request_, context_, *this),
+      leader_(leader),
+      answer_(core, request_, context_, tally_, *this),
       place_(core, places, request_, *this),
       turn_(Turn::Kind::kCall, *this) {}
 
@@ -117,7 +118,7 @@ bool IncomingCall::Accept(std::shared_ptr<session::ServerSession> session, base:
   request_.deadline = header.time_left_ns == 0
                           ? base::kNever
                           : base::AddNs(now, static_cast<int64_t>(std::min(header.time_left_ns, longest)));
-  if (request_.streams()) stream_ = std::make_unique<ServerStreamImpl>(core_, request_, context_, place_);
+  if (request_.streams()) stream_ = std::make_unique<ServerStreamImpl>(core_, request_, context_, tally_, place_);
   context_.Begin(stream_.get());
   answer_.Begin(stream_.get());
   Begin(header.call_id, header.method_id, stream_ == nullptr ? nullptr : &stream_->state(), header.has(wire::kOneWay));
@@ -127,12 +128,14 @@ bool IncomingCall::Accept(std::shared_ptr<session::ServerSession> session, base:
     request_.session.reset();
     return false;
   }
+  tally_.Begin(core_.services.CountsOf(request_.method), leader_, request_.message.bytes.size(), now);
   core_.CallBegins();
   return true;
 }
 
-void IncomingCall::Reset() {
+void IncomingCall::Reset(bool by_leader) {
   if (request_.session == nullptr) return;
+  tally_.Finish(by_leader);
   std::shared_ptr<session::ServerSession> session = request_.session;
   session->calls().Remove(*this);
   if (stream_ != nullptr) session->outbox().Leave(stream_->flow());
@@ -151,6 +154,7 @@ void IncomingCall::Reset() {
 
 void IncomingCall::Refuse(const absl::Status& status, ExecState exec_state) {
   core_.calls_refused.fetch_add(1, std::memory_order_relaxed);
+  tally_.NoteRefused();
   answer_.Give(status, exec_state);
 }
 

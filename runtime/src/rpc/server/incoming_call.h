@@ -12,6 +12,7 @@
 #include "nearcall/service.h"
 #include "rpc/server/answer.h"
 #include "rpc/server/call_context.h"
+#include "rpc/server/call_counts.h"
 #include "rpc/server/handler_place.h"
 #include "rpc/server/request.h"
 #include "rpc/server/server_core.h"
@@ -25,7 +26,8 @@ namespace nearcall::rpc {
 // waits in its queue, and runs on one thread; a cancel may reach it from another at any time.
 class IncomingCall final : public internal::ServerCall, public session::ActiveCall {
  public:
-  IncomingCall(ServerCore& core, Places& places);
+  // `leader`: as whom the poller's leader counts.
+  IncomingCall(ServerCore& core, Places& places, CallCounts::Writer leader = CallCounts::kAnybody);
 
   // Where the next request is read to; Accept() then makes it a call.
   Request& request() { return request_; }
@@ -53,7 +55,7 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   bool Drop() { return holders_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
 
   // After it has been answered or dropped: gives up all that it holds but the memory of its request.
-  void Reset();
+  void Reset(bool by_leader = false);
 
   // internal::ServerCall
   ServerContext& context() override { return context_; }
@@ -92,6 +94,8 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   ServerCore& core_;
   Request request_;
   CallContext context_;
+  const CallCounts::Writer leader_;
+  CallTally tally_;
   Answer answer_;
   HandlerPlace place_;
   Start turn_;

@@ -138,6 +138,7 @@ void Intake::BeDue() {
 
 bool Intake::Harvest() {
   turns_since_harvest_ = 0;
+  just_read_ = 0;
   bool progress = false;
   size_t kept = 0;
   for (Connection* connection : hot_) {
@@ -203,6 +204,7 @@ bool Intake::ReadFrom(Connection& connection) {
 bool Intake::ReadFrame(Connection& connection) {
   std::unique_ptr<IncomingCall> call = calls_.Take();
   const Inbox::Event event = connection.session->Next(call->request().message);
+  if (event != Inbox::Event::kEmpty) just_read_ = 0;
   if (event == Inbox::Event::kBroken) core_.violations.fetch_add(1, std::memory_order_relaxed);
   if (event != Inbox::Event::kEmpty && event != Inbox::Event::kBroken && event != Inbox::Event::kProgress) {
     Accept(connection, std::move(call), event);
@@ -214,7 +216,8 @@ bool Intake::ReadFrame(Connection& connection) {
 }
 
 void Intake::Accept(Connection& connection, std::unique_ptr<IncomingCall> call, Inbox::Event event) {
-  if (!call->Accept(connection.session, base::NowNs())) {
+  just_read_ = base::NowNs();
+  if (!call->Accept(connection.session, just_read_)) {
     core_.violations.fetch_add(1, std::memory_order_relaxed);
     return calls_.Recycle(std::move(call));
   }

@@ -10,6 +10,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/spin_policy.h"
 #include "rpc/server/bells.h"
@@ -46,6 +47,8 @@ class Intake {
   void BeDue();
   // Looks at all hot connections, and reads. Whether there was anything.
   bool Harvest();
+  // When the last one of the last Harvest() was read, if nothing was read after it: the time as good as now. Else 0.
+  base::SteadyNs just_read() const { return just_read_; }
   // The next turn that may begin, with a place taken for it, or nullptr.
   Turn* Next(base::SteadyNs now);
 
@@ -82,6 +85,7 @@ class Intake {
   DispatchQueue queue_;
   base::SpinPolicy spin_;
   int turns_since_harvest_ = 0;
+  base::SteadyNs just_read_ = 0;
 };
 
 }  // namespace nearcall::rpc

@@ -115,11 +115,10 @@ void Poller::LookAt(uint32_t connection_id) {
 
 std::string Poller::DebugString() {
   const Lead::Snapshot lead = lead_.Look();
-  const DispatchQueue& queue = intake_.queue();
   std::string text = absl::StrCat("poller: ", connection_count(), " connections, ", lead.serving, " threads, leader ",
                                   lead.state, ", lead changed hands ", lead.changes, " times\n");
-  absl::StrAppend(&text, "  requests waiting for a handler: low ", queue.turns(0), ", normal ", queue.turns(1),
-                  ", high ", queue.turns(2), ", urgent ", queue.turns(3), "\n");
+  absl::StrAppend(&text, "  requests waiting for a handler: low ", waiting(0), ", normal ", waiting(1), ", high ",
+                  waiting(2), ", urgent ", waiting(3), "\n");
   for (const auto& session : Sessions()) absl::StrAppend(&text, "  ", session->DebugString(), "\n");
   return text;
 }
@@ -165,11 +164,11 @@ void Poller::Work(Lead::ThreadId me) {
 Poller::Did Poller::TakeStep(Lead::ThreadId me) {
   if (lead_.has_news()) ReadMail();
   const bool progress = intake_.IsDue() && Harvest();
-  Did did = RunNext(me);
+  Did did = RunNext(me, progress ? intake_.just_read() : 0);
   if (did == Did::kNothing && !progress && !intake_.queue().empty()) {
     // No place for a handler.
     resumptions_.WantPlace();
-    did = RunNext(me);
+    did = RunNext(me, 0);
   }
   if (did != Did::kNothing) return did;
   if (progress) return Did::kRead;
@@ -210,9 +209,10 @@ void Poller::Drop(uint32_t connection_id) {
   if (core_.ends_when_alone || core_.draining.load(std::memory_order_relaxed)) core_.on_drained();
 }
 
-Poller::Did Poller::RunNext(Lead::ThreadId me) {
+// `now`: zero if it is not known.
+Poller::Did Poller::RunNext(Lead::ThreadId me, base::SteadyNs now) {
   if (intake_.queue().empty()) return Did::kNothing;
-  const base::SteadyNs now = base::NowNs();
+  if (now == 0) now = base::NowNs();
   Turn* const turn = intake_.Next(now);
   if (turn == nullptr) return Did::kNothing;
   resumptions_.WantNoPlace();

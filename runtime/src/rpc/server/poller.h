@@ -38,11 +38,12 @@ namespace nearcall::rpc {
 // Thread-safe where nothing else is said.
 class Poller {
  public:
-  explicit Poller(ServerCore& core)
+  // `index`: among those of its server.
+  explicit Poller(ServerCore& core, size_t index = 0)
       : core_(core),
         resumptions_(core, lead_, bells_, mailbox_),
         threads_(core, lead_, bells_, mailbox_, [this](Lead::ThreadId me) { Work(me); }),
-        calls_(core, resumptions_),
+        calls_(core, resumptions_, index),
         intake_(core, bells_, calls_),
         runner_(core, resumptions_, calls_) {}
   Poller(const Poller&) = delete;
@@ -74,6 +75,8 @@ class Poller {
 
   std::vector<std::shared_ptr<session::ServerSession>> Sessions() { return mailbox_.Sessions(); }
   size_t connection_count() { return mailbox_.connection_count(); }
+  // Requests of that lane that wait for a handler. Any thread.
+  size_t waiting(size_t lane) const { return intake_.queue().turns(lane); }
   std::string DebugString();
 
  private:
@@ -90,7 +93,7 @@ class Poller {
   void ReadMail();
   bool Harvest();
   void Drop(uint32_t connection_id);
-  Did RunNext(Lead::ThreadId me);
+  Did RunNext(Lead::ThreadId me, base::SteadyNs now);
   Did RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now);
   bool RunsInline(const Request& request) const;
   bool LeadFor(const session::ServerSession& session, const session::Waiting& waiting);

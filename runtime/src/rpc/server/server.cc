@@ -62,7 +62,7 @@ absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
     for (const auto& poller : pollers_) poller->OnPlaceGiven();
   };
   core_.on_succeeded = [this] { BeginShutdown(core_.options.successor_grace); };
-  for (size_t i = 0; i < poller_count_; ++i) pollers_.push_back(std::make_unique<Poller>(core_));
+  for (size_t i = 0; i < poller_count_; ++i) pollers_.push_back(std::make_unique<Poller>(core_, i));
   for (const auto& poller : pollers_) {
     if (absl::Status status = poller->Start(); !status.ok()) return status;
   }

@@ -34,6 +34,7 @@ struct ServerCore {
         queue(ReactorOf(options.event_queue)),
         logger(std::make_shared<base::Logger>(options.log_sink, reactor())),
         quota(MakeQuota(options)),
+        services(options.stats ? pollers : 0),
         slots(options.max_handler_threads, quota->shared()),
         canceller(std::make_shared<base::UserThreads>("nearcall-cancel", options.max_handler_threads,
                                                       options.handler_stack_size, reactor())),

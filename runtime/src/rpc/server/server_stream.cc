@@ -14,6 +14,7 @@
 #include "rpc/message_writer.h"
 #include "rpc/only_one.h"
 #include "rpc/parse_message.h"
+#include "rpc/server/call_counts.h"
 #include "rpc/server/handler_place.h"
 #include "rpc/server/request.h"
 #include "rpc/server/server_core.h"
@@ -23,11 +24,12 @@ namespace nearcall::rpc {
 
 using internal::Tried;
 
-ServerStreamImpl::ServerStreamImpl(ServerCore& core, const Request& request, ServerContext& context,
+ServerStreamImpl::ServerStreamImpl(ServerCore& core, const Request& request, ServerContext& context, CallTally& tally,
                                    HandlerPlace& place)
     : core_(core),
       request_(request),
       context_(context),
+      tally_(tally),
       place_(place),
       reading_(place.call, place.places(), request.suspends()),
       writing_(place.call, place.places(), request.suspends()),
@@ -102,6 +104,7 @@ bool ServerStreamImpl::Parse(google::protobuf::MessageLite& message) {
       ReadMessage("an element of", request_.method_name(), request_.generic(), mine_.front(), message);
   mine_.Pop();
   if (!parsed.ok()) return Fail(std::move(parsed));
+  tally_.NoteElementRead(size);
   GiveCredit(size);
   return true;
 }
@@ -197,6 +200,7 @@ bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::proto
   request_.NoteWritten();
   switch (written) {
     case Written::kAll:
+      if (message != nullptr) tally_.NoteElementWritten(size);
       return true;
     case Written::kChanged:
       return Fail(absl::InternalError("an element changed while it was serialised"));

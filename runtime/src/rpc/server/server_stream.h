@@ -19,6 +19,7 @@
 
 namespace nearcall::rpc {
 
+class CallTally;
 class HandlerPlace;
 struct Request;
 struct ServerCore;
@@ -28,7 +29,8 @@ struct ServerCore;
 class ServerStreamImpl final : public internal::ServerStream {
  public:
   // What it is given outlives it.
-  ServerStreamImpl(ServerCore& core, const Request& request, ServerContext& context, HandlerPlace& place);
+  ServerStreamImpl(ServerCore& core, const Request& request, ServerContext& context, CallTally& tally,
+                   HandlerPlace& place);
 
   // What it may need, to be taken before the handler starts.
   StreamClaim& claim() { return claim_; }
@@ -76,6 +78,7 @@ class ServerStreamImpl final : public internal::ServerStream {
   ServerCore& core_;
   const Request& request_;
   ServerContext& context_;
+  CallTally& tally_;
   HandlerPlace& place_;
   StreamSide reading_;
   StreamSide writing_;

@@ -27,7 +27,7 @@ void ServiceTable::AddStandard(Service* service) {
 
 absl::Status ServiceTable::AddMethods(Service* service, bool standard) {
   for (const internal::ServerMethod& method : service->GetServiceInfo().methods) {
-    const auto [there, added] = methods_.try_emplace(method.info.id, service, &method, standard);
+    const auto [there, added] = methods_.try_emplace(method.info.id, service, &method, leaders_, standard);
     if (!added) {
       return absl::InvalidArgumentError(absl::StrCat("the methods ", method.info.full_name, " and ",
                                                      there->second.method->info.full_name,
@@ -47,10 +47,14 @@ void ServiceTable::ForEachName(absl::FunctionRef<void(const std::string& full_na
   for (const std::string& name : standard_names_) visit(name);
 }
 
+void ServiceTable::ForEachMethod(absl::FunctionRef<void(const Method& method)> visit) const {
+  for (const auto& [id, method] : methods_) visit(method);
+}
+
 absl::Status ServiceTable::AddGeneric(Service* service) {
   if (service == nullptr) return absl::InvalidArgumentError("ServerBuilder::RegisterGeneric: the service is null");
   if (generic_ != nullptr) return absl::InvalidArgumentError("ServerBuilder::RegisterGeneric was called twice");
-  generic_ = std::make_unique<const Method>(service, &service->GetServiceInfo().methods.front());
+  generic_ = std::make_unique<const Method>(service, &service->GetServiceInfo().methods.front(), leaders_);
   return absl::OkStatus();
 }
 

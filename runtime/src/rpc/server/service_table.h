@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "nearcall/service.h"
 #include "rpc/server/blocking_habit.h"
+#include "rpc/server/call_counts.h"
 
 namespace nearcall::rpc {
 
@@ -19,14 +21,18 @@ namespace nearcall::rpc {
 class ServiceTable {
  public:
   struct Method {
-    Method(Service* its_service, const internal::ServerMethod* its_method, bool is_standard = false)
-        : service(its_service), method(its_method), standard(is_standard) {}
+    Method(Service* its_service, const internal::ServerMethod* its_method, size_t leaders, bool is_standard = false)
+        : service(its_service), method(its_method), standard(is_standard), counts(leaders) {}
 
     Service* const service;
     const internal::ServerMethod* const method;
     const bool standard;  // of every server, and not the program's
     mutable BlockingHabit habit;
+    mutable CallCounts counts;
   };
+
+  // `leaders`: who count the calls of its methods; none: nobody does.
+  explicit ServiceTable(size_t leaders = 0) : leaders_(leaders), unknown_(leaders) {}
 
   // INVALID_ARGUMENT: the service, or a method of the same number, is there already.
   absl::Status Add(Service* service);
@@ -45,8 +51,13 @@ class ServiceTable {
     return found == methods_.end() ? nullptr : &found->second;
   }
 
+  // Of calls of `method`; of all that there are not, if it is null.
+  CallCounts& CountsOf(const Method* method) const { return method == nullptr ? unknown_ : method->counts; }
+
   bool Has(absl::string_view full_name) const;
   void ForEachName(absl::FunctionRef<void(const std::string& full_name)> visit) const;
+  // But for the generic one, in no order.
+  void ForEachMethod(absl::FunctionRef<void(const Method& method)> visit) const;
 
   // The program's.
   std::string DebugString() const;
@@ -54,6 +65,8 @@ class ServiceTable {
  private:
   absl::Status AddMethods(Service* service, bool standard);
 
+  const size_t leaders_;
+  mutable CallCounts unknown_;
   std::unordered_map<uint64_t, Method> methods_;
   std::vector<std::string> names_;
   std::vector<std::string> standard_names_;
