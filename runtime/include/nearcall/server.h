@@ -166,8 +166,10 @@ struct ServerOptions {
   bool health = true;
   bool reflection = true;
 
-  // Counts by method how often it was called, how its calls have ended and how long they took. That takes no lock and
-  // no memory of a call.
+  // The same for nearcall.stats.v1.Stats, of which `nearcall stat` makes its tables: by method how often it was called,
+  // how its calls have ended and how long they took, by connection and by user what is under way and held. Users other
+  // than the server's own and root are told of their own connections only. Counting takes no lock and no memory of a
+  // call; false: nothing is counted.
   bool stats = true;
 };
 

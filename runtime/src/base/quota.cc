@@ -130,13 +130,11 @@ std::shared_ptr<Account> Quota::AccountOf(uid_t user) {
 
 std::string Quota::DebugString() const {
   std::string text;
-  const auto append = [&text](const Account& account) {
+  ForEachAccount([&text](const Account& account) {
     absl::StrAppend(&text, account.name, ": ", account.memory.taken().count(), " calls, ",
                     account.memory.taken().bytes(), " B, ", account.places.taken().count(), " handlers, ",
                     account.descriptors.taken().count(), " descriptors\n");
-  };
-  for (const Entry& entry : accounts_) append(*entry.account);
-  if (others_served_) append(*others_);
+  });
   return text;
 }
 

@@ -152,6 +152,13 @@ class Quota : public std::enable_shared_from_this<Quota> {
   // Whether there is anybody to share with.
   bool shared() const { return others_served_ || accounts_.size() > 1; }
 
+  // Calls `visit` with each Account, the one of all who are not listed, too, if they are served.
+  template <typename Visit>
+  void ForEachAccount(Visit&& visit) const {
+    for (const Entry& entry : accounts_) visit(*entry.account);
+    if (others_served_) visit(*others_);
+  }
+
   std::string DebugString() const;
 
  private:

@@ -188,6 +188,13 @@ void Outbox::Close() {
   UpdateHasWaiting();
 }
 
+std::array<size_t, base::kLanes> Outbox::WaitingByLane() {
+  std::array<size_t, base::kLanes> waiting;
+  base::MutexLock lock(mutex_);
+  for (size_t lane = 0; lane < base::kLanes; ++lane) waiting[lane] = lanes_.waiting(lane);
+  return waiting;
+}
+
 uint64_t Outbox::frames_sent() {
   base::MutexLock lock(mutex_);
   return frames_sent_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -70,6 +71,8 @@ class Outbox {
   // Whether anything waits, and how much: as of a moment ago, for the price of a load.
   bool has_waiting() const { return has_waiting_.load(std::memory_order_relaxed); }
   const HeldBytes& held() const { return held_; }
+  // Messages, by lane.
+  std::array<size_t, base::kLanes> WaitingByLane();
 
   // Nothing is sent from now on; senders that wait are poked, what is kept is dropped.
   void Close();

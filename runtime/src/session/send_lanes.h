@@ -20,6 +20,8 @@ namespace nearcall::session {
 class SendLanes {
  public:
   bool empty() const { return waiting_ == 0; }
+  // Messages, of one lane.
+  size_t waiting(size_t lane) const { return lanes_[lane].waiting; }
 
   // Whether a frame of `lane` may be sent before all that waits.
   bool Overtakes(size_t lane) const;

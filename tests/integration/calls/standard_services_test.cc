@@ -171,7 +171,8 @@ TEST_F(StandardServicesTest, AServerTellsWhatItServes) {
   EXPECT_EQ(response.original_request().host(), "here");
   std::vector<std::string> names;
   for (const auto& service : response.list_services_response().service()) names.push_back(service.name());
-  EXPECT_THAT(names, UnorderedElementsAre(kEcho, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"));
+  EXPECT_THAT(names, UnorderedElementsAre(kEcho, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+                                          "nearcall.stats.v1.Stats"));
 }
 
 TEST_F(StandardServicesTest, WhatItTellsMakesAPool) {

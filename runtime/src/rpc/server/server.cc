@@ -56,6 +56,7 @@ absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   ProtobufLog::Install();
   if (core_.options.health) core_.services.AddStandard(&health_);
   if (core_.options.reflection) core_.services.AddStandard(&reflection_);
+  if (core_.options.stats) core_.services.AddStandard(&stats_);
   if (absl::Status status = core_.canceller->Start(); !status.ok()) return status;
   core_.on_drained = [this] { OnDrained(); };
   core_.on_place_given = [this] {

@@ -24,6 +24,7 @@
 #include "rpc/server/stuck_calls.h"
 #include "rpc/standard/health.h"
 #include "rpc/standard/reflection.h"
+#include "rpc/standard/stats.h"
 #include "transport/control.h"
 
 namespace nearcall::rpc {
@@ -94,6 +95,7 @@ class ServerImpl final : public Server {
   // still be told so.
   std::unique_ptr<transport::Timer> monitor_;
   std::vector<std::unique_ptr<Poller>> pollers_;
+  Stats stats_{core_, pollers_};
   std::unique_ptr<Door> door_;
   StuckCalls stuck_calls_{core_};
 
