@@ -43,7 +43,9 @@ struct ResponseMetadata {
 // If both `timeout` and `deadline` are set the earlier one counts.
 struct CallOptions {
   // For a call that a handler makes to serve its own: what is left of the time, the priority, and the cancellation of
-  // `context`'s call count for it too. Others are set on the result. To be used while the handler runs.
+  // `context`'s call count for it too, and it belongs to the same trace: the metadata `traceparent` and `tracestate`
+  // go with it as they came (https://www.w3.org/TR/trace-context/). Others are set on the result, or added to its
+  // metadata. To be used while the handler runs.
   NEARCALL_EXPORT static CallOptions FromServer(ServerContext& context);
 
   // Unset: the method's default (`option (nearcall.timeout_ms) = ...`, else none). absl::InfiniteDuration(): none. Zero

@@ -43,6 +43,24 @@ TEST_F(NestedCallTest, HasThePriorityAndTheDeadline) {
   EXPECT_GT(left, absl::ZeroDuration());
 }
 
+// https://www.w3.org/TR/trace-context/
+TEST_F(NestedCallTest, BelongsToTheSameTrace) {
+  const Metadata trace = {{"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+                          {"tracestate", "a=1"},
+                          {"tracestate", "b=2"}};
+  Metadata seen;
+  echo.may_block = [&](ServerContext& context, const Blob&, Blob&) {
+    seen = context.client_metadata();
+    return absl::OkStatus();
+  };
+  SayCallsMayBlock();
+  const auto server = StartServer();
+  Metadata sent = trace;
+  sent.Add("token", "is for one server");
+  ASSERT_TRUE(ConnectStub().Say(MakeBlob(""), {.metadata = sent}).ok());
+  EXPECT_EQ(seen, trace);
+}
+
 TEST_F(NestedCallTest, HasNoDeadlineWhereTheOuterOneHasNone) {
   absl::Time deadline;
   echo.may_block = [&](ServerContext& context, const Blob&, Blob&) {

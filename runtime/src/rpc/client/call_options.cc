@@ -10,6 +10,9 @@ CallOptions CallOptions::FromServer(ServerContext& context) {
   if (const absl::Time deadline = context.deadline(); deadline != absl::InfiniteFuture()) options.deadline = deadline;
   options.priority = context.priority();
   options.stop_token = context.stop_token();
+  for (const auto& [key, value] : context.client_metadata()) {
+    if (key == "traceparent" || key == "tracestate") options.metadata.Add(key, value);
+  }
   return options;
 }
 
