@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <future>
@@ -13,7 +11,9 @@
 #include "absl/time/clock.h"
 #include "commands.h"
 #include "nearcall/generic.h"
+#include "printable.h"
 #include "server_sockets.h"
+#include "table.h"
 
 namespace nearcall::tools {
 
@@ -40,7 +40,7 @@ std::string HealthOf(const std::shared_ptr<Channel>& channel, absl::Time deadlin
   if (!reply.ok()) {
     if (absl::IsUnimplemented(reply.status())) return "serving (has no health service)";
     if (absl::IsDeadlineExceeded(reply.status())) return "hangs";
-    return reply.status().ToString(absl::StatusToStringMode::kWithNoExtraData);
+    return Printable(reply.status().ToString(absl::StatusToStringMode::kWithNoExtraData));
   }
   if (reply->str() == "\x08\x01") return "serving";  // field 1, SERVING
   return reply->str() == "\x08\x02" ? "not serving" : "unknown";
@@ -48,12 +48,12 @@ std::string HealthOf(const std::shared_ptr<Channel>& channel, absl::Time deadlin
 
 std::string WhyNot(const absl::Status& status) {
   if (absl::IsDeadlineExceeded(status)) return "hangs";
-  return std::string(status.message());
+  return Printable(status.message());
 }
 
 Row Ask(const ServerSocket& socket, absl::Time end) {
   const SocketOwner owner = OwnerOf(socket.path);
-  Row row = {.address = socket.address,
+  Row row = {.address = Printable(socket.address),
              .pid = owner.pid == 0 ? "-" : absl::StrCat(owner.pid),
              .user = owner.user.empty() ? "-" : owner.user,
              .transports = "-",
@@ -87,23 +87,10 @@ std::vector<Row> AskAll(const std::vector<ServerSocket>& sockets, absl::Time end
   return rows;
 }
 
-// With a head and aligned for a person; fields between tabs for a program.
 void Print(const std::vector<Row>& rows) {
-  if (::isatty(STDOUT_FILENO) == 0) {
-    for (const Row& row : rows) {
-      std::printf("%s\t%s\t%s\t%s\t%s\n", row.address.c_str(), row.pid.c_str(), row.user.c_str(),
-                  row.transports.c_str(), row.state.c_str());
-    }
-    return;
-  }
-  size_t width = 7;
-  for (const Row& row : rows) width = std::max(width, row.address.size());
-  const auto line = [width](const Row& row) {
-    std::printf("%-*s  %7s  %-12s  %-11s  %s\n", static_cast<int>(width), row.address.c_str(), row.pid.c_str(),
-                row.user.c_str(), row.transports.c_str(), row.state.c_str());
-  };
-  line({"ADDRESS", "PID", "USER", "TRANSPORTS", "STATE"});
-  for (const Row& row : rows) line(row);
+  Table table("", {{"ADDRESS"}, {"PID", true}, {"USER"}, {"TRANSPORTS"}, {"STATE"}});
+  for (const Row& row : rows) table.Add({row.address, row.pid, row.user, row.transports, row.state});
+  std::fputs(table.Text(Look::OfOutput()).c_str(), stdout);
 }
 
 }  // namespace

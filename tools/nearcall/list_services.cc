@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "commands.h"
+#include "printable.h"
 
 namespace nearcall::tools {
 
@@ -23,7 +24,7 @@ std::string Signature(const MethodDescriptor& method) {
 Outcome ListNames(Schema& schema) {
   const absl::StatusOr<std::vector<std::string>> names = schema.Services();
   if (!names.ok()) return OfSchema(names.status());
-  for (const std::string& name : *names) std::printf("%s\n", name.c_str());
+  for (const std::string& name : *names) std::printf("%s\n", Printable(name).c_str());
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "printable.h"
 
 namespace nearcall::tools {
 
@@ -35,8 +36,8 @@ std::string ToText(const Metadata& metadata, const char* prefix) {
   std::string text;
   for (const auto& [key, value] : metadata) {
     absl::StrAppend(
-        &text, prefix, std::string(key), ": ",
-        absl::EndsWith(std::string(key), "-bin") ? absl::Base64Escape(std::string(value)) : std::string(value), "\n");
+        &text, prefix, Printable(key), ": ",
+        absl::EndsWith(std::string(key), "-bin") ? absl::Base64Escape(std::string(value)) : Printable(value), "\n");
   }
   return text;
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "printable.h"
 
 namespace nearcall::tools {
 
@@ -29,13 +30,14 @@ struct Outcome {
   // Of a call.
   static Outcome OfCall(const absl::Status& status) {
     if (status.ok()) return {};
-    return {kRpc + static_cast<int>(status.code()), status.ToString(absl::StatusToStringMode::kWithNoExtraData)};
+    return {kRpc + static_cast<int>(status.code()),
+            Printable(status.ToString(absl::StatusToStringMode::kWithNoExtraData))};
   }
   // Of an attempt to connect.
   static Outcome OfConnect(const absl::Status& status) {
     if (status.ok()) return {};
     const bool misspelt = absl::IsInvalidArgument(status);
-    return {misspelt ? kUsage : kNoServer, std::string(status.message())};
+    return {misspelt ? kUsage : kNoServer, Printable(status.message())};
   }
 };
 

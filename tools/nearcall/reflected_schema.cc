@@ -7,9 +7,9 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "grpc/reflection/v1/reflection.nearcall.pb.h"
+#include "printable.h"
 #include "schema.h"
 
 namespace nearcall::tools {
@@ -80,7 +80,7 @@ class ServerDatabase final : public DescriptorDatabase {
         return false;
       }
       if (names_.insert(file.name()).second && !files_.Add(file)) {
-        failure_.Update(absl::InternalError(absl::StrCat("the server's description of ", file.name(),
+        failure_.Update(absl::InternalError(absl::StrCat("the server's description of ", Printable(file.name()),
                                                          " is wrong, or contradicts another one of its own")));
       }
     }
@@ -140,12 +140,13 @@ class ReflectedSchema final : public Schema {
  protected:
   const DescriptorPool& pool() override { return pool_; }
   std::string hint() override {
-    return database_.answer().empty() ? "" : absl::StrCat("; the server says: ", absl::CHexEscape(database_.answer()));
+    return database_.answer().empty() ? "" : absl::StrCat("; the server says: ", Printable(database_.answer()));
   }
   absl::Status failure() override {
     if (!database_.failure().ok()) return database_.failure();
     if (errors_.first().empty()) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat("the server's description of itself is wrong: ", errors_.first()));
+    return absl::InternalError(
+        absl::StrCat("the server's description of itself is wrong: ", Printable(errors_.first())));
   }
 
  private:

@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The command line nearcall(1), as a process, against servers that serve, hang, lie, or are dead.
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <fstream>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/fd.h"
-#include "fixture.h"
+#include "cli_fixture.h"
 #include "google/protobuf/descriptor.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "nearcall/generic.h"
 #include "stream.pb.h"
-#include "stream_fixture.h"
 #include "support/process.h"
 
 namespace nearcall::integration {
@@ -32,45 +27,6 @@ using ::testing::Not;
 [[gnu::used]] const void* const linked = &descriptor_table_stream_2eproto;
 
 constexpr char kSpell[] = " nearcall.integration.Echo/Spell ";
-
-// What a command has printed, errors too, and what it ended with.
-struct Ran {
-  int code;
-  std::string text;
-};
-
-MATCHER_P2(Ends, code, part, "") {
-  *result_listener << "ended with " << arg.code << ": " << arg.text;
-  return arg.code == code && absl::StrContains(arg.text, part);
-}
-
-class CliTest : public StreamTest {
- protected:
-  Ran Nearcall(const std::string& arguments, const std::vector<std::string>& input = {}) {
-    const std::string file = scratch_ / "output";
-    testing::Process process("/bin/sh",
-                             {"-c", absl::StrCat("exec " NEARCALL_TOOL " ", arguments, " >", file, " 2>&1")});
-    for (const std::string& line : input) process.WriteLine(line);
-    const int code = process.End();
-    std::stringstream text;
-    text << std::ifstream(file).rdbuf();
-    return {code, text.str()};
-  }
-
-  // A socket of that name, on which nobody answers; nobody listens any more if `dead`.
-  base::Fd MakeSocket(const std::string& name, bool dead) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, (directory() + "/" + name).c_str());
-    base::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-    EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-    EXPECT_EQ(::listen(socket.get(), 8), 0);
-    if (dead) socket.Reset();
-    return socket;
-  }
-
-  const testing::TemporaryDirectory scratch_;
-};
 
 // --- ls, describe, ping ---
 
@@ -173,6 +129,16 @@ TEST_F(CliTest, WhatItEndsWithSaysWhatWentWrong) {
   EXPECT_THAT(Nearcall("--no-such-flag"), Ends(2, ""));
   EXPECT_THAT(Nearcall("--version"), Ends(0, "nearcall 0."));
   EXPECT_THAT(Nearcall("--help"), Ends(0, "64 + N the call has ended with the status code N"));
+}
+
+TEST_F(CliTest, WhatAPeerSaysIsFitForATerminal) {
+  echo.spell = [&](ServerContext&, const Text&, Text&) {
+    return absl::NotFoundError("the server's \"name\" \xc3\xa9 \x1b[2J\xe2\x80\xae\xff\nnext");
+  };
+  const auto server = StartServer();
+  EXPECT_EQ(Nearcall("call " + Address() + kSpell).text,
+            "nearcall: NOT_FOUND: the server's \"name\" \xc3\xa9 \\x1b[2J\\xe2\\x80\\xae\\xff\\nnext\n");
+  EXPECT_THAT(Nearcall("describe " + Address() + " no.Such"), Ends(4, "the server's program knows no"));
 }
 
 // --- files in place of reflection ---
