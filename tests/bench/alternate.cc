@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t kOrderSeed = 1;
 
 void Add(const Outcome& outcome, Measurement& measurement) {
-  const Histogram latency = outcome.latency();
+  const tools::Histogram latency = outcome.latency();
   measurement.clients = static_cast<int>(outcome.clients.size());
   measurement.latency.Merge(latency);
   measurement.p50_us.Add(latency.Percentile(0.5));

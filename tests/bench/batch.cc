@@ -35,7 +35,7 @@ std::optional<BatchResult> BatchResult::FromLine(const std::string& line) {
   std::string latency;
   in >> result.calls >> result.begun_ns >> result.ended_ns >> result.in_calls_us >> result.cpu_us >> result.min_calls >>
       result.max_calls >> latency;
-  std::optional<Histogram> histogram = Histogram::FromString(latency);
+  std::optional<tools::Histogram> histogram = tools::Histogram::FromString(latency);
   if (!in || !histogram) return std::nullopt;
   result.latency = *std::move(histogram);
   return result;

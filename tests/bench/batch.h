@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "bench/histogram.h"
+#include "histogram.h"
 
 namespace nearcall::bench {
 
@@ -34,7 +34,7 @@ struct BatchResult {
   double cpu_us = 0;       // of the caller's process
   double min_calls = 0;    // of one thread
   double max_calls = 0;
-  Histogram latency;
+  tools::Histogram latency;
 
   std::string ToLine() const;
   static std::optional<BatchResult> FromLine(const std::string& line);

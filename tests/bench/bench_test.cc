@@ -6,14 +6,16 @@
 #include <gtest/gtest.h>
 
 #include "bench/batch.h"
-#include "bench/histogram.h"
 #include "bench/journal.h"
 #include "bench/outcome.h"
 #include "bench/statistics.h"
 #include "bench/targets.h"
+#include "histogram.h"
 
 namespace nearcall::bench {
 namespace {
+
+using tools::Histogram;
 
 using ::testing::DoubleNear;
 using ::testing::ElementsAre;

@@ -26,7 +26,7 @@ void SleepUntil(int64_t when_ns) {
 
 // What one thread has seen.
 struct Tally {
-  Histogram latency;
+  tools::Histogram latency;
   int64_t begun_ns = 0;
   int64_t ended_ns = 0;
   int64_t in_calls_ns = 0;

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "bench/batch.h"
-#include "bench/histogram.h"
 #include "bench/statistics.h"
+#include "histogram.h"
 
 namespace nearcall::bench {
 
@@ -19,8 +19,8 @@ struct Measurement {
   std::string placement;
   Batch batch;
   int clients = 1;
-  int ways = 2;       // that the payload goes in one call: there, and back
-  Histogram latency;  // of all repetitions
+  int ways = 2;              // that the payload goes in one call: there, and back
+  tools::Histogram latency;  // of all repetitions
   Series p50_us;
   Series p99_us;
   Series calls_per_second;  // by the clock on the wall; empty, like the next, if there were gaps between the calls

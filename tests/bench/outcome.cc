@@ -50,8 +50,8 @@ double Outcome::fairness() const {
   return calls.second / std::max(1.0, calls.first);
 }
 
-Histogram Outcome::latency() const {
-  Histogram all;
+tools::Histogram Outcome::latency() const {
+  tools::Histogram all;
   for (const BatchResult& client : clients) all.Merge(client.latency);
   return all;
 }

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "bench/batch.h"
-#include "bench/histogram.h"
+#include "histogram.h"
 
 namespace nearcall::bench {
 
@@ -22,7 +22,7 @@ struct Outcome {
   double server_cpu_us_per_call() const { return server_cpu_us / calls(); }
   // Most and least calls of those who should have got the same.
   double fairness() const;
-  Histogram latency() const;
+  tools::Histogram latency() const;
 };
 
 }  // namespace nearcall::bench

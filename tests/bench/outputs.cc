@@ -112,7 +112,7 @@ constexpr absl::string_view kCurves[] = {"F_line", "shm",    "F_sem", "shm, no s
 constexpr absl::string_view kRates[] = {"shm", "raw loop", "mq", "pipe", "gRPC"};
 
 // For each percentile, as one over the share of the calls that take longer: the latency.
-std::string DistributionCurve(const Histogram& latency) {
+std::string DistributionCurve(const tools::Histogram& latency) {
   std::string curve;
   for (double longer = 1; longer * static_cast<double>(latency.count()) >= 5; longer /= 1.25) {
     absl::StrAppend(&curve, 1 / longer, " ", latency.Percentile(1 - longer), "\n");

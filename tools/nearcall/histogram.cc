@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/histogram.h"
+#include "histogram.h"
 
 #include <algorithm>
 #include <bit>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
-namespace nearcall::bench {
+namespace nearcall::tools {
 
 namespace {
 
@@ -66,6 +66,12 @@ double Histogram::Percentile(double share) const {
   return ValueOf(bucket) / kUnitsPerUs;
 }
 
+double Histogram::Mean() const {
+  double sum = 0;
+  for (size_t i = 0; i < counts_.size(); ++i) sum += ValueOf(i) * static_cast<double>(counts_[i]);
+  return count_ == 0 ? 0 : sum / static_cast<double>(count_) / kUnitsPerUs;
+}
+
 std::string Histogram::ToString() const {
   std::string text;
   for (size_t i = 0; i < counts_.size(); ++i) {
@@ -88,4 +94,4 @@ std::optional<Histogram> Histogram::FromString(const std::string& text) {
   return histogram;
 }
 
-}  // namespace nearcall::bench
+}  // namespace nearcall::tools

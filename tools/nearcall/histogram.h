@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace nearcall::bench {
+namespace nearcall::tools {
 
 // How often each latency came up, in buckets that are at most 1/64 of their value wide. Takes the same time and memory
 // for any number of latencies, so that looking does not disturb what is looked at.
@@ -20,6 +20,9 @@ class Histogram {
   // The latency, in microseconds, below which `share` of all lie. 0 if there are none.
   double Percentile(double share) const;
 
+  // As exact as the buckets are.
+  double Mean() const;
+
   // "bucket:count,...", without spaces; "-" if it is empty.
   std::string ToString() const;
   static std::optional<Histogram> FromString(const std::string& text);
@@ -31,4 +34,4 @@ class Histogram {
   std::vector<int64_t> counts_;  // by bucket
 };
 
-}  // namespace nearcall::bench
+}  // namespace nearcall::tools
