@@ -24,8 +24,12 @@ if(NEARCALL_BUILD_TOOLS)
   install(TARGETS nearcall_tool RUNTIME COMPONENT tools)
   install(FILES ${PROJECT_SOURCE_DIR}/tools/nearcall/nearcall.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
     COMPONENT tools)
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/nearcall/nearcall.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7
+    COMPONENT tools)
   install(FILES ${PROJECT_SOURCE_DIR}/tools/nearcall/nearcall.bash RENAME nearcall COMPONENT tools
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/nearcall/nearcall.zsh RENAME _nearcall COMPONENT tools
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 endif()
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/nearcall DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}

@@ -50,6 +50,8 @@ cmake --build cmake
 ./hello_test.sh cmake/hello_server cmake/hello_client
 [ -s /usr/share/man/man1/protoc-gen-nearcall.1.gz ]
 [ -s /usr/share/man/man1/nearcall.1.gz ]
+[ -s /usr/share/man/man7/nearcall.7.gz ]
+[ -s /usr/share/zsh/vendor-completions/_nearcall ]
 nearcall ls
 apt-get purge -y libnearcall-dev nearcall-tools libprotobuf-dev libabsl-dev
 ./hello_test.sh cmake/hello_server cmake/hello_client

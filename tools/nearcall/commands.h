@@ -15,5 +15,9 @@ Outcome ListServices(const Settings& settings);
 Outcome Describe(const Settings& settings);
 Outcome Call(const Settings& settings);
 Outcome Ping(const Settings& settings);
+// What a server counts, or all of them, again and again.
+Outcome Stat(const Settings& settings);
+// Calls one method as fast, or as often, as is asked for, and tells how long that takes.
+Outcome Bench(const Settings& settings);
 
 }  // namespace nearcall::tools

@@ -2,6 +2,7 @@
 #include "json.h"
 
 #include <google/protobuf/message.h>
+#include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/str_cat.h"
@@ -48,6 +49,12 @@ absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message, con
   if (!printed.ok()) return absl::InternalError(absl::StrCat("cannot be shown as JSON: ", TextOf(printed)));
   while (!json.empty() && json.back() == '\n') json.pop_back();
   return json;
+}
+
+std::string JsonString(const std::string& text) {
+  google::protobuf::Value value;
+  value.set_string_value(text);
+  return ToJson(value, {}).value_or("\"\"");
 }
 
 }  // namespace nearcall::tools

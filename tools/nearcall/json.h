@@ -21,5 +21,7 @@ struct JsonStyle {
 // INVALID_ARGUMENT: the text is no such message.
 absl::Status FromJson(const std::string& json, google::protobuf::Message& message);
 absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message, const JsonStyle& style);
+// UTF-8, as a string of JSON: with its quotes.
+std::string JsonString(const std::string& text);
 
 }  // namespace nearcall::tools

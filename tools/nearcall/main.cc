@@ -7,13 +7,12 @@
 #include <csignal>
 #include <cstdio>
 #include <functional>
-#include <optional>
 #include <string>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "commands.h"
+#include "flags.h"
 
 namespace nearcall::tools {
 namespace {
@@ -26,6 +25,8 @@ constexpr char kAbout[] = R"(Sees the servers of Nearcall on this machine, and c
   nearcall call echo demo.Echo/Say -d '{"text": "hello"}'
   nearcall call echo demo.Echo/Chat -d @-   one message in JSON a line, in both directions
   nearcall ping echo                        how long a call takes
+  nearcall stat                             what all servers do just now;  nearcall stat echo: what one does
+  nearcall bench echo demo.Echo/Say -c 8    how fast its calls are
 
 An ADDRESS is a name, or a transport and a name (shm:echo), or a path (shm:/run/app/echo). What a server looks like
 it is asked itself (reflection), or files say (--proto, --protoset).)";
@@ -34,54 +35,6 @@ constexpr char kEnds[] =
     R"(Ends with: 0 well; 2 the command line is wrong; 3 no server there, or it does not let us in; 4 no such service,
 method or type; 5 what was to be sent is not what the method takes; 64 + N the call has ended with the status code N
 (gRPC's: 65 CANCELLED, 68 DEADLINE_EXCEEDED, 69 NOT_FOUND, 71 PERMISSION_DENIED, 76 UNIMPLEMENTED, 78 UNAVAILABLE).)";
-
-// "5" and "0.5" are seconds; "inf": for ever.
-std::string ParseTimeout(const std::string& text, absl::Duration& timeout) {
-  double seconds = 0;
-  if (absl::SimpleAtod(text, &seconds) && text != "inf") {
-    timeout = absl::Seconds(seconds);
-  } else if (!absl::ParseDuration(text, &timeout)) {
-    return "--timeout " + text + ": expected seconds, or 500ms, 2m, inf";
-  }
-  return timeout > absl::ZeroDuration() ? "" : "--timeout must be more than zero";
-}
-
-std::string ParsePriority(const std::string& text, std::optional<Priority>& priority) {
-  if (text == "low") priority = Priority::kLow;
-  if (text == "normal") priority = Priority::kNormal;
-  if (text == "high") priority = Priority::kHigh;
-  if (text == "urgent") priority = Priority::kUrgent;
-  return priority.has_value() ? "" : "--priority " + text + ": expected low, normal, high or urgent";
-}
-
-void AddTimeout(CLI::App& command, Settings& settings) {
-  command
-      .add_option_function<std::string>(
-          "--timeout",
-          [&settings](const std::string& text) {
-            if (std::string why = ParseTimeout(text, settings.timeout); !why.empty()) throw CLI::ValidationError(why);
-          },
-          "for all of it: connecting, asking for the description, the call (seconds, or 500ms, 2m, inf)")
-      ->default_str("10s");
-}
-
-void AddFiles(CLI::App& command, Settings& settings) {
-  command.add_option("--protoset", settings.protosets, "a descriptor set in place of reflection (may be repeated)")
-      ->allow_extra_args(false);
-  command.add_option("--proto", settings.protos, "a .proto file in place of reflection (may be repeated)")
-      ->allow_extra_args(false);
-  command.add_option("-I,--import-path", settings.import_paths, "where --proto and its imports are found")
-      ->allow_extra_args(false);
-}
-
-void AddPriority(CLI::App& command, Settings& settings) {
-  command.add_option_function<std::string>(
-      "--priority",
-      [&settings](const std::string& text) {
-        if (std::string why = ParsePriority(text, settings.priority); !why.empty()) throw CLI::ValidationError(why);
-      },
-      "low, normal, high or urgent");
-}
 
 class CommandLine {
  public:
@@ -93,6 +46,8 @@ class CommandLine {
     AddDescribe();
     AddCall();
     AddPing();
+    AddStat();
+    AddBench();
   }
 
   // What it ends with.
@@ -111,10 +66,11 @@ class CommandLine {
   }
 
  private:
-  CLI::App& Add(const std::string& name, const std::string& about, Outcome (*run)(const Settings& settings)) {
+  CLI::App& Add(const std::string& name, const std::string& about, Outcome (*run)(const Settings& settings),
+                const char* timeout_of = "all of it: connecting, asking for the description, the call") {
     CLI::App& command = *app_.add_subcommand(name, about);
     command.callback([this, run] { command_ = run; });
-    AddTimeout(command, settings_);
+    AddTimeout(command, settings_, timeout_of);
     return command;
   }
 
@@ -153,8 +109,7 @@ class CommandLine {
     command.add_option("-d,--data", settings_.data,
                        "what is sent, in JSON: a text, @FILE, or @- for standard input; for a method whose client "
                        "streams, one message a line");
-    command.add_option("-H,--header", settings_.headers, "metadata, \"name: value\" (may be repeated)")
-        ->allow_extra_args(false);
+    AddHeaders(command, settings_);
     command.add_flag("--emit-defaults", settings_.json.defaults, "shows fields that have their default, too");
     command.add_flag("--pretty", settings_.json.indented, "indents what comes, over several lines");
     command.add_flag("-v,--verbose", settings_.verbose, "shows the server's metadata, on standard error");
@@ -169,6 +124,25 @@ class CommandLine {
         ->check(CLI::Range(1, 10'000'000))
         ->capture_default_str();
     AddPriority(command, settings_);
+  }
+
+  void AddStat() {
+    CLI::App& command = Add("stat", "Shows what a server, or each, does: calls, latencies, bytes, connections, users",
+                            &Stat, "connecting, and each answer");
+    command.add_option("ADDRESS", settings_.address, "of a server; left out: all that this user can reach");
+    command.add_flag("--emit-defaults", settings_.json.defaults, "with --json: shows what is zero, too");
+    AddStatFlags(command, settings_);
+  }
+
+  void AddBench() {
+    CLI::App& command = Add("bench", "Calls a method again and again, and tells how long that takes", &Bench,
+                            "connecting, and each call");
+    command.add_option("ADDRESS", settings_.address, "of a server")->required();
+    command.add_option("METHOD", settings_.name, "package.Service/Method, which does not stream")->required();
+    AddBenchFlags(command, settings_);
+    AddHeaders(command, settings_);
+    AddPriority(command, settings_);
+    AddFiles(command, settings_);
   }
 
   Settings settings_;

@@ -48,14 +48,6 @@ std::vector<std::string> SocketsIn(const std::string& directory) {
   return names;
 }
 
-std::string UserName(uid_t uid) {
-  std::array<char, 4096> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_name;
-  return absl::StrCat(uid);
-}
-
 std::string WhyNot(int error) {
   if (error == ECONNREFUSED) return "dead (the next server sweeps it)";
   if (error == EACCES) return "not for this user";
@@ -65,6 +57,14 @@ std::string WhyNot(int error) {
 }
 
 }  // namespace
+
+std::string UserName(uid_t uid) {
+  std::array<char, 4096> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_name;
+  return absl::StrCat(uid);
+}
 
 std::vector<ServerSocket> FindServerSockets() {
   std::vector<ServerSocket> sockets;

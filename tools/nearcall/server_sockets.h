@@ -23,6 +23,9 @@ struct SocketOwner {
   std::string why_not = {};  // nobody can be reached
 };
 
+// Its name, or its number.
+std::string UserName(uid_t uid);
+
 // Who listens, as the kernel says. Does not wait.
 SocketOwner OwnerOf(const std::string& path);
 

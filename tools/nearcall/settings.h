@@ -17,6 +17,9 @@
 
 namespace nearcall::tools {
 
+// How `stat` and `bench` print.
+enum class Format { kText, kJson, kPrometheus };
+
 // What the command line says.
 struct Settings {
   std::string address;
@@ -36,6 +39,18 @@ struct Settings {
   bool verbose = false;
 
   size_t count = 1000;  // of pings
+
+  // --- stat ---
+  Format format = Format::kText;
+  size_t rounds = 0;  // 0: until it is interrupted
+  absl::Duration interval = absl::Seconds(1);
+
+  // --- bench ---
+  std::optional<double> rate;  // calls a second; unset: as many as the callers can
+  size_t concurrency = 1;      // callers
+  size_t connections = 1;
+  std::optional<size_t> calls;             // unset: as many as come in `duration`
+  std::optional<absl::Duration> duration;  // unset: 5 s, or as long as `calls` take
 
   bool has_files() const { return !protosets.empty() || !protos.empty(); }
 };
