@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/probes.h"
 #include "base/thread_sanitizer.h"
 
 namespace nearcall::session {
@@ -38,7 +39,7 @@ void Outbox::HandOverAll() {
   unannounced_ = false;
   flushed_ = transport_.Flush();
   if (flushed_) frames_handed_over_ = frames_sent_;
-  transport_.Notify();
+  if (transport_.Notify()) NEARCALL_PROBE2(wake, source_id_, frames_sent_);
   UpdateHasWaiting();
 }
 

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "base/exec_state.h"
 #include "base/limits.h"
+#include "base/probes.h"
 #include "nearcall/internal/unary.h"
 #include "rpc/client/generic_method.h"
 #include "rpc/parse_message.h"
@@ -70,6 +71,7 @@ void CallHead::SetDeadline() {
 }
 
 absl::Status CallHead::Prepare(const google::protobuf::MessageLite* request) {
+  NEARCALL_PROBE2(client_call_start, this, method_.full_name);
   if (options_.response_metadata != nullptr) *options_.response_metadata = {};
   if (static_cast<size_t>(priority_) >= base::kLanes) {
     return NotSent(absl::InvalidArgumentError(absl::StrCat("CallOptions::priority is ", static_cast<int>(priority_))));
@@ -168,6 +170,12 @@ void CallHead::Serialize(const google::protobuf::MessageLite* request, std::byte
 }
 
 absl::Status CallHead::StatusOf(const absl::Status& failure, const wire::Message& answer) const {
+  absl::Status status = ReadStatus(failure, answer);
+  NEARCALL_PROBE3(client_call_end, this, method_.full_name, static_cast<int>(status.code()));
+  return status;
+}
+
+absl::Status CallHead::ReadStatus(const absl::Status& failure, const wire::Message& answer) const {
   if (!failure.ok()) return failure;
   const wire::FrameHeader& header = answer.header;
   if (header.envelope_size == 0 && header.status == 0) return absl::OkStatus();

@@ -72,6 +72,7 @@ class CallHead {
   static absl::StatusOr<Metadata> ParseInitial(const std::string& envelope);
 
  private:
+  absl::Status ReadStatus(const absl::Status& failure, const wire::Message& answer) const;
   void SetDeadline();
   absl::Status CheckPeerLimit(const session::ClientSession& session) const;
 

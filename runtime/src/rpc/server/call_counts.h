@@ -96,6 +96,7 @@ class CallTally {
   void NoteRefused() { end_.refused = true; }
   // With the last one it ends; without any, because its client has gone: CANCELLED.
   void NoteAnswer(absl::StatusCode code) { end_.code = code; }
+  absl::StatusCode code() const { return end_.code; }
   void NoteSent(size_t bytes) { end_.bytes_sent += bytes; }
 
   // By who reads, and who writes.

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
+#include "base/probes.h"
 #include "base/returnable.h"
 #include "rpc/parse_message.h"
 
@@ -135,6 +136,7 @@ bool IncomingCall::Accept(std::shared_ptr<session::ServerSession> session, base:
 
 void IncomingCall::Reset(bool by_leader) {
   if (request_.session == nullptr) return;
+  NEARCALL_PROBE3(server_call_end, this, request_.method_name(), static_cast<int>(tally_.code()));
   tally_.Finish(by_leader);
   std::shared_ptr<session::ServerSession> session = request_.session;
   session->calls().Remove(*this);
@@ -192,6 +194,7 @@ void IncomingCall::RunHandler() {
       }
     }
     reached = ExecState::kExecuted;
+    NEARCALL_PROBE4(server_call_start, this, name, request_.session->client().peer().pid, request_.arrived);
     core_.calls_started.fetch_add(1, std::memory_order_relaxed);
     request_.method->method->run(*request_.method->service, *this);
     if (deferred_) BeDeferred();
