@@ -7,17 +7,18 @@ namespace nearcall::rpc {
 
 namespace {
 
+// Who sees that a call has ended sees that it had begun.
 uint64_t Get(const std::atomic<uint64_t>& number) {
-  return number.load(std::memory_order_relaxed);
+  return number.load(std::memory_order_acquire);
 }
 
 // By the only one who writes it.
 void AddAlone(std::atomic<uint64_t>& number, uint64_t more) {
-  number.store(Get(number) + more, std::memory_order_relaxed);
+  number.store(number.load(std::memory_order_relaxed) + more, std::memory_order_release);
 }
 
 void AddShared(std::atomic<uint64_t>& number, uint64_t more) {
-  number.fetch_add(more, std::memory_order_relaxed);
+  number.fetch_add(more, std::memory_order_release);
 }
 
 }  // namespace
