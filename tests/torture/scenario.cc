@@ -2,13 +2,16 @@
 #include "torture/scenario.h"
 
 #include <array>
+#include <atomic>
 #include <exception>
+#include <memory>
 #include <new>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "fixture.h"
+#include "nearcall/interceptor.h"
 #include "stream_service.h"
 
 namespace nearcall::integration {
@@ -95,8 +98,31 @@ void CallStreaming(const Streams::Stub& stub, ScenarioEnd& end) {
   }
 }
 
-void UseServer(AsyncCalls& calls, ScenarioEnd& end) {
-  auto channel = Channel::Connect(Address(), {.handshake_timeout = kPatience, .log_sink = Silence});
+// Counts the calls whose end it has not been told. Takes no memory.
+template <typename Base, typename Call>
+class Counting final : public Base {
+ public:
+  absl::StatusOr<OnCallEnd> Start(const CallInfo&, Call&) override {
+    ++open_;
+    return [this](const CallEnd&) { --open_; };
+  }
+  int open() const { return open_; }
+
+ private:
+  std::atomic<int> open_ = 0;
+};
+
+using CountingClient = Counting<ClientInterceptor, CallOptions>;
+using CountingServer = Counting<ServerInterceptor, ServerContext>;
+
+// Of both sides.
+struct Interceptors {
+  std::shared_ptr<CountingClient> client = std::make_shared<CountingClient>();
+  std::shared_ptr<CountingServer> server = std::make_shared<CountingServer>();
+};
+
+void UseServer(ChannelOptions options, AsyncCalls& calls, ScenarioEnd& end) {
+  auto channel = Channel::Connect(Address(), std::move(options));
   Note("connect", channel.status(), end);
   if (!channel.ok()) return;
   CallBlocking(Echo::Stub(*channel), end);
@@ -115,10 +141,14 @@ ScenarioEnd RunScenario() {
   EchoService echo;
   StreamService streams;
   std::optional<AsyncCalls> calls;
+  std::optional<Interceptors> interceptors;
   std::optional<ServerBuilder> builder;
+  ChannelOptions options = {.handshake_timeout = kPatience, .log_sink = Silence};
   try {
     calls.emplace();
-    builder.emplace(ServerOptions{.expected_clients = 48, .log_sink = Silence});
+    interceptors.emplace();
+    options.interceptors = {interceptors->client};
+    builder.emplace(ServerOptions{.expected_clients = 48, .log_sink = Silence, .interceptors = {interceptors->server}});
     builder->Listen(Address()).Register(&echo).Register(&streams);
   } catch (const std::bad_alloc&) {
     end.succeeded = false;
@@ -127,9 +157,12 @@ ScenarioEnd RunScenario() {
   try {
     const auto server = builder->Start();
     Note("start", server.status(), end);
-    if (server.ok()) UseServer(*calls, end);
+    if (server.ok()) UseServer(std::move(options), *calls, end);
   } catch (const std::exception& exception) {
     absl::StrAppend(&end.wrong, "exception: ", exception.what(), "; ");
+  }
+  if (interceptors->client->open() != 0 || interceptors->server->open() != 0) {
+    absl::StrAppend(&end.wrong, "interceptors were not told the end of each call, or more than once; ");
   }
   end.succeeded = end.succeeded && end.wrong.empty();
   return end;

@@ -29,6 +29,7 @@ class MessageLite;
 
 namespace nearcall {
 
+class ClientInterceptor;
 class EventQueue;
 class Service;
 
@@ -142,6 +143,10 @@ struct ChannelOptions {
   ExecOptions exec = {};
 
   KeepaliveOptions keepalive = {};
+
+  // What sees every call of this channel begin and end, and may refuse it (nearcall/interceptor.h); the first is the
+  // outermost. Not those that the server makes of `services`.
+  std::vector<std::shared_ptr<ClientInterceptor>> interceptors = {};
 };
 
 // What a channel's connection, or the best of several, is doing (gRPC's "connectivity semantics",

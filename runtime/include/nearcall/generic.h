@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -9,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "nearcall/bytes.h"
+#include "nearcall/call_kind.h"  // IWYU pragma: export
 #include "nearcall/call_options.h"
 #include "nearcall/callback.h"
 #include "nearcall/channel.h"
@@ -39,9 +39,6 @@
 // kind answers UNIMPLEMENTED. Options, metadata, status, deadlines and threads are those of generated stubs and
 // services.
 namespace nearcall {
-
-// What a call carries.
-enum class CallKind : uint8_t { kUnary, kClientStreaming, kServerStreaming, kBidiStreaming, kOneWay };
 
 // As a generated X::Stub. Copyable, thread-safe; keeps the channel alive, and so do its streams.
 class NEARCALL_EXPORT GenericStub {

@@ -26,6 +26,7 @@ namespace nearcall {
 class CoGenericService;
 class EventQueue;
 class GenericService;
+class ServerInterceptor;
 
 // Every member has a default; name any subset: `{.max_handler_threads = 8}`.
 struct ServerOptions {
@@ -171,6 +172,10 @@ struct ServerOptions {
   // than the server's own and root are told of their own connections only. Counting takes no lock and no memory of a
   // call; false: nothing is counted.
   bool stats = true;
+
+  // What sees every call begin and end, and may refuse it (nearcall/interceptor.h); the first is the outermost. Not
+  // calls that handlers make of their clients (ServerContext::client()).
+  std::vector<std::shared_ptr<ServerInterceptor>> interceptors = {};
 };
 
 // Every member has a default.

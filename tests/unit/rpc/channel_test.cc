@@ -19,9 +19,12 @@
 #include "absl/time/clock.h"
 #include "base/limits.h"
 #include "nearcall/exec_state.h"
+#include "nearcall/interceptor.h"
 #include "nearcall/internal/unary.h"
+#include "rpc/client/channel.h"
 #include "support/sanitizers.h"
 #include "support/scoped_env.h"
+#include "transport/address.h"
 #include "unit/rpc/fake_listener.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
@@ -70,6 +73,18 @@ TEST_F(ChannelTest, OptionsOutOfRangeAreNamed) {
   expect_named("max_calls_in_flight", {.max_calls_in_flight = 0});
   expect_named("max_calls_in_flight", {.max_calls_in_flight = base::kMaxCallsInFlight + 1});
   expect_named("handshake_timeout", {.handshake_timeout = absl::ZeroDuration()});
+}
+
+TEST_F(ChannelTest, AnInterceptorThatIsNullIsInvalid) {
+  const absl::Status status = ConnectStatus("echo", {.interceptors = {nullptr}});
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "ChannelOptions::interceptors has a null pointer");
+}
+
+// Its calls take not one step more.
+TEST_F(ChannelTest, OneWithoutInterceptorsIsTheChannelItself) {
+  const auto channel = std::make_shared<ChannelImpl>(*transport::ParseAddress("echo"), ChannelOptions());
+  EXPECT_EQ(Intercepted(channel, {}), channel);
 }
 
 TEST_F(ChannelTest, AMalformedAddressIsInvalid) {

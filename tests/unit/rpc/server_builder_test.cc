@@ -68,6 +68,12 @@ TEST_F(ServerBuilderTest, NoServiceAtAllIsInvalidOnlyAsNull) {
   EXPECT_TRUE(ServerBuilder().Start().ok()) << "it may be served by ServeFd() alone";
 }
 
+TEST_F(ServerBuilderTest, AnInterceptorThatIsNullIsInvalid) {
+  const absl::Status status = ServerBuilder({.interceptors = {nullptr}}).Start().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "ServerOptions::interceptors has a null pointer");
+}
+
 TEST_F(ServerBuilderTest, AModeWithoutItsOwnUserIsInvalid) {
   for (const mode_t mode : {0000u, 0400u, 0266u, 01600u, 04755u, 010600u}) {
     const absl::Status status = ServerBuilder({.socket_mode = mode}).Start().status();

@@ -49,7 +49,7 @@ bool GoesElsewhere(session::ClientSession& session, const absl::Status& status) 
 }
 
 CallHead::CallHead(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size)
-    : keep_method_(method.generic ? static_cast<const GenericMethod&>(method).shared_from_this() : nullptr),
+    : keep_method_(KeptBy(method)),
       method_(method),
       options_(options),
       max_message_size_(max_message_size),

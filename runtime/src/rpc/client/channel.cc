@@ -18,6 +18,7 @@
 #include "rpc/client/call_head.h"
 #include "rpc/client/children.h"
 #include "rpc/client/held_call.h"
+#include "rpc/client/intercepted_channel.h"
 #include "rpc/client/open_call.h"
 #include "rpc/client/open_stream_call.h"
 #include "rpc/protobuf_log.h"
@@ -82,6 +83,9 @@ absl::Status CheckOptions(const ChannelOptions& options) {
   if (std::find(options.services.begin(), options.services.end(), nullptr) != options.services.end()) {
     return absl::InvalidArgumentError("ChannelOptions::services has a null pointer");
   }
+  if (std::find(options.interceptors.begin(), options.interceptors.end(), nullptr) != options.interceptors.end()) {
+    return absl::InvalidArgumentError("ChannelOptions::interceptors has a null pointer");
+  }
   if (options.event_queue != nullptr && !options.services.empty()) {
     return absl::UnimplementedError(
         "ChannelOptions has both services and an event_queue: what a channel serves runs on threads of its own, and "
@@ -121,11 +125,13 @@ absl::StatusOr<std::shared_ptr<Channel>> Channel::Connect(absl::string_view addr
     if (absl::Status status = CheckOptions(options); !status.ok()) return status;
     absl::StatusOr<transport::Address> resolved = ResolveAddress(address);
     if (!resolved.ok()) return resolved.status();
+    std::vector<std::shared_ptr<ClientInterceptor>> interceptors = std::move(options.interceptors);
     auto channel = std::make_shared<rpc::ChannelImpl>(*std::move(resolved), std::move(options));
     if (absl::Status status = channel->StartServices(); !status.ok()) return status;
-    if (channel->lazy()) return channel;
-    if (absl::Status status = channel->ConnectFirst(); !status.ok()) return status;
-    return channel;
+    if (!channel->lazy()) {
+      if (absl::Status status = channel->ConnectFirst(); !status.ok()) return status;
+    }
+    return rpc::Intercepted(std::move(channel), std::move(interceptors));
   });
 }
 
@@ -147,6 +153,15 @@ CallOptions WithoutWaiting(CallOptions options) {
 }
 
 }  // namespace
+
+std::shared_ptr<Channel> Intercepted(std::shared_ptr<ChannelImpl> channel,
+                                     std::vector<std::shared_ptr<ClientInterceptor>> interceptors) {
+  if (interceptors.empty()) return channel;
+  auto all = std::make_shared<ClientInterceptors>();
+  all->all = std::move(interceptors);
+  all->logger = channel->logger();
+  return std::make_shared<InterceptedChannel>(std::move(channel), std::move(all));
+}
 
 ChannelImpl::ChannelImpl(transport::Address address, ChannelOptions options)
     : options_(std::move(options)),

@@ -37,6 +37,8 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   // The first connection, waiting for the server until `connect_timeout`.
   absl::Status ConnectFirst();
 
+  const std::shared_ptr<base::Logger>& logger() const { return logger_; }
+
   std::string transport() const override;
   std::string DebugString() const override;
   ChannelState state() const override;
@@ -85,5 +87,9 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
   const std::shared_ptr<LocalLosses> losses_;
   AsyncConnections async_;
 };
+
+// What the program calls: `channel` itself, unless there are interceptors.
+std::shared_ptr<Channel> Intercepted(std::shared_ptr<ChannelImpl> channel,
+                                     std::vector<std::shared_ptr<ClientInterceptor>> interceptors);
 
 }  // namespace nearcall::rpc

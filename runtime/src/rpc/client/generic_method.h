@@ -30,4 +30,10 @@ struct GenericMethod final : internal::MethodInfo, std::enable_shared_from_this<
   const std::string name;
 };
 
+// What keeps `method` for one of its calls; null: it is a constant.
+inline std::shared_ptr<const void> KeptBy(const internal::MethodInfo& method) {
+  if (!method.generic) return nullptr;
+  return static_cast<const GenericMethod&>(method).shared_from_this();
+}
+
 }  // namespace nearcall::rpc

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/no_memory.h"
+#include "nearcall/interceptor.h"
 #include "rpc/message_writer.h"
 #include "rpc/protobuf_log.h"
 #include "wire/envelope.h"
@@ -17,6 +19,15 @@ namespace nearcall::rpc {
 void Answer::Reset() {
   stream_ = nullptr;
   given_ = told_start_ = false;
+  interception_.reset();
+}
+
+absl::Status Answer::AskInterceptors() {
+  const auto& interceptors = core_.options.interceptors;
+  interception_ = std::make_unique<Interception>(
+      request_.method_name(), call_.one_way() ? internal::MethodKind::kOneWay : request_.kind(), *core_.logger);
+  return interception_->Ask(interceptors.size(),
+                            [&](size_t i) { return interceptors[i]->Start(interception_->call(), context_); });
 }
 
 void Answer::Finish(const absl::Status& status, const google::protobuf::MessageLite* reply) {
@@ -29,13 +40,32 @@ void Answer::Finish(const absl::Status& status, const google::protobuf::MessageL
 }
 
 void Answer::GiveAtStart() {
-  Give(absl::OkStatus(), ExecState::kExecuted);
+  Deliver(absl::OkStatus(), ExecState::kExecuted, nullptr);
   given_ = false;  // by the handler
   told_start_ = true;
   request_.NoteWritten();  // the handler may take its time
 }
 
-void Answer::Give(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply) try {
+void Answer::Give(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply) {
+  if (interception_ != nullptr) TellInterceptors(status, reply);
+  Deliver(status, exec_state, reply);
+}
+
+// Of what goes out, as far as that is known before it does: they may add to the metadata.
+void Answer::TellInterceptors(const absl::Status& status, const google::protobuf::MessageLite* reply) {
+  const absl::Status checked = base::OrNoMemory([&] { return Check(reply == nullptr ? 0 : reply->ByteSizeLong()); });
+  const absl::Status& last = checked.ok() || told_start_ ? status : checked;
+  const internal::MethodKind kind = request_.kind();
+  const bool one_reply = last.ok() && reply != nullptr && !internal::ServerStreams(kind);
+  interception_->Tell(last,
+                      {.sent = one_reply            ? 1
+                               : stream_ == nullptr ? 0
+                                                    : stream_->written(),
+                       .received = internal::ClientStreams(kind) ? stream_->read() : 1},
+                      context_.initial_metadata(), context_.trailing_metadata());
+}
+
+void Answer::Deliver(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply) try {
   given_ = true;
   tally_.NoteAnswer(status.code());
   if (stream_ != nullptr) stream_->End();

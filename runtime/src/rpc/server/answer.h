@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/log.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/exec_state.h"
+#include "rpc/interception.h"
 #include "rpc/server/call_context.h"
 #include "rpc/server/call_counts.h"
 #include "rpc/server/request.h"
@@ -29,6 +31,9 @@ class Answer {
   void Begin(ServerStreamImpl* stream) { stream_ = stream; }
   void Reset();
 
+  // Asks the server's interceptors whether the call may begin; from here on they hear of its end.
+  absl::Status AskInterceptors();
+
   // What the handler says. `reply`: may be null. It may be too late for it, or its stream may have failed.
   void Finish(const absl::Status& status, const google::protobuf::MessageLite* reply);
   // Just that.
@@ -40,6 +45,8 @@ class Answer {
   void Log(LogSeverity severity, absl::string_view line) const;
 
  private:
+  void TellInterceptors(const absl::Status& status, const google::protobuf::MessageLite* reply);
+  void Deliver(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply);
   void NoteOneWayEnd(const absl::Status& status);
   absl::Status Check(size_t reply_size) const;
   void Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
@@ -53,7 +60,8 @@ class Answer {
   session::ActiveCall& call_;
   ServerStreamImpl* stream_ = nullptr;
   bool given_ = false;
-  bool told_start_ = false;  // the reply has gone, for nobody waits for the end
+  bool told_start_ = false;                     // the reply has gone, for nobody waits for the end
+  std::unique_ptr<Interception> interception_;  // if there are interceptors, and they have been asked
 };
 
 }  // namespace nearcall::rpc

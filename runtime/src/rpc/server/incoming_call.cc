@@ -19,9 +19,9 @@ namespace nearcall::rpc {
 
 namespace {
 
-// Whose code it was: the handler's, or before that ServerOptions::authorize.
+// Whose code it was: the handler's, or what runs before that. (What an interceptor throws is caught elsewhere.)
 const char* WhatRan(ExecState reached) {
-  return reached == ExecState::kNotStarted ? "ServerOptions::authorize for " : "the handler of ";
+  return reached == ExecState::kNotStarted ? "an interceptor or ServerOptions::authorize for " : "the handler of ";
 }
 
 // UNAVAILABLE of a call that was not started is how a server says that it goes away.
@@ -178,6 +178,14 @@ void IncomingCall::Run() {
   }
 }
 
+// Whether the client may call this method.
+absl::Status IncomingCall::MayRun(const char* method) {
+  if (!core_.options.interceptors.empty()) {
+    if (absl::Status begun = answer_.AskInterceptors(); !begun.ok()) return begun;
+  }
+  return core_.options.authorize ? core_.options.authorize(context_.peer(), method) : absl::OkStatus();
+}
+
 // User code, all of it: whether the client may call this method, and then what the method does.
 void IncomingCall::RunHandler() {
   const char* name = method_name();
@@ -188,11 +196,7 @@ void IncomingCall::RunHandler() {
   const bool returns_place = core_.reactor() == nullptr && !request_.suspends();
   const base::Returnable::Held held(returns_place ? &place_ : nullptr);
   try {
-    if (core_.options.authorize) {
-      if (absl::Status may = core_.options.authorize(context_.peer(), name); !may.ok()) {
-        return Refuse(may, StateOfRefusal(may));
-      }
-    }
+    if (absl::Status may = MayRun(name); !may.ok()) return Refuse(may, StateOfRefusal(may));
     reached = ExecState::kExecuted;
     NEARCALL_PROBE4(server_call_start, this, name, request_.session->client().peer().pid, request_.arrived);
     core_.calls_started.fetch_add(1, std::memory_order_relaxed);

@@ -87,6 +87,7 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   };
 
   void RunHandler();
+  absl::Status MayRun(const char* method);
   void BeDeferred();
   void LogThrown(ExecState reached) const;
   void OnThreadExit(ExecState reached);

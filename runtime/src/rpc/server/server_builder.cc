@@ -83,6 +83,9 @@ absl::Status CheckOptions(const ServerOptions& options) {
   if (options.abort_after_grace < absl::ZeroDuration()) {
     status.Update(absl::InvalidArgumentError("ServerOptions::abort_after_grace must not be negative"));
   }
+  if (std::find(options.interceptors.begin(), options.interceptors.end(), nullptr) != options.interceptors.end()) {
+    status.Update(absl::InvalidArgumentError("ServerOptions::interceptors has a null pointer"));
+  }
   return status;
 }
 

@@ -105,6 +105,7 @@ bool ServerStreamImpl::Parse(google::protobuf::MessageLite& message) {
   mine_.Pop();
   if (!parsed.ok()) return Fail(std::move(parsed));
   tally_.NoteElementRead(size);
+  elements_read_.Add();
   GiveCredit(size);
   return true;
 }
@@ -169,7 +170,9 @@ Tried ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) 
     return !failed && state_.BeginElement(size);
   });
   if (!begun) return failed ? Tried::kOver : Tried::kNotYet;
-  return Send(request_.HeaderOf(wire::FrameKind::kMessage), &message, size) ? Tried::kDone : Tried::kOver;
+  if (!Send(request_.HeaderOf(wire::FrameKind::kMessage), &message, size)) return Tried::kOver;
+  elements_written_.Add();
+  return Tried::kDone;
 }
 
 bool ServerStreamImpl::SendInitialMetadata() {

@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/internal/stream.h"
 #include "nearcall/server_context.h"
+#include "rpc/message_count.h"
 #include "rpc/server/stream_claim.h"
 #include "rpc/server/stream_side.h"
 #include "session/arrivals.h"
@@ -47,6 +49,10 @@ class ServerStreamImpl final : public internal::ServerStream {
 
   // Why the stream cannot go on though nobody has cancelled it; OK: it can.
   absl::Status Failure();
+
+  // Elements that the handler has read, and written.
+  uint64_t read() const { return elements_read_.get(); }
+  uint64_t written() const { return elements_written_.get(); }
 
   // The call is about to be answered. Nobody may wait for the stream any more.
   void End();
@@ -90,6 +96,7 @@ class ServerStreamImpl final : public internal::ServerStream {
   std::atomic<bool> somebody_reads_{false};
   session::Arrivals mine_;
   session::ReadCount read_;
+  MessageCount elements_read_;
 
   // Who waits for news of the program's own waits where others read. The session's lock guards it.
   bool has_news_ = false;
@@ -97,6 +104,7 @@ class ServerStreamImpl final : public internal::ServerStream {
   // Who writes.
   std::atomic<bool> somebody_writes_{false};
   bool sent_initial_metadata_ = false;
+  MessageCount elements_written_;
 
   // Who is suspended hears of the deadline. Last: it uses the others.
   std::atomic<bool> watches_deadline_{false};
