@@ -3,15 +3,16 @@
 # Generates code from .proto files: protobuf's and Nearcall's, in one run of protoc for each file. The same in the build
 # tree, with add_subdirectory or FetchContent, and from an installed package.
 #
-#   nearcall_add_library(NAME PROTOS a.proto ... [IMPORT_DIRS dir ...] [OUT_DIR dir])
+#   nearcall_add_library(NAME PROTOS a.proto ... [IMPORT_DIRS dir ...] [OUT_DIR dir] [MOCKS])
 #     Makes the library NAME of what is generated. A program that links it includes "a.nearcall.pb.h".
 #
-#   nearcall_generate(TARGET t PROTOS a.proto ... [IMPORT_DIRS dir ...] [OUT_DIR dir])
+#   nearcall_generate(TARGET t PROTOS a.proto ... [IMPORT_DIRS dir ...] [OUT_DIR dir] [MOCKS])
 #     Adds what is generated to a target made before, in the same directory, by add_library or add_executable.
 #
 # IMPORT_DIRS is where protoc looks for imports, beside the current source directory, which comes last. Each of PROTOS
 # must lie in one of them; below it, "dir/a.proto" becomes "dir/a.nearcall.pb.h". OUT_DIR is for the generated files;
-# each target has its own by default.
+# each target has its own by default. MOCKS: also "dir/a.nearcall.mock.h", with a GoogleMock of each service; a test
+# that includes it links GoogleMock itself.
 #
 # What is generated links nearcall::nearcall. Set NEARCALL_LINK to nearcall::nearcall_static for the archive.
 #
@@ -27,7 +28,7 @@ function(nearcall_add_library name)
 endfunction()
 
 function(nearcall_generate)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "TARGET;OUT_DIR" "PROTOS;IMPORT_DIRS")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "MOCKS" "TARGET;OUT_DIR" "PROTOS;IMPORT_DIRS")
   _nearcall_check_arguments("${arg_TARGET}" "${arg_PROTOS}" "${arg_UNPARSED_ARGUMENTS}")
 
   set(out_dir ${CMAKE_CURRENT_BINARY_DIR}/nearcall_generated/${arg_TARGET})
@@ -48,7 +49,7 @@ function(nearcall_generate)
     list(APPEND protos ${proto})
   endforeach()
   foreach(proto ${protos})
-    _nearcall_run_protoc(${arg_TARGET} ${proto} "${protos}" "${import_dirs}" ${out_dir})
+    _nearcall_run_protoc(${arg_TARGET} ${proto} "${protos}" "${import_dirs}" ${out_dir} ${arg_MOCKS})
   endforeach()
   target_include_directories(${arg_TARGET} PUBLIC $<BUILD_INTERFACE:${out_dir}>)
   if(NOT NEARCALL_LINK)
@@ -71,8 +72,9 @@ function(_nearcall_check_arguments target protos unknown)
   endif()
 endfunction()
 
-# The rule that makes the four files of `proto`, one of `protos`, and these files as sources of `target`.
-function(_nearcall_run_protoc target proto protos import_dirs out_dir)
+# The rule that makes the four files of `proto`, one of `protos`, or with `mocks` five, and these files as sources of
+# `target`.
+function(_nearcall_run_protoc target proto protos import_dirs out_dir mocks)
   if(NOT EXISTS ${proto})
     message(FATAL_ERROR "nearcall: ${target}: there is no file ${proto}")
   elseif(NOT proto MATCHES "\\.proto$")
@@ -95,6 +97,11 @@ function(_nearcall_run_protoc target proto protos import_dirs out_dir)
   set(base ${out_dir}/${name})
   # SUBTLE: in protoc's own order. Ninja runs a rule for ever whose depfile does not begin with the first output.
   set(outputs ${base}.nearcall.pb.cc ${base}.nearcall.pb.h ${base}.pb.cc ${base}.pb.h)
+  set(options)
+  if(mocks)
+    list(PREPEND outputs ${base}.nearcall.mock.h)
+    set(options --nearcall_opt=generate_mock_code=true)
+  endif()
   file(MAKE_DIRECTORY ${out_dir})
   # protoc tells which files were imported, but not readably if a name has a blank: then any of `protos` may have been.
   set(depends DEPENDS ${proto} ${plugin_dependency} DEPFILE ${base}.d)
@@ -104,7 +111,8 @@ function(_nearcall_run_protoc target proto protos import_dirs out_dir)
   add_custom_command(
     OUTPUT ${outputs}
     COMMAND protobuf::protoc --plugin=protoc-gen-nearcall=${plugin} ${import_flags} -I${options_dir}
-            --cpp_out=${out_dir} --nearcall_out=${out_dir} --dependency_out=${base}.d ${proto}
+            --cpp_out=${out_dir} --nearcall_out=${out_dir} ${options} --dependency_out=${base}.d
+            ${proto}
     ${depends}
     COMMENT "Generating the RPC code of ${name}.proto"
     VERBATIM)

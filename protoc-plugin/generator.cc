@@ -19,15 +19,25 @@ namespace pb = ::google::protobuf;
 
 namespace {
 
-// One problem for each option given: there are none to give.
-std::vector<std::string> ProblemsOfParameter(const std::string& parameter) {
-  std::vector<std::pair<std::string, std::string>> options;
-  pb::compiler::ParseGeneratorParameter(parameter, &options);
-  std::vector<std::string> problems;
-  for (const auto& [key, value] : options) {
-    problems.push_back(absl::StrCat("unknown option \"", key, "\": protoc-gen-nearcall takes no options"));
+// What --nearcall_opt says.
+struct Options {
+  bool mocks = false;  // x.nearcall.mock.h, too
+};
+
+Options ParseOptions(const std::string& parameter, std::vector<std::string>& problems) {
+  std::vector<std::pair<std::string, std::string>> given;
+  pb::compiler::ParseGeneratorParameter(parameter, &given);
+  Options options;
+  for (const auto& [key, value] : given) {
+    if (key != "generate_mock_code") {
+      problems.push_back(absl::StrCat("unknown option \"", key, "\": there is generate_mock_code=true, and no other"));
+    } else if (value != "true" && value != "false") {
+      problems.push_back(absl::StrCat("option generate_mock_code is \"", value, "\", allowed are true and false"));
+    } else {
+      options.mocks = value == "true";
+    }
   }
-  return problems;
+  return options;
 }
 
 void Write(const std::string& name, const std::string& text, pb::compiler::GeneratorContext& context) {
@@ -44,7 +54,8 @@ bool Generator::Generate(const pb::FileDescriptor* file, const std::string& para
 
 bool Generator::GenerateAll(const std::vector<const pb::FileDescriptor*>& files, const std::string& parameter,
                             pb::compiler::GeneratorContext* context, std::string* error) const {
-  std::vector<std::string> problems = ProblemsOfParameter(parameter);
+  std::vector<std::string> problems;
+  const Options options = ParseOptions(parameter, problems);
   std::set<std::string> said;  // what several files import is said once
   for (const pb::FileDescriptor* file : files) {
     for (const std::string& problem : ProblemsOf(*file)) {
@@ -58,6 +69,7 @@ bool Generator::GenerateAll(const std::vector<const pb::FileDescriptor*>& files,
   for (const pb::FileDescriptor* file : files) {
     Write(BaseName(*file) + ".nearcall.pb.h", HeaderText(*file), *context);
     Write(BaseName(*file) + ".nearcall.pb.cc", SourceText(*file), *context);
+    if (options.mocks) Write(BaseName(*file) + ".nearcall.mock.h", MockText(*file), *context);
   }
   return true;
 }

@@ -10,8 +10,9 @@
 
 namespace nearcall::plugin {
 
-// The assembly: reads what protoc hands over, writes x.nearcall.pb.h and x.nearcall.pb.cc for each `.proto`, or says
-// what is wrong with all of them. What it writes for a file depends on that file and its imports alone.
+// The assembly: reads what protoc hands over, writes x.nearcall.pb.h and x.nearcall.pb.cc (and, if asked,
+// x.nearcall.mock.h) for each `.proto`, or says what is wrong with all of them. What it writes for a file depends on
+// that file and its imports alone.
 class Generator final : public google::protobuf::compiler::CodeGenerator {
  public:
   bool Generate(const google::protobuf::FileDescriptor* file, const std::string& parameter,

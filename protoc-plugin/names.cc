@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -115,6 +116,19 @@ void Names::NameServices(const pb::FileDescriptor& file) {
     return IsTaken(name) || IsOfLibrary(file, name) || taken.contains(std::string(name));
   };
   NameAll<pb::ServiceDescriptor>(ServicesOf(file), is_taken, services_);
+  NameMocks(file, std::move(taken));
+}
+
+// After the services, which keep their names whether or not there are mocks.
+void Names::NameMocks(const pb::FileDescriptor& file, std::set<std::string> taken) {
+  for (const auto& [service, name] : services_) taken.insert(name);
+  for (const auto& [service, name] : mocks_) taken.insert(name);
+  for (const pb::ServiceDescriptor* service : ServicesOf(file)) {
+    std::string name = absl::StrCat("Mock", Of(*service));
+    while (IsTaken(name) || IsOfLibrary(file, name) || taken.contains(name)) name += '_';
+    taken.insert(name);
+    mocks_[service] = std::move(name);
+  }
 }
 
 }  // namespace nearcall::plugin

@@ -28,15 +28,20 @@ class Names {
 
   const std::string& Of(const google::protobuf::ServiceDescriptor& service) const { return services_.at(&service); }
 
+  // Of the class that mocks it: "MockEcho".
+  const std::string& MockOf(const google::protobuf::ServiceDescriptor& service) const { return mocks_.at(&service); }
+
   // The same in each class of the service.
   const std::string& Of(const google::protobuf::MethodDescriptor& method) const { return methods_.at(&method); }
 
  private:
   // And those of the files of its package that `file` imports.
   void NameServices(const google::protobuf::FileDescriptor& file);
+  void NameMocks(const google::protobuf::FileDescriptor& file, std::set<std::string> taken);
 
   std::set<const google::protobuf::FileDescriptor*> named_;
   std::map<const google::protobuf::ServiceDescriptor*, std::string> services_;
+  std::map<const google::protobuf::ServiceDescriptor*, std::string> mocks_;
   std::map<const google::protobuf::MethodDescriptor*, std::string> methods_;
 };
 

@@ -14,4 +14,7 @@ std::string HeaderText(const google::protobuf::FileDescriptor& file);
 // x.nearcall.pb.cc
 std::string SourceText(const google::protobuf::FileDescriptor& file);
 
+// x.nearcall.mock.h
+std::string MockText(const google::protobuf::FileDescriptor& file);
+
 }  // namespace nearcall::plugin

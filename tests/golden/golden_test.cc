@@ -39,9 +39,29 @@ TEST_P(GoldenTest, IsWhatThePluginWrites) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Goldens, GoldenTest, ::testing::ValuesIn(ProtosIn(kGoldens)), [](const auto& test) {
+std::string NameOf(const ::testing::TestParamInfo<std::string>& test) {
   return absl::StrReplaceAll(test.param, {{"/", "_"}, {".proto", ""}});
-});
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, GoldenTest, ::testing::ValuesIn(ProtosIn(kGoldens)), NameOf);
+
+// The other files are the same with it and without.
+class MockGoldenTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(MockGoldenTest, IsWhatThePluginWritesIfAsked) {
+  const ProtocRun run = RunProtoc(kGoldens, {GetParam()}, {"--nearcall_opt=generate_mock_code=true"});
+  ASSERT_TRUE(run.ok) << run.errors;
+  EXPECT_EQ(run.files.size(), 3u);
+  for (const auto& [name, text] : run.files) {
+    if (std::getenv("NEARCALL_UPDATE_GOLDENS") != nullptr) std::ofstream(kGoldens / name, std::ios::binary) << text;
+    EXPECT_EQ(ReadFile(kGoldens / name), text) << "NEARCALL_UPDATE_GOLDENS=1 accepts this as " << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, MockGoldenTest,
+                         ::testing::Values("global_names.proto", "mocks.proto", "no_services.proto", "one_way.proto",
+                                           "streams.proto"),
+                         NameOf);
 
 TEST(PluginTest, WritesTheSameWhateverElseIsInTheRunAndInWhichOrder) {
   std::vector<std::string> protos = ProtosIn(kGoldens);
@@ -59,6 +79,12 @@ TEST(PluginTest, ObeysNoOptionOfSomebodyElse) {
   ASSERT_TRUE(run.ok) << run.errors;
   EXPECT_THAT(run.files.at("hops.nearcall.pb.h"),
               HasSubstr("::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/false);"));
+}
+
+TEST(PluginTest, WritesNoMocksUnlessAsked) {
+  const ProtocRun run = RunProtoc(kGoldens, {"echo.proto"}, {"--nearcall_opt=generate_mock_code=false"});
+  ASSERT_TRUE(run.ok) << run.errors;
+  EXPECT_EQ(run.files.size(), 2u);
 }
 
 TEST(PluginTest, WritesAThirdOfTheHeaderLinesOfGrpcForFourMethods) {

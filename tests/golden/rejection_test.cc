@@ -105,9 +105,15 @@ TEST(RejectionTest, AnUnknownOptionIsNamed) {
       RunProtoc(kBad, {"imported_elsewhere.proto"}, {"--nearcall_opt=mock=true", "--nearcall_opt=paths"});
   EXPECT_FALSE(run.ok);
   EXPECT_EQ(run.errors,
-            "--nearcall_out: unknown option \"mock\": protoc-gen-nearcall takes no options\n"
-            "unknown option \"paths\": protoc-gen-nearcall takes no options\n");
+            "--nearcall_out: unknown option \"mock\": there is generate_mock_code=true, and no other\n"
+            "unknown option \"paths\": there is generate_mock_code=true, and no other\n");
   EXPECT_THAT(run.files, IsEmpty());
+}
+
+TEST(RejectionTest, AnOptionIsTrueOrFalse) {
+  const ProtocRun run = RunProtoc(kBad, {"imported_elsewhere.proto"}, {"--nearcall_opt=generate_mock_code=yes"});
+  EXPECT_FALSE(run.ok);
+  EXPECT_EQ(run.errors, "--nearcall_out: option generate_mock_code is \"yes\", allowed are true and false\n");
 }
 
 }  // namespace
