@@ -23,3 +23,4 @@
 #include "nearcall/stream.h"              // IWYU pragma: export
 #include "nearcall/task.h"                // IWYU pragma: export
 #include "nearcall/topic.h"               // IWYU pragma: export
+#include "nearcall/unique_fd.h"           // IWYU pragma: export

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
+
 #include "base/fd.h"
+#include "base/intrusive_list.h"
 
 namespace nearcall::base {
 
@@ -12,5 +15,21 @@ namespace nearcall::base {
 // The threads start when there is something to close and end when there is nothing left. Neither the end of the process
 // nor a fork()ed child waits for them.
 void CloseElsewhere(Fd fd);
+
+// What takes as long to destroy, and has the memory to wait for that. Others of the same `on_behalf_of` (a user, say)
+// have their turns on some of the threads only, so that nobody whose descriptors are stuck keeps others from being
+// closed; null: on all of them.
+class Unclosed : public ListNode<Unclosed> {
+ public:
+  explicit Unclosed(const void* on_behalf_of) : on_behalf_of_(on_behalf_of) {}
+  virtual ~Unclosed() = default;
+  const void* on_behalf_of() const { return on_behalf_of_; }
+
+ private:
+  const void* const on_behalf_of_;
+};
+
+// As CloseElsewhere(); however many wait, they are destroyed in the end. Whoever makes them bounds their number.
+void DestroyElsewhere(std::unique_ptr<Unclosed> unclosed);
 
 }  // namespace nearcall::base

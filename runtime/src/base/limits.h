@@ -123,6 +123,25 @@ inline constexpr size_t kMaxFramesLeft = size_t{1} << 18;
 // How long the end of a channel waits for one-way calls that are still here.
 inline constexpr int64_t kLeaveNs = 1'000'000'000;
 
+// --- descriptors in messages ---
+
+// With one message. What more is needed are several messages, or the ends of something that carries more.
+inline constexpr size_t kMaxMessageDescriptors = 16;
+
+// Of one connection: that came with messages and are neither taken by the program nor closed yet; and those of them
+// that its user may have beyond his allowance, until they are closed, before the connection is given up (two messages).
+inline constexpr size_t kMaxHeldDescriptors = 1024;
+inline constexpr size_t kMaxDescriptorsOverAllowance = 2 * kMaxMessageDescriptors;
+
+// Letters that are kept for frames that have not come yet. They overtake each other only as frames do: a message queue
+// holds ten of these (kMaxQueueMessages), the others keep all in order.
+inline constexpr size_t kMaxLettersKept = 16;
+
+// What a side socket holds of its own side's letters, in bytes of the kernel's account: some ten of them. Descriptors
+// that nobody has taken yet count for their user (RLIMIT_NOFILE), and the next ones are refused when those are too
+// many.
+inline constexpr int kSideSocketBuffer = 8 << 10;
+
 // --- rendezvous ---
 
 // sun_path holds 108 bytes with its NUL (unix(7)); a name must fit behind every directory of the search path.
@@ -205,6 +224,9 @@ inline constexpr int kMaxLastControlMessages = 4096;
 
 // Threads that close it: each may be stuck for as long as its peer likes. One would do but for hostile peers.
 inline constexpr size_t kMaxClosers = 8;
+
+// Of these, the ones that close what came from one and the same user: he may make all of his stuck.
+inline constexpr ptrdiff_t kMaxClosersOnBehalf = 2;
 
 // Descriptors that wait for one of them. The kernel passes 253 with a message (SCM_MAX_FD).
 inline constexpr size_t kMaxUnclosed = 1024;
