@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "nearcall/server_context.h"
+#include "transport/side_socket.h"
 #include "transport/transport.h"
 
 namespace nearcall::transport {
@@ -19,6 +20,7 @@ struct SessionTerms {
   uint32_t max_message_size = 0;     // the largest message that this side takes
   uint32_t max_calls_in_flight = 0;  // that the other side may have begun and not seen answered; 0: none at all
   uint32_t stream_window = 0;        // bytes of a stream's elements that it may send before it gets credit
+  uint8_t max_descriptors = 0;       // that it may send with a message, where there is a side socket
 };
 
 // A finished handshake: everything one side needs to talk to the other.
@@ -31,8 +33,9 @@ struct Connection {
   uint32_t local_id = 0;  // source_id of what this side sends
   uint32_t peer_id = 0;   // source_id of what the peer sends
   SessionTerms peer_terms = {};
-  bool peer_wants_method_names = false;  // a server: in each request
-  std::shared_ptr<Child> child = {};     // the server, if this process has started it
+  bool peer_wants_method_names = false;          // a server: in each request
+  std::unique_ptr<SideSocket> side_socket = {};  // over which descriptors go; null: none do
+  std::shared_ptr<Child> child = {};             // the server, if this process has started it
 };
 
 }  // namespace nearcall::transport

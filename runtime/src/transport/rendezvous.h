@@ -25,8 +25,10 @@ namespace nearcall::transport {
 
 // --- the client's side ---
 
-// What a side may ask for in its hello (PROTOCOL.md). What a client asks for it needs: FAILED_PRECONDITION without.
+// What a side may ask for in its hello (PROTOCOL.md). What a client asks for it needs, if nothing else is said:
+// FAILED_PRECONDITION without.
 enum Feature : uint64_t {
+  kDescriptors = uint64_t{1} << 0,  // messages may bring some, over a side socket; asked for, and not needed
   kSocketBell = uint64_t{1} << 1,   // a client waits in epoll: where it cannot, it gets a bell that is a socket
   kMethodNames = uint64_t{1} << 2,  // a server wants each request to carry its method's name
 };
@@ -142,6 +144,7 @@ struct ServeParams {
   bool blockable_for_other_users = false;  // those with the trait kWantsTrust
   std::weak_ptr<Listener> listener = {};   // that a successor may take over
   bool wants_method_names = false;         // of each request
+  bool offers_side_socket = false;         // to a client that wants it, over a transport without kNoDescriptors
 };
 
 // The server's half of one handshake: never blocks, so that a silent client holds up nobody. Call Step() when the

@@ -32,7 +32,7 @@ class TransportOffer {
 
   virtual Geometry geometry() const = 0;
 
-  // To be passed to the client, at most 4. They stay owned by the offer.
+  // To be passed to the client, at most 4 (and the side socket behind them). They stay owned by the offer.
   virtual std::vector<int> fds() const = 0;
 
   // Once the client has said that it holds its end: makes sure that it is as it must be (the last seals) and gives the
@@ -49,6 +49,8 @@ enum Trait : uint32_t {
   kWantsTrust = 1,
   // Never meant by a bare name: who wants it says so.
   kOnlyByName = 2,
+  // Its lanes overtake each other without a bound: letters with descriptors do not go beside its frames.
+  kNoDescriptors = 4,
 };
 
 // A row for each transport, best first. The only place that knows their names.

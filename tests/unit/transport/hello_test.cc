@@ -15,14 +15,14 @@ using ::testing::HasSubstr;
 ClientHello SomeClientHello() {
   return {.features = 0x0102030405060708,
           .transports = 0x80000005,
-          .terms = {.max_message_size = 0x11121314, .max_calls_in_flight = 0x21222324}};
+          .terms = {.max_message_size = 0x11121314, .max_calls_in_flight = 0x21222324, .max_descriptors = 3}};
 }
 
 ServerHello SomeServerHello() {
   return {.features = 1,
           .transport_bit = 3,
           .fd_count = 4,
-          .terms = {.max_message_size = 5, .max_calls_in_flight = 6},
+          .terms = {.max_message_size = 5, .max_calls_in_flight = 6, .max_descriptors = 13},
           .server_id = 7,
           .connection_id = 8,
           .geometry = {9, 10, 11, 12}};
@@ -40,6 +40,7 @@ TEST(HelloTest, ClientHelloBytesAreAsDocumented) {
                                       0x10, 0x05, 0,    0,    0x80, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03,
                                       0x02, 0x01, 0x14, 0x13, 0x12, 0x11, 0x24, 0x23, 0x22, 0x21};
   EXPECT_EQ(std::memcmp(bytes.data(), expected, sizeof(expected)), 0);
+  EXPECT_EQ(bytes[36], std::byte{3});
 }
 
 TEST(HelloTest, ClientHelloArrives) {
@@ -48,6 +49,7 @@ TEST(HelloTest, ClientHelloArrives) {
   EXPECT_EQ(hello.transports, 0x80000005u);
   EXPECT_EQ(hello.terms.max_message_size, 0x11121314u);
   EXPECT_EQ(hello.terms.max_calls_in_flight, 0x21222324u);
+  EXPECT_EQ(hello.terms.max_descriptors, 3);
 }
 
 TEST(HelloTest, ServerHelloArrives) {
@@ -58,6 +60,8 @@ TEST(HelloTest, ServerHelloArrives) {
   EXPECT_EQ(hello.fd_count, 4);
   EXPECT_EQ(hello.terms.max_message_size, 5u);
   EXPECT_EQ(hello.terms.max_calls_in_flight, 6u);
+  EXPECT_EQ(hello.terms.max_descriptors, 13);
+  EXPECT_EQ(Encode(SomeServerHello())[48], std::byte{13});
   EXPECT_EQ(hello.server_id, 7u);
   EXPECT_EQ(hello.connection_id, 8u);
   EXPECT_EQ(hello.geometry, (Geometry{9, 10, 11, 12}));

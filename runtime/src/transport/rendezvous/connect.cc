@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <ctime>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -19,6 +20,7 @@
 #include "transport/rendezvous/hello_socket.h"
 #include "transport/rendezvous/listening_process.h"
 #include "transport/rendezvous/peer_socket.h"
+#include "transport/side_socket.h"
 
 namespace nearcall::transport {
 
@@ -170,10 +172,11 @@ class ClientHandshake {
     const auto hello = DecodeServerHello(message.bytes);
     if (!hello.ok()) return hello.status();
     if (!hello->status.ok()) return hello->status;
-    if ((params_.features & ~hello->features) != 0) return TooOld();
+    if ((params_.features & ~hello->features & ~uint64_t{kDescriptors}) != 0) return TooOld();
     auto fds = TakeFds(*hello, message);
     if (!fds.ok()) return fds.status();
-    auto transport = Attach(*hello, *fds, *message.sender);
+    absl::Status sided = TakeSideSocket(*hello, *fds);
+    auto transport = sided.ok() ? Attach(*hello, *fds, *message.sender) : std::move(sided);
     if (!transport.ok()) Discard(*std::move(fds));
     absl::Status acked = SendHello(socket_, EncodeAck(transport.status().code()));
     if (!transport.ok()) return transport.status();
@@ -224,6 +227,16 @@ class ClientHandshake {
     return checked;
   }
 
+  // The last of them, if there is one.
+  absl::Status TakeSideSocket(const ServerHello& hello, std::vector<base::Fd>& fds) {
+    if ((hello.features & params_.features & kDescriptors) == 0) return absl::OkStatus();
+    if (fds.empty()) return absl::InternalError("the server announced a side socket, and passed no descriptor");
+    if (absl::Status checked = SideSocket::Check(fds.back()); !checked.ok()) return checked;
+    side_socket_ = std::make_unique<SideSocket>(std::move(fds.back()), /*trusts_peer=*/true);
+    fds.pop_back();
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<std::unique_ptr<Transport>> Attach(const ServerHello& hello, std::vector<base::Fd>& fds,
                                                     const ucred& server) const {
     const auto row = std::find_if(params_.transports.begin(), params_.transports.end(),
@@ -245,6 +258,7 @@ class ClientHandshake {
         .peer_terms = hello.terms,
         .peer_wants_method_names = (hello.features & kMethodNames) != 0};
     connection.control = std::move(socket_);
+    connection.side_socket = std::move(side_socket_);
     connection.child = std::move(child_);
     return connection;
   }
@@ -255,6 +269,7 @@ class ClientHandshake {
   const Address& address_;
   const ConnectParams& params_;
   AnswerWait wait_;
+  std::unique_ptr<SideSocket> side_socket_;
   bool hung_up_ = false;
   base::SteadyNs fate_until_ = 0;  // a child that has hung up is waited for; 0: not yet
 };

@@ -70,6 +70,10 @@ absl::Status PrepareToIdentify(const base::Fd& socket, bool accept_fds) {
   return SetSocketOption(socket, SO_PASSCRED, 1, "SO_PASSCRED");
 }
 
+void RefuseDescriptors(const base::Fd& socket) {
+  SwitchOff(socket, kSoPassRights);
+}
+
 void StopIdentifying(const base::Fd& socket) {
   SwitchOff(socket, kSoPassRights);
   SwitchOffWhatIsNotRead(socket);

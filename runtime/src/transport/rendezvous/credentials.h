@@ -21,6 +21,9 @@ absl::Status PrepareToIdentify(const base::Fd& socket, bool accept_fds);
 // (MSG_CTRUNC) can only be descriptors.
 void StopIdentifying(const base::Fd& socket);
 
+// Where the kernel can: the peer's attempt to pass descriptors fails.
+void RefuseDescriptors(const base::Fd& socket);
+
 // Whether a peer with this uid is trusted. `allowed` empty: this process's effective user and root; else exactly those
 // that it lists. The uid of a process that the kernel cannot name here (65534) has to be listed, (uid_t)-1 never is
 // trusted.

@@ -36,7 +36,8 @@ struct ClientLayout {
   uint32_t max_message_size;
   uint32_t max_calls_in_flight;
   uint32_t stream_window;
-  uint8_t reserved[28];
+  uint8_t max_descriptors;
+  uint8_t reserved[27];
 };
 
 struct ServerLayout {
@@ -52,7 +53,8 @@ struct ServerLayout {
   uint8_t fd_count;
   uint16_t text_size;
   uint32_t stream_window;
-  uint8_t reserved[16];
+  uint8_t max_descriptors;
+  uint8_t reserved[15];
   uint64_t geometry[4];
   char text[kMaxRefusalTextSize];
 };
@@ -63,9 +65,11 @@ struct AckLayout {
   uint8_t reserved[8];
 };
 
-static_assert(sizeof(ClientLayout) == 64 && offsetof(ClientLayout, stream_window) == 32);
+static_assert(sizeof(ClientLayout) == 64 && offsetof(ClientLayout, stream_window) == 32 &&
+              offsetof(ClientLayout, max_descriptors) == 36);
 static_assert(sizeof(ServerLayout) == 352 && offsetof(ServerLayout, stream_window) == 44 &&
-              offsetof(ServerLayout, geometry) == 64 && offsetof(ServerLayout, text) == 96);
+              offsetof(ServerLayout, max_descriptors) == 48 && offsetof(ServerLayout, geometry) == 64 &&
+              offsetof(ServerLayout, text) == 96);
 static_assert(sizeof(ServerLayout) <= kMaxHelloSize);
 static_assert(sizeof(AckLayout) == 16);
 
@@ -79,13 +83,15 @@ void SetTerms(Layout& layout, const SessionTerms& terms) {
   layout.max_message_size = terms.max_message_size;
   layout.max_calls_in_flight = terms.max_calls_in_flight;
   layout.stream_window = terms.stream_window;
+  layout.max_descriptors = terms.max_descriptors;
 }
 
 template <typename Layout>
 SessionTerms TermsOf(const Layout& layout) {
   return {.max_message_size = layout.max_message_size,
           .max_calls_in_flight = layout.max_calls_in_flight,
-          .stream_window = layout.stream_window};
+          .stream_window = layout.stream_window,
+          .max_descriptors = layout.max_descriptors};
 }
 
 constexpr Prefix PrefixOf(uint32_t magic) {

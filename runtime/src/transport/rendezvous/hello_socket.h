@@ -24,7 +24,7 @@ struct HelloMessage {
 };
 
 inline constexpr size_t kMaxHelloSize = 512;
-inline constexpr size_t kMaxHelloFds = 4;
+inline constexpr size_t kMaxHelloFds = 5;
 
 // Sends one message with this process's credentials and `fds`. Never blocks, raises no SIGPIPE.
 absl::Status SendHello(const base::Fd& socket, std::span<const std::byte> bytes, std::span<const int> fds = {});

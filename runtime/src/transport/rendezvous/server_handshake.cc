@@ -23,12 +23,13 @@
 #include "transport/rendezvous/hello.h"
 #include "transport/rendezvous/hello_socket.h"
 #include "transport/rendezvous/peer_socket.h"
+#include "transport/side_socket.h"
 
 namespace nearcall::transport {
 
 namespace {
 
-constexpr uint64_t kKnownFeatures = kSocketBell;
+constexpr uint64_t kKnownFeatures = kSocketBell;  // beside what the server offers
 
 class Handshake final : public ServerHandshake {
  public:
@@ -182,7 +183,19 @@ class Handshake final : public ServerHandshake {
       if (absl::Status admitted = params_.admit(connection_.peer); !admitted.ok()) return admitted;
     }
     params_.config.socket_bell = (hello.features & kSocketBell) != 0;
-    return MakeOffer(possible);
+    absl::Status offered = MakeOffer(possible);
+    return offered.ok() && (hello.features & kDescriptors) != 0 ? MakeSideSocket(possible) : offered;
+  }
+
+  absl::Status MakeSideSocket(const std::vector<const TransportRow*>& possible) {
+    const auto row = std::find_if(possible.begin(), possible.end(),
+                                  [this](const TransportRow* candidate) { return candidate->bit == transport_bit_; });
+    if (!params_.offers_side_socket || (*row)->has(kNoDescriptors)) return absl::OkStatus();
+    auto ends = SideSocket::MakePair(params_.terms.max_descriptors != 0);
+    if (!ends.ok()) return ends.status();
+    connection_.side_socket = std::make_unique<SideSocket>(std::move(ends->first), /*trusts_peer=*/false);
+    clients_side_socket_ = std::move(ends->second);
+    return absl::OkStatus();
   }
 
   // Of the best one that this machine has: a kernel or a sandbox may lack what another one needs. A limit is told to
@@ -227,13 +240,15 @@ class Handshake final : public ServerHandshake {
   static void AppendName(std::string* out, const TransportRow* row) { absl::StrAppend(out, row->name); }
 
   uint64_t FeaturesFor(const ClientHello& hello) const {
-    return (hello.features & kKnownFeatures) | (params_.wants_method_names ? uint64_t{kMethodNames} : 0);
+    return (hello.features & kKnownFeatures) | (params_.wants_method_names ? uint64_t{kMethodNames} : 0) |
+           (connection_.side_socket != nullptr ? uint64_t{kDescriptors} : 0);
   }
 
   absl::Status SendOffer(const ClientHello& hello) {
     // Before the answer: a client that acknowledges it is alive by then, and its number still its own.
     connection_.peer_pidfd = OpenPeerPidfd(connection_.control, connection_.peer.pid);
-    const std::vector<int> fds = offer_->fds();
+    std::vector<int> fds = offer_->fds();
+    if (clients_side_socket_.valid()) fds.push_back(clients_side_socket_.get());
     absl::Status sent = SendHello(connection_.control,
                                   Encode(ServerHello{.features = FeaturesFor(hello),
                                                      .transport_bit = transport_bit_,
@@ -262,6 +277,7 @@ class Handshake final : public ServerHandshake {
     if (*code != absl::StatusCode::kOk) {
       return absl::Status(*code, "the client could not take the transport that it was offered");
     }
+    clients_side_socket_.Reset();
     auto transport = std::exchange(offer_, nullptr)->Accept();
     if (!transport.ok()) return transport.status();
     connection_.transport = *std::move(transport);
@@ -292,6 +308,7 @@ class Handshake final : public ServerHandshake {
   Connection connection_;
   uint8_t transport_bit_ = 0;
   std::unique_ptr<TransportOffer> offer_;
+  base::Fd clients_side_socket_;       // until the client has it
   std::shared_ptr<Listener> offered_;  // to a successor
 };
 
