@@ -34,7 +34,7 @@ void Arrivals::Push(std::span<const std::byte> element) {
 }
 
 void Arrivals::Push(wire::Message& message) {
-  if (message.header.message_size <= kMaxCopied) {
+  if (message.header.message_size <= kMaxCopied && message.descriptors.empty()) {
     Push(PayloadOf(message));
     message.charge.Release();
     return;
@@ -44,6 +44,7 @@ void Arrivals::Push(wire::Message& message) {
   kept.header = message.header;
   kept.bytes = std::move(message.bytes);
   kept.charge = std::move(message.charge);
+  kept.descriptors = std::move(message.descriptors);
   PushSize(kInLarge);
 }
 
@@ -61,6 +62,10 @@ std::span<const std::byte> Arrivals::front() const {
   const uint32_t size = SizeOfFront();
   if (size == kInLarge) return PayloadOf(large_[large_read_]);
   return std::span(small_).subspan(read_ + sizeof(size), size);
+}
+
+base::Descriptors Arrivals::TakeDescriptors() {
+  return SizeOfFront() == kInLarge ? std::move(large_[large_read_].descriptors) : base::Descriptors();
 }
 
 void Arrivals::Pop() {

@@ -25,6 +25,7 @@ std::shared_ptr<ClientSession> BackCalls::Session(const std::shared_ptr<void>& k
   if (session_ == nullptr) {
     const ClientSession::Accepted accepted = {.transport = connection_.transport,
                                               .outbox = connection_.outbox,
+                                              .side = connection_.side,
                                               .control = control_,
                                               .client = connection_.client};
     session_ = std::make_unique<ClientSession>(accepted,

@@ -14,6 +14,7 @@
 #include "session/outbox.h"
 #include "session/served_client.h"
 #include "session/session_listener.h"
+#include "session/side_line.h"
 #include "session/waiting.h"
 #include "transport/control.h"
 #include "transport/transport.h"
@@ -33,6 +34,7 @@ class BackCalls final : public Listener {
   struct Connection {
     transport::Transport& transport;
     Outbox& outbox;
+    SideLine& side;
     const ServedClient& client;
     SessionListener& listener;
     size_t max_message_size;

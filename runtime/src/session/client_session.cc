@@ -25,6 +25,10 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
       transport::WatchControl(std::move(control), std::move(pidfd), session, options.reactor);
   if (!watched.ok()) return watched.status();
+  const auto on_room = [weak = std::weak_ptr(session)] {
+    if (const std::shared_ptr<ClientSession> present = weak.lock()) present->callers_.InterruptReader();
+  };
+  if (absl::Status sided = session->side_.Watch(on_room, options.reactor); !sided.ok()) return sided;
   // A violation, or a go-away, may have come in before.
   session->end_.Attach(*std::move(watched));
   if (session->keepalive_) session->keepalive_->Start(session);
@@ -33,7 +37,9 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
 
 ClientSession::ClientSession(transport::Connection connection, const ClientSessionOptions& options,
                              std::shared_ptr<base::Logger> logger, std::string address)
-    : own_transport_(std::move(connection.transport)),
+    : own_side_(std::in_place, connection, base::kMaxMessageDescriptors, nullptr),
+      side_(*own_side_),
+      own_transport_(std::move(connection.transport)),
       transport_(*own_transport_),
       terms_{.peer_max_message_size = connection.peer_terms.max_message_size,
              .send_window = connection.peer_terms.stream_window,
@@ -43,12 +49,12 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       end_(
           {std::move(address), std::string(transport_.name()), connection.peer}, std::move(logger), [this] { OnEnd(); },
           std::move(connection.child)),
-      own_outbox_(std::in_place, transport_, connection.local_id),
+      own_outbox_(std::in_place, transport_, connection.local_id, nullptr, side_.socket()),
       outbox_(*own_outbox_),
       callers_(transport_, outbox_, end_,
                std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),
                options.max_queued_bytes),
-      receiver_(transport_, connection.peer_id, options.max_message_size, callers_),
+      receiver_(transport_, connection.peer_id, options.max_message_size, callers_, side_.letterbox()),
       readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns) {
   if (options.keepalive.interval_ns != 0) {
     keepalive_.emplace(options.keepalive, end_, callers_, receiver_, options.reactor);
@@ -59,7 +65,8 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
 
 ClientSession::ClientSession(const Accepted& accepted, const ClientSessionOptions& options,
                              std::shared_ptr<base::Logger> logger)
-    : transport_(accepted.transport),
+    : side_(accepted.side),
+      transport_(accepted.transport),
       terms_{.peer_max_message_size = accepted.client.max_message_size(),
              .send_window = accepted.client.send_window(),
              .receive_window = options.stream_window},
@@ -95,13 +102,14 @@ void ClientSession::TellCancelled(const ClientCall& call) {
   end_.SendCancel(call.id);
 }
 
-void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when, Flow* flow) {
+void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when, Flow* flow,
+                         std::shared_ptr<const base::Descriptors> descriptors) {
   const size_t size = bytes.size();
   const auto write = [&](std::span<std::byte> to) {
     if (size != 0) std::memcpy(to.data(), bytes.data(), size);
   };
   const bool is_small = GoesInPlace(size, transport_.max_frame_size());
-  if (!is_small || !outbox_.TrySend(header, size, write, when)) {
+  if (!is_small || header.fd_count != 0 || !outbox_.TrySend(header, size, write, when)) {
     auto message = std::make_unique<Outgoing>(header, size, transport_.max_frame_size());
     if (is_small) {
       // The call keeps it, too: it may have to be made again, over another connection.
@@ -111,6 +119,7 @@ void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, O
       message->kept = std::move(bytes);
     }
     message->flow = flow;
+    message->Enclose(std::move(descriptors));
     if (!TryCharge(*message, size)) {
       const absl::Status failure = absl::ResourceExhaustedError(absl::StrCat(
           "an element of ", size,

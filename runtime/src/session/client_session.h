@@ -26,6 +26,7 @@
 #include "session/receiver.h"
 #include "session/served_client.h"
 #include "session/server_name.h"
+#include "session/side_line.h"
 #include "transport/connection.h"
 #include "transport/control.h"
 
@@ -68,6 +69,7 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
   struct Accepted {
     transport::Transport& transport;
     Outbox& outbox;
+    SideLine& side;
     std::shared_ptr<transport::ControlChannel> control;
     const ServedClient& client;
   };
@@ -80,6 +82,8 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
 
   Callers& callers() { return callers_; }
   Outbox& outbox() { return outbox_; }
+  SideLine& side() { return side_; }
+  const SideLine& side() const { return side_; }
   ConnectionEnd& end() { return end_; }
   LateRing& late_ring() { return late_ring_; }
   Readers& readers() { return readers_; }
@@ -102,8 +106,9 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
 
   // Sends the request of a call that has begun, and keeps what finds no room. The call may end before this returns.
   // kLater: the server need not see it before Publish(). A request that is kept moves out of `bytes`. `flow`: what
-  // orders it among others of its call; may be null.
-  void Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when, Flow* flow = nullptr);
+  // orders it among others of its call; may be null. `descriptors`: that go with it; may be null.
+  void Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when, Flow* flow = nullptr,
+            std::shared_ptr<const base::Descriptors> descriptors = nullptr);
   void Publish();
 
   // After something has been sent. What the transport has not taken yet waits for room, and so must whoever reads: he
@@ -128,6 +133,8 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
   void OnEnd();
   bool TryCharge(Outgoing& message, size_t size);
 
+  std::optional<SideLine> own_side_;
+  SideLine& side_;
   const std::unique_ptr<transport::Transport> own_transport_;
   transport::Transport& transport_;
   const SessionTerms terms_;

@@ -25,19 +25,13 @@ Inbox::Event Inbox::Next(wire::Message& message) {
   transport_.CopyOut(0, raw);
   wire::FrameHeader header;
   if (absl::Status status = wire::DecodeHeader(raw, size, header); !status.ok()) return Break(std::move(status));
-  if (header.source_id != peer_id_) {
-    return Break(absl::InternalError(
-        absl::StrCat("a frame from source ", header.source_id, " where only ", peer_id_, " may send")));
-  }
-  if (header.fd_count != 0) {
-    return Break(absl::InternalError(
-        absl::StrCat("a frame with ", header.fd_count, " descriptors, which this connection does not carry")));
-  }
-  if (absl::Status status = sequence_.Check(header); !status.ok()) return Break(std::move(status));
+  if (absl::Status status = CheckFrame(header); !status.ok()) return Break(std::move(status));
+  message.descriptors.Clear();
 
   const auto copy = [this](std::span<std::byte> to) { transport_.CopyOut(wire::kHeaderSize, to); };
   const absl::StatusOr<wire::Reassembler::Result> result = reassembler_.Receive(header, message, copy);
   if (!result.ok()) return Break(result.status());
+  if (header.fd_count != 0) letterbox_->Deliver(header, *result, message);
   transport_.Pop();
   base::Acquired(peer_id_);
   ++frames_received_;
@@ -56,6 +50,19 @@ Inbox::Event Inbox::Next(wire::Message& message) {
       break;
   }
   return Event::kProgress;
+}
+
+// And opens the letter that goes with it.
+absl::Status Inbox::CheckFrame(const wire::FrameHeader& header) {
+  if (header.source_id != peer_id_) {
+    return absl::InternalError(
+        absl::StrCat("a frame from source ", header.source_id, " where only ", peer_id_, " may send"));
+  }
+  if (absl::Status status = sequence_.Check(header); !status.ok()) return status;
+  if (letterbox_ != nullptr) return letterbox_->Open(header);
+  if (header.fd_count == 0) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("a frame with ", header.fd_count, " descriptors, which this connection does not carry"));
 }
 
 Inbox::Event Inbox::Break(absl::Status error) {

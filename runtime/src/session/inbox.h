@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "session/letterbox.h"
 #include "transport/transport.h"
 #include "wire/header.h"
 #include "wire/reassembler.h"
@@ -19,9 +20,10 @@ namespace nearcall::session {
 // Used by one thread at a time.
 class Inbox {
  public:
-  // `memory`: who pays for messages; may be null.
-  Inbox(transport::Transport& transport, uint32_t peer_id, size_t max_message_size, base::Allowance* memory = nullptr)
-      : transport_(transport), peer_id_(peer_id), reassembler_(max_message_size, memory) {}
+  // `memory`: who pays for messages; may be null. `letterbox`: where their descriptors are; null: no message has any.
+  Inbox(transport::Transport& transport, uint32_t peer_id, size_t max_message_size, base::Allowance* memory = nullptr,
+        Letterbox* letterbox = nullptr)
+      : transport_(transport), peer_id_(peer_id), letterbox_(letterbox), reassembler_(max_message_size, memory) {}
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
 
@@ -48,9 +50,11 @@ class Inbox {
 
  private:
   Event Break(absl::Status error);
+  absl::Status CheckFrame(const wire::FrameHeader& header);
 
   transport::Transport& transport_;
   const uint32_t peer_id_;
+  Letterbox* const letterbox_;
   wire::SequenceChecker sequence_;
   wire::Reassembler reassembler_;
   absl::Status error_;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "base/probes.h"
 #include "base/thread_sanitizer.h"
 
@@ -153,13 +154,26 @@ void Outbox::Drop(Outgoing& message) {
   }
 }
 
+// Before the frame is committed: who reads that finds the letter there.
+bool Outbox::SendLetter(const Outgoing& message, const wire::FrameHeader& header) {
+  NEARCALL_CHECK(side_ != nullptr);
+  const transport::Letter letter = {.lane = header.priority,
+                                    .count = header.fd_count,
+                                    .lost = false,
+                                    .sequence = sequence_.Peek(static_cast<int>(message.lane)),
+                                    .call_id = header.call_id};
+  letter_waits_ = !side_->Send(letter, message.descriptors);
+  return !letter_waits_;
+}
+
 bool Outbox::SendFrame(Outgoing& message) {
   size_t offset = 0;
   wire::Fragmenter next = message.fragmenter;
   wire::FrameHeader header = message.given_up ? next.Abort() : next.Next(offset);
   const std::span<std::byte> frame =
       transport_.Reserve(wire::kHeaderSize + header.payload_size, static_cast<int>(message.lane));
-  if (frame.empty()) return false;
+  if (frame.empty()) return letter_waits_ = false;
+  if (header.fd_count != 0 && !message.started && !SendLetter(message, header)) return false;
 
   header.source_id = source_id_;
   header.sequence = sequence_.Next(static_cast<int>(message.lane));
@@ -171,6 +185,7 @@ bool Outbox::SendFrame(Outgoing& message) {
   transport_.Fill(frame.subspan(wire::kHeaderSize), payload);
   CommitFrame();
   message.fragmenter = next;
+  message.kept_descriptors.reset();
   lanes_.NoteSent(message, next.done());
   return true;
 }
@@ -178,7 +193,9 @@ bool Outbox::SendFrame(Outgoing& message) {
 size_t Outbox::RoomWanted() {
   base::MutexLock lock(mutex_);
   if (!flushed_) return transport_.max_frame_size();
-  return lanes_.Next() == nullptr ? 0 : transport_.max_frame_size();
+  const Outgoing* const next = lanes_.Next();
+  if (next == nullptr || (letter_waits_ && next->fragmenter.descriptors() != 0 && !next->started)) return 0;
+  return transport_.max_frame_size();
 }
 
 void Outbox::Close() {

@@ -16,6 +16,7 @@
 #include "session/held_bytes.h"
 #include "session/outgoing.h"
 #include "session/send_lanes.h"
+#include "transport/side_socket.h"
 #include "transport/transport.h"
 #include "wire/header.h"
 #include "wire/sequence.h"
@@ -28,9 +29,10 @@ namespace nearcall::session {
 // to wait is written by whoever calls Pump() next. Never blocks.
 class Outbox {
  public:
-  // `memory`: who pays for what is kept; may be null.
-  Outbox(transport::Transport& transport, uint32_t source_id, base::Allowance* memory = nullptr)
-      : transport_(transport), source_id_(source_id), memory_(memory) {}
+  // `memory`: who pays for what is kept; may be null. `side`: where descriptors go; null: no message has any.
+  Outbox(transport::Transport& transport, uint32_t source_id, base::Allowance* memory = nullptr,
+         transport::SideSocket* side = nullptr)
+      : transport_(transport), source_id_(source_id), memory_(memory), side_(side) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
   ~Outbox() { Close(); }
@@ -84,6 +86,7 @@ class Outbox {
  private:
   bool TryOfferLocked(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SendNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool SendLetter(const Outgoing& message, const wire::FrameHeader& header) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SendFrame(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Pumped PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -94,6 +97,7 @@ class Outbox {
   transport::Transport& transport_;
   const uint32_t source_id_;
   base::Allowance* const memory_;
+  transport::SideSocket* const side_;
 
   std::atomic<bool> has_waiting_{false};  // written under the mutex
   HeldBytes held_;                        // likewise
@@ -101,8 +105,9 @@ class Outbox {
   base::Mutex mutex_;
   SendLanes lanes_ ABSL_GUARDED_BY(mutex_);
   wire::SequenceCounter sequence_ ABSL_GUARDED_BY(mutex_);
-  bool unannounced_ ABSL_GUARDED_BY(mutex_) = false;  // committed, and not handed over yet
-  bool flushed_ ABSL_GUARDED_BY(mutex_) = true;       // the transport has handed over all that was committed
+  bool letter_waits_ ABSL_GUARDED_BY(mutex_) = false;  // of who is next; the side socket tells when there is room
+  bool unannounced_ ABSL_GUARDED_BY(mutex_) = false;   // committed, and not handed over yet
+  bool flushed_ ABSL_GUARDED_BY(mutex_) = true;        // the transport has handed over all that was committed
   uint64_t frames_sent_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t frames_handed_over_ ABSL_GUARDED_BY(mutex_) = 0;  // of these
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

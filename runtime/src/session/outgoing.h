@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "base/buffer.h"
+#include "base/descriptors.h"
 #include "base/intrusive_list.h"
 #include "base/limits.h"
 #include "base/quota.h"
@@ -58,6 +60,14 @@ struct Outgoing : base::ListNode<Outgoing> {
   std::span<const std::byte> piece;  // the payload of the next frame, if nothing is kept
   base::Waiter* sender = nullptr;    // poked when `piece` has been taken
   Flow* flow = nullptr;              // none: it is in order with no other message
+  // Until its first frame has been sent. Fewer than its header announces: they are lost.
+  std::span<const int> descriptors;
+  std::shared_ptr<const base::Descriptors> kept_descriptors;  // the same, if they are not lent
+
+  void Enclose(std::shared_ptr<const base::Descriptors> own) {
+    kept_descriptors = std::move(own);
+    if (kept_descriptors != nullptr) descriptors = kept_descriptors->fds();
+  }
 
   // Guarded by the outbox, whose SendLanes sets all but `owned`.
   bool started = false;   // a frame of it has been sent

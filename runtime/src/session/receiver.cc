@@ -29,6 +29,7 @@ bool Receiver::TakeFrames(const base::Waiter& reader) {
     } else if (event != Inbox::Event::kProgress) {
       TakeServed(event);
     }
+    message_.descriptors.Clear();  // nobody waited for them
   }
   if (!taken) return false;
   inbox_->Release();

@@ -20,8 +20,9 @@ namespace nearcall::session {
 // Takes what the peer sends, and brings it to the calls that it is for. Used by the reader.
 class Receiver {
  public:
-  Receiver(transport::Transport& transport, uint32_t peer_id, size_t max_message_size, Callers& callers)
-      : inbox_(std::in_place, transport, peer_id, max_message_size), callers_(callers) {}
+  Receiver(transport::Transport& transport, uint32_t peer_id, size_t max_message_size, Callers& callers,
+           Letterbox* letterbox = nullptr)
+      : inbox_(std::in_place, transport, peer_id, max_message_size, nullptr, letterbox), callers_(callers) {}
   // Where somebody else has the inbox, and calls Take() for what he finds there.
   explicit Receiver(Callers& callers) : callers_(callers), options_name_("ServerOptions") {}
 

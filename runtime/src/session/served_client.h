@@ -23,6 +23,7 @@ class ServedClient {
   uint32_t id() const { return id_; }
   const PeerIdentity& peer() const { return peer_; }
   base::Account* account() const { return account_.get(); }
+  const std::shared_ptr<base::Account>& shared_account() const { return account_; }
   // Of the account; may be null.
   base::Allowance* memory() const { return account_ == nullptr ? nullptr : &account_->memory; }
   // The largest that it takes.

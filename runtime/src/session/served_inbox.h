@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "session/callers.h"
 #include "session/inbox.h"
+#include "session/letterbox.h"
 #include "session/relay.h"
 #include "session/served_calls.h"
 #include "session/served_client.h"
@@ -27,12 +28,13 @@ class ServedInbox {
     size_t max_message_size;
     uint32_t stream_window;
   };
-  // What it is given outlives it.
-  ServedInbox(transport::Transport& transport, const Limits& limits, const ServedClient& client, ServedCalls& calls)
+  // What it is given outlives it. `letterbox`: where descriptors of messages are; null: none has any.
+  ServedInbox(transport::Transport& transport, const Limits& limits, const ServedClient& client, ServedCalls& calls,
+              Letterbox* letterbox)
       : limits_(limits),
         client_(client),
         calls_(calls),
-        own_(std::in_place, transport, client.id(), limits.max_message_size, client.memory()) {}
+        own_(std::in_place, transport, client.id(), limits.max_message_size, client.memory(), letterbox) {}
   // `host`: of the host, which does not hang up before what it hands over is over.
   ServedInbox(Relay& relay, Callers& host, const Limits& limits, const ServedClient& client, ServedCalls& calls)
       : limits_(limits), client_(client), calls_(calls), relay_(&relay), host_(&host) {}

@@ -24,6 +24,10 @@ absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::C
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
       transport::WatchControl(std::move(control), std::move(pidfd), session, options.reactor);
   if (!watched.ok()) return watched.status();
+  const auto on_room = [weak = std::weak_ptr(session)] {
+    if (const std::shared_ptr<ServerSession> present = weak.lock()) present->listener_.AskToLook();
+  };
+  if (absl::Status sided = session->side_.Watch(on_room, options.reactor); !sided.ok()) return sided;
   base::MutexLock lock(session->mutex_);
   session->control_ = *std::move(watched);
   session->back_.set_control(session->control_);
@@ -36,15 +40,18 @@ ServerSession::ServerSession(transport::Connection connection, const ServerSessi
                              std::shared_ptr<base::Logger> logger, SessionListener::Calls listener,
                              std::shared_ptr<base::Account> account)
     : client_(connection, std::move(account)),
+      own_side_(std::in_place, connection, options.max_descriptors, client_.shared_account()),
+      side_(*own_side_),
       transport_(std::move(connection.transport)),
       logger_(std::move(logger)),
-      own_outbox_(std::in_place, *transport_, connection.local_id, client_.memory()),
+      own_outbox_(std::in_place, *transport_, connection.local_id, client_.memory(), side_.socket()),
       outbox_(*own_outbox_),
       calls_(options.max_calls),
       listener_(std::move(listener)),
-      back_({*transport_, outbox_, client_, listener_, options.max_message_size, options.stream_window}, logger_,
+      back_({*transport_, outbox_, side_, client_, listener_, options.max_message_size, options.stream_window}, logger_,
             nullptr),
-      inbox_(*transport_, {options.max_message_size, options.stream_window}, client_, calls_) {}
+      inbox_(*transport_, {options.max_message_size, options.stream_window}, client_, calls_,
+             side_.letterbox()) {}
 
 absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::StartOver(std::shared_ptr<ClientSession> host,
                                                                         const ServedClient& client,
@@ -76,12 +83,13 @@ ServerSession::ServerSession(std::shared_ptr<ClientSession> host, std::unique_pt
                              std::shared_ptr<base::Logger> logger, SessionListener::Calls listener)
     : client_(client),
       host_(std::move(host)),
+      side_(host_->side()),
       transport_(std::move(relay)),
       logger_(std::move(logger)),
       outbox_(host_->outbox()),
       calls_(options.max_calls, [this] { host_->callers().NoteServed(/*begins=*/false); }),
       listener_(std::move(listener)),
-      back_({*transport_, outbox_, client_, listener_, options.max_message_size, options.stream_window}, logger_,
+      back_({*transport_, outbox_, side_, client_, listener_, options.max_message_size, options.stream_window}, logger_,
             host_),
       inbox_(static_cast<Relay&>(*transport_), host_->callers(), {options.max_message_size, options.stream_window},
              client_, calls_) {}

@@ -24,6 +24,7 @@
 #include "session/served_client.h"
 #include "session/served_inbox.h"
 #include "session/session_listener.h"
+#include "session/side_line.h"
 #include "transport/connection.h"
 #include "transport/control.h"
 
@@ -35,6 +36,7 @@ struct ServerSessionOptions {
   size_t max_message_size;
   size_t max_calls;                  // that the client was granted
   uint32_t stream_window = 0;        // likewise
+  size_t max_descriptors = 0;        // likewise, with a message
   base::Reactor* reactor = nullptr;  // that watches its control socket; null: the monitor does
 };
 
@@ -63,6 +65,7 @@ class ServerSession final : public transport::ControlSink {
   // By which its poller sleeps.
   transport::Transport& transport() { return *transport_; }
   Outbox& outbox() { return outbox_; }
+  SideLine& side() { return side_; }
   // What this side may begin.
   BackCalls& back() { return back_; }
   SessionListener& listener() { return listener_; }
@@ -119,6 +122,8 @@ class ServerSession final : public transport::ControlSink {
   // Constant after construction.
   const ServedClient client_;
   const std::shared_ptr<ClientSession> host_;              // null: the connection is its own
+  std::optional<SideLine> own_side_;
+  SideLine& side_;
   const std::unique_ptr<transport::Transport> transport_;  // a guest's is a Relay
   const std::shared_ptr<base::Logger> logger_;
 

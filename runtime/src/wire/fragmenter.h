@@ -26,6 +26,7 @@ class Fragmenter {
   Fragmenter(const FrameHeader& message, size_t message_size, size_t max_frame_size);
 
   FrameKind kind() const { return header_.kind; }
+  size_t descriptors() const { return header_.fd_count; }
   bool done() const { return done_; }
 
   // The size of the frame that Next() will describe, header included.

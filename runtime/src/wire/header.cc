@@ -54,6 +54,9 @@ absl::Status CheckFields(const FrameHeader& header) {
   const auto kind = static_cast<uint8_t>(header.kind);
   if (header.version != kWireVersion) return Unexpected("version", header.version, kWireVersion);
   if (kind == 0 || kind > kMaxFrameKind) return Unexpected("kind", kind, "1 to 5");
+  if (header.fd_count > base::kMaxMessageDescriptors) {
+    return Unexpected("fd_count", header.fd_count, absl::StrCat("0 to ", base::kMaxMessageDescriptors));
+  }
   if (header.priority >= base::kLanes) return Unexpected("priority", header.priority, "0 to 3");
   if ((header.reserved[0] | header.reserved[1]) != 0) {
     return Unexpected("a reserved byte", header.reserved[0] | header.reserved[1], 0u);
@@ -78,6 +81,9 @@ absl::Status CheckRequestFields(const FrameHeader& header) {
 
 // What only messages of a stream have, and what opens it.
 absl::Status CheckStreamFlags(const FrameHeader& header) {
+  if (header.has(kPacked) && header.fd_count != 0) {
+    return Unexpected("fd_count", header.fd_count, 0, " (it holds several elements)");
+  }
   const bool is_element = header.kind == FrameKind::kMessage;
   if (header.has(kEnd) && !is_element && header.kind != FrameKind::kRequest) {
     return Unexpected("flags", header.flags, "not bit 6 (it is neither request nor element)");

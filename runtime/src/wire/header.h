@@ -71,7 +71,7 @@ struct FrameHeader {
   uint64_t method_id = 0;      // destination: MethodId("package.Service/Method"); a reply repeats it
   uint32_t source_id = 0;      // who sends, as agreed in the handshake
   uint8_t status = 0;          // canonical code; replies only
-  uint8_t fd_count = 0;        // descriptors that go with this message
+  uint8_t fd_count = 0;        // descriptors that go with this message; their letter, with its first frame
   uint8_t reserved[2] = {};    // 0
   uint64_t time_left_ns = 0;   // requests: until the deadline, 0: none
   uint32_t message_size = 0;   // of the whole message, envelope included; the same in each of its frames

@@ -8,6 +8,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "base/buffer.h"
+#include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/quota.h"
 #include "wire/header.h"
@@ -16,9 +17,10 @@ namespace nearcall::wire {
 
 // One message as received. Reused from frame to frame: the buffer keeps its memory.
 struct Message {
-  FrameHeader header;   // of its first frame
-  base::Buffer bytes;   // the envelope, then the payload
-  base::Charge charge;  // for both, at a server
+  FrameHeader header;             // of its first frame
+  base::Buffer bytes;             // the envelope, then the payload
+  base::Charge charge;            // for both, at a server
+  base::Descriptors descriptors;  // that came with it: see session/letterbox.h
 };
 
 // Puts the frames of one direction of a connection together again. Each byte goes straight from the transport to its

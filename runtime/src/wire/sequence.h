@@ -20,6 +20,7 @@ class SequenceCounter {
 
   // The number of the lane's next frame. A frame that is not committed after all must not have taken one.
   uint64_t Next(int lane) { return next_[static_cast<size_t>(lane)]++; }
+  uint64_t Peek(int lane) const { return next_[static_cast<size_t>(lane)]; }
 
  private:
   std::array<uint64_t, base::kLanes> next_;
