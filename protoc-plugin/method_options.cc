@@ -38,7 +38,8 @@ MethodOptions OptionsOf(const pb::MethodDescriptor& method) {
   return {.priority = PriorityName(options.GetExtension(priority)),
           .timeout_ns = int64_t{options.GetExtension(timeout_ms)} * 1'000'000,
           .may_block = options.GetExtension(may_block),
-          .one_way = options.GetExtension(one_way)};
+          .one_way = options.GetExtension(one_way),
+          .descriptors = options.GetExtension(descriptors)};
 }
 
 }  // namespace nearcall::plugin

@@ -67,7 +67,7 @@ class $Service$ final {
 constexpr char kMethodInfo[] = R"(
 static constexpr ::nearcall::internal::MethodInfo $Method$ = ::nearcall::internal::MakeMethod(
     "$path$", ::nearcall::internal::MethodKind::$kind$,
-    ::nearcall::Priority::$priority$, /*timeout_ns=*/$timeout_ns$, /*may_block=*/$may_block$);
+    ::nearcall::Priority::$priority$, /*timeout_ns=*/$timeout_ns$, /*may_block=*/$may_block$$descriptors$);
 )";
 
 // ---- x.nearcall.pb.cc ----
@@ -205,7 +205,8 @@ Values MethodValues(const pb::MethodDescriptor& method, const Names& names) {
           {"kind", kKindNames[KindOf(method)]},
           {"priority", options.priority},
           {"timeout_ns", absl::StrCat(options.timeout_ns)},
-          {"may_block", options.may_block ? "true" : "false"}};
+          {"may_block", options.may_block ? "true" : "false"},
+          {"descriptors", options.descriptors ? ", /*descriptors=*/true" : ""}};
 }
 
 // Empty for no template.

@@ -22,6 +22,8 @@ class FakeContext final : public ServerContext {
   void WillBlock() override {}
   void SendInitialMetadata() override { initial_metadata_sent = true; }
   Metadata& trailing_metadata() override { return metadata_; }
+  std::vector<UniqueFd> TakeDescriptors() override { return {}; }
+  std::vector<UniqueFd>& reply_descriptors() override { return reply_descriptors_; }
   Priority priority() const override { return Priority::kNormal; }
   absl::string_view method() const override { return "fake"; }
   uint64_t sequence_number() const override { return 0; }
@@ -32,6 +34,7 @@ class FakeContext final : public ServerContext {
 
  private:
   const PeerIdentity peer_{};
+  std::vector<UniqueFd> reply_descriptors_;
   Metadata metadata_;
 };
 

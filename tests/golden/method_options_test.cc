@@ -15,6 +15,7 @@ struct Row {
   Priority priority;
   int64_t timeout_ns;
   bool may_block;
+  bool descriptors = false;
 };
 
 constexpr Row kRows[] = {
@@ -26,7 +27,7 @@ constexpr Row kRows[] = {
     {"Timeout", Priority::kNormal, 1'000'000, false},
     {"LongestTimeout", Priority::kNormal, 4'294'967'295'000'000, false},
     {"MayBlock", Priority::kNormal, 0, true},
-    {"All", Priority::kHigh, 500'000'000, true},
+    {"All", Priority::kHigh, 500'000'000, true, true},
 };
 
 TEST(MethodOptionsTest, ReachTheRuntime) {
@@ -39,6 +40,7 @@ TEST(MethodOptionsTest, ReachTheRuntime) {
     EXPECT_EQ(info.priority, kRows[i].priority) << info.full_name;
     EXPECT_EQ(info.timeout_ns, kRows[i].timeout_ns) << info.full_name;
     EXPECT_EQ(info.may_block, kRows[i].may_block) << info.full_name;
+    EXPECT_EQ(info.descriptors, kRows[i].descriptors) << info.full_name;
   }
 }
 

@@ -133,10 +133,10 @@ wire::FrameHeader RawPeer::Receive() {
 }
 
 RawClient::RawClient(absl::string_view address, transport::SessionTerms terms,
-                     std::span<const transport::TransportRow> transports)
-    : RawPeer(Must(transport::Connect(Must(transport::ParseAddress(address)),
-                                      {.deadline = base::AfterNow(kLong), .terms = terms, .transports = transports}))) {
-}
+                     std::span<const transport::TransportRow> transports, uint64_t features)
+    : RawPeer(Must(transport::Connect(
+          Must(transport::ParseAddress(address)),
+          {.deadline = base::AfterNow(kLong), .terms = terms, .transports = transports, .features = features}))) {}
 
 RawDoor::RawDoor(absl::string_view address)
     : listener_(Must(transport::Listener::Bind(Must(transport::ParseAddress(address))))) {}

@@ -62,7 +62,8 @@ class RawClient : public RawPeer {
  public:
   explicit RawClient(absl::string_view address,
                      transport::SessionTerms terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16},
-                     std::span<const transport::TransportRow> transports = transport::Transports());
+                     std::span<const transport::TransportRow> transports = transport::Transports(),
+                     uint64_t features = 0);
 };
 
 // A server's name, and the handshake with one client at a time.

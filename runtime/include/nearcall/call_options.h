@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <stop_token>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "nearcall/export.h"
 #include "nearcall/metadata.h"
 #include "nearcall/priority.h"
+#include "nearcall/unique_fd.h"
 
 namespace nearcall {
 
@@ -69,7 +72,8 @@ struct CallOptions {
 
   WhenFull when_full = WhenFull::kBlock;
 
-  // Out. The only thing beside the reply that must outlive the call. Filled when the call has ended.
+  // Out. Must outlive the call, as the reply and `reply_descriptors` must, and nothing else. Filled when the call has
+  // ended.
   ResponseMetadata* response_metadata = nullptr;
 
   // When a one-way call of a Stub returns. What an error means then: kStarted: as for any call. kQueued, kLocal: it was
@@ -81,6 +85,25 @@ struct CallOptions {
   // runs sees it. After the call has returned `stop_token` changes nothing. kLocal does not wait: where there is no
   // room it is RESOURCE_EXHAUSTED.
   Capacity capacity = Capacity::kQueued;
+
+  // Descriptors that go with the request (of a stream: with what opens it), at most 16: the server gets others of the
+  // same files, as by SCM_RIGHTS (unix(7)). They stay the caller's, who may close them when the call that was given
+  // them returns: of a Stub the reply, of an AsyncStub, CoStub or stream what starts it.
+  //
+  //   const int file = open("film.mkv", O_RDONLY | O_CLOEXEC);
+  //   auto frame = decoder.Decode(request, {.descriptors = {&file, 1}});
+  //
+  // The method declares them in the .proto (`option (nearcall.descriptors) = true`), and the server takes as many
+  // (ServerOptions::max_descriptors_per_message). Before anything is sent: INVALID_ARGUMENT: the method declares none,
+  // there are too many, or one is not open. FAILED_PRECONDITION: this server takes none, or the transport carries none:
+  // shm, mq and pipe do, sysv does not. RESOURCE_EXHAUSTED: this process cannot have as many, or has too many under way
+  // (RLIMIT_NOFILE); the server has no room for them.
+  std::span<const int> descriptors = {};
+
+  // Out. Takes those that come with the reply, in order; what it had is closed. Filled when the call has ended with OK,
+  // on the thread that gets the reply, and must outlive the call as response_metadata must (a CoStub's until the reply
+  // is awaited). Null: they are closed. A method that sends some declares it as above; the client need grant nothing.
+  std::vector<UniqueFd>* reply_descriptors = nullptr;
 };
 
 }  // namespace nearcall

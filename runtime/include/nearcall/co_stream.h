@@ -3,7 +3,9 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -11,6 +13,7 @@
 #include "nearcall/internal/call_awaiter.h"
 #include "nearcall/internal/client_call.h"
 #include "nearcall/internal/stream.h"
+#include "nearcall/unique_fd.h"
 
 // Calls and streams of coroutines: what a generated CoStub returns, and what the handlers of a CoService get. They are
 // awaited in a nearcall::Task, or in any other coroutine that may await what it likes.
@@ -34,6 +37,8 @@
 // What is awaited suspends the coroutine, if there is nothing yet, and allocates nothing. A client's goes on on its
 // channel's thread or executor (see nearcall::Channel), a server's on a thread that runs handlers, with a place among
 // them. Elements, ends of calls and metadata are those of the streams in nearcall/stream.h.
+//
+// Descriptors go with elements as in nearcall/stream.h; they are lent until what writes them has been awaited.
 //
 // One coroutine that reads (Read, Finish, WaitForInitialMetadata) and one that writes (Write, WriteLast, WritesDone) at
 // a time, which may be the same; Cancel by any thread. To destroy a coroutine that is suspended here is to give up
@@ -75,9 +80,10 @@ class CoCall {
     return NextAwaiter<ClientCall, Reply>(*call_, reading_);
   }
   auto ReadInto(google::protobuf::MessageLite& reply) { return ReadAwaiter<ClientCall>(*call_, reading_, reply); }
-  auto WriteOne(const google::protobuf::MessageLite& request, bool last) {
-    return ClientWriteAwaiter(*call_, writing_, request, last);
+  auto WriteOne(const google::protobuf::MessageLite& request, bool last, std::span<const int> fds = {}) {
+    return ClientWriteAwaiter(*call_, writing_, request, last, fds);
   }
+  std::vector<UniqueFd> TakeThoseOfLast() { return call_->TakeDescriptors(); }
   auto HalfClose() { return Known(call_->WritesDone()); }
   auto AwaitStatus() { return StatusAwaiter(*call_, reading_); }
   template <typename Reply>
@@ -135,6 +141,8 @@ class [[nodiscard]] CoReader final : public internal::CoCall {
   [[nodiscard]] auto Read() { return this->template ReadNext<Reply>(); }
   // The same in `*reply`, which may be used again: bool.
   [[nodiscard]] auto Read(Reply* reply) { return ReadInto(*reply); }
+  // The descriptors that came with the element that was read last; once.
+  std::vector<UniqueFd> TakeDescriptors() { return TakeThoseOfLast(); }
 
   // How the call has ended: absl::Status. Discards what has not been read. (To stop early: Cancel() first.) May be
   // repeated.
@@ -150,9 +158,13 @@ class [[nodiscard]] CoWriter final : public internal::CoCall {
 
   // True when the element has been handed to the transport (see CallOptions::when_full). False: the call has ended, or
   // nothing may be written any more; Finish() says why. `request` is used until this has been awaited.
-  [[nodiscard]] auto Write(const Request& request) { return WriteOne(request, false); }
+  [[nodiscard]] auto Write(const Request& request, std::span<const int> fds = {}) {
+    return WriteOne(request, false, fds);
+  }
   // The same, and WritesDone() with it.
-  [[nodiscard]] auto WriteLast(const Request& request) { return WriteOne(request, true); }
+  [[nodiscard]] auto WriteLast(const Request& request, std::span<const int> fds = {}) {
+    return WriteOne(request, true, fds);
+  }
   // No further elements will come (half-close). False as above. Done at once; to be awaited only for its value.
   auto WritesDone() { return HalfClose(); }
 
@@ -171,10 +183,15 @@ class [[nodiscard]] CoReaderWriter final : public internal::CoCall {
   // See CoReader.
   [[nodiscard]] auto Read() { return this->template ReadNext<Reply>(); }
   [[nodiscard]] auto Read(Reply* reply) { return ReadInto(*reply); }
+  std::vector<UniqueFd> TakeDescriptors() { return TakeThoseOfLast(); }
 
   // See CoWriter.
-  [[nodiscard]] auto Write(const Request& request) { return WriteOne(request, false); }
-  [[nodiscard]] auto WriteLast(const Request& request) { return WriteOne(request, true); }
+  [[nodiscard]] auto Write(const Request& request, std::span<const int> fds = {}) {
+    return WriteOne(request, false, fds);
+  }
+  [[nodiscard]] auto WriteLast(const Request& request, std::span<const int> fds = {}) {
+    return WriteOne(request, true, fds);
+  }
   auto WritesDone() { return HalfClose(); }
 
   // Half-closes, if that has not been done; then as CoReader's.
@@ -196,6 +213,8 @@ class CoServerReader final {
   [[nodiscard]] auto Read(Request* request) {
     return internal::ReadAwaiter<internal::ServerStream>(stream_, reading_, *request);
   }
+  // The descriptors that came with the element that was read last; once.
+  std::vector<UniqueFd> TakeDescriptors() { return stream_.TakeDescriptors(); }
 
  private:
   internal::ServerStream& stream_;
@@ -213,7 +232,9 @@ class CoServerWriter final {
   // True when the element has been sent; waits while the client does not read. False: nobody waits for the answer any
   // more, or the element cannot be sent (it is too large), and the call ends with that. `reply` is used until this has
   // been awaited.
-  [[nodiscard]] auto Write(const Reply& reply) { return internal::ServerWriteAwaiter(stream_, writing_, reply); }
+  [[nodiscard]] auto Write(const Reply& reply, std::span<const int> fds = {}) {
+    return internal::ServerWriteAwaiter(stream_, writing_, reply, fds);
+  }
 
  private:
   friend class Topic<Reply>;
@@ -231,9 +252,10 @@ class CoServerReaderWriter final {
   // See CoServerReader.
   [[nodiscard]] auto Read() { return reader_.Read(); }
   [[nodiscard]] auto Read(Request* request) { return reader_.Read(request); }
+  std::vector<UniqueFd> TakeDescriptors() { return reader_.TakeDescriptors(); }
 
   // See CoServerWriter.
-  [[nodiscard]] auto Write(const Reply& reply) { return writer_.Write(reply); }
+  [[nodiscard]] auto Write(const Reply& reply, std::span<const int> fds = {}) { return writer_.Write(reply, fds); }
 
  private:
   CoServerReader<Request> reader_;

@@ -101,7 +101,8 @@ struct ServerOptions {
   size_t max_total_calls = size_t{1} << 18;
   size_t max_total_bytes = 0;
 
-  // Descriptors of all connections, divided in the same way; a connection counts as four. A client over it is refused
+  // Descriptors of all connections, divided in the same way; a connection counts as four, or as five if messages may
+  // bring descriptors, and these as what they are. A client over it is refused
   // with RESOURCE_EXHAUSTED. Zero: the soft RLIMIT_NOFILE, as it is when the server starts, less an eighth of it (at
   // least 32) for the program.
   size_t max_total_descriptors = 0;
@@ -176,6 +177,16 @@ struct ServerOptions {
   // What sees every call begin and end, and may refuse it (nearcall/interceptor.h); the first is the outermost. Not
   // calls that handlers make of their clients (ServerContext::client()).
   std::vector<std::shared_ptr<ServerInterceptor>> interceptors = {};
+
+  // How many descriptors a client may send with one message (CallOptions::descriptors), to methods that declare it
+  // (`option (nearcall.descriptors) = true`): 0 to 16. Zero: none; a client that sends one all the same loses its
+  // connection. The server sends descriptors to any client, whatever stands here.
+  //
+  // Those that came and are not taken yet (ServerContext::TakeDescriptors()), or wait to be closed, count as
+  // descriptors of the client's user (max_total_descriptors): a message over them ends its call with
+  // RESOURCE_EXHAUSTED. One connection has at most 1024, and is closed if it goes on sending beyond its user's part.
+  // The runtime does nothing with them but to close what nobody takes, on threads that a peer may block without harm.
+  size_t max_descriptors_per_message = 0;
 };
 
 // Every member has a default.

@@ -13,6 +13,7 @@
 #include "nearcall/export.h"
 #include "nearcall/metadata.h"
 #include "nearcall/priority.h"
+#include "nearcall/unique_fd.h"
 
 namespace nearcall {
 
@@ -30,7 +31,7 @@ struct PeerIdentity {
 };
 
 // What a handler knows of its call beside the request. Lives as long as the handler runs (for an asynchronous handler:
-// until it has answered). Thread-safe, except for the metadata to send: one thread at a time.
+// until it has answered). Thread-safe, except for the metadata to send and for descriptors: one thread at a time.
 class NEARCALL_EXPORT ServerContext {
  public:
   ServerContext(const ServerContext&) = delete;
@@ -59,6 +60,21 @@ class NEARCALL_EXPORT ServerContext {
   // status. (Where it does not they go with the reply in any case.) What is added to them afterwards is lost.
   virtual void SendInitialMetadata() = 0;
   virtual Metadata& trailing_metadata() = 0;
+
+  // The descriptors that came with the request (of a stream: with its opening), in order; the handler's from then on.
+  // Once: empty the second time. Those that are not taken are closed. What a peer's descriptor may be up to stands in
+  // nearcall/unique_fd.h.
+  //
+  //   absl::Status Decode(nearcall::ServerContext& context, const Film& film, Frame& frame) override {
+  //     std::vector<nearcall::UniqueFd> files = context.TakeDescriptors();
+  //     if (files.size() != 1) return absl::InvalidArgumentError("expected the film's descriptor");
+  virtual std::vector<UniqueFd> TakeDescriptors() = 0;
+
+  // Sent with the reply if the handler answers with OK, at most 16; they are closed when they have been sent, or if
+  // they are not. Checked when the handler returns: too many, or of a method that does not declare `option
+  // (nearcall.descriptors) = true`: INTERNAL; for a client that takes none (of an older version, or over sysv):
+  // FAILED_PRECONDITION.
+  virtual std::vector<UniqueFd>& reply_descriptors() = 0;
 
   // The handler is about to wait for something slow that is not of this library: a disk, a lock, another program. Whom
   // its thread serves beside is served by another one from now on. Costs some microseconds; does nothing on threads

@@ -4,13 +4,16 @@
 #include <cstddef>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/utility/utility.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/stream.h"
+#include "nearcall/unique_fd.h"
 
 // Streams: calls that carry any number of messages (elements), in one direction or in both.
 //
@@ -33,6 +36,10 @@
 // Threads: one that reads (Read, Finish, WaitForInitialMetadata, metadata) and one that writes (Write, WriteLast,
 // WritesDone) at a time, which may be the same or different ones; Cancel by any. A second reader or writer ends the
 // process (a CHECK).
+//
+// Descriptors may go with elements, as with requests (CallOptions::descriptors says how many, to whom, and of which
+// methods): a writer lends them for as long as Write() takes, a reader takes those of the element that it has read
+// last, before it reads the next one. What is not taken is closed.
 //
 // How a call ends is what comes first: the server's status, the deadline, a cancel, the loss of the connection. What
 // had come before the status, or before the loss, can still be read; after a cancel or the deadline Read() is false at
@@ -110,6 +117,8 @@ class ClientReader final : public internal::ClientStreamBase {
 
   // Waits for the next element. False: there are no more; Finish() says why.
   bool Read(Reply* reply) { return stream().Read(*reply); }
+  // The descriptors that came with the element that was read last; once.
+  std::vector<UniqueFd> TakeDescriptors() { return stream().TakeDescriptors(); }
 
   // The elements that are left, as a range.
   internal::StreamIterator<ClientReader, Reply> begin() { return internal::StreamIterator<ClientReader, Reply>(*this); }
@@ -130,8 +139,16 @@ class ClientWriter final : public internal::ClientStreamBase {
   // Waits until the element has been handed to the transport: for room, and while the server does not read (see
   // CallOptions::when_full). False: the call has ended, or nothing may be written any more; Finish() says why.
   bool Write(const Request& request) { return stream().Write(request, false); }
+  bool Write(const Request& request, std::span<const int> fds) {
+    stream().Lend(fds);
+    return stream().Write(request, false);
+  }
   // The same, and WritesDone() with it.
   bool WriteLast(const Request& request) { return stream().Write(request, true); }
+  bool WriteLast(const Request& request, std::span<const int> fds) {
+    stream().Lend(fds);
+    return stream().Write(request, true);
+  }
   // No further elements will come (half-close). False as above.
   bool WritesDone() { return stream().WritesDone(); }
 
@@ -155,6 +172,7 @@ class ClientReaderWriter final : public internal::ClientStreamBase {
 
   // See ClientReader.
   bool Read(Reply* reply) { return stream().Read(*reply); }
+  std::vector<UniqueFd> TakeDescriptors() { return stream().TakeDescriptors(); }
   internal::StreamIterator<ClientReaderWriter, Reply> begin() {
     return internal::StreamIterator<ClientReaderWriter, Reply>(*this);
   }
@@ -162,7 +180,15 @@ class ClientReaderWriter final : public internal::ClientStreamBase {
 
   // See ClientWriter.
   bool Write(const Request& request) { return stream().Write(request, false); }
+  bool Write(const Request& request, std::span<const int> fds) {
+    stream().Lend(fds);
+    return stream().Write(request, false);
+  }
   bool WriteLast(const Request& request) { return stream().Write(request, true); }
+  bool WriteLast(const Request& request, std::span<const int> fds) {
+    stream().Lend(fds);
+    return stream().Write(request, true);
+  }
   bool WritesDone() { return stream().WritesDone(); }
 
   // Half-closes, if that has not been done; then as ClientReader's.
@@ -180,6 +206,8 @@ class ServerReader final {
   // Waits for the next element. False: the client sends no more (half-close), or nobody waits for the answer any more:
   // ask ServerContext::IsCancelled().
   bool Read(Request* request) { return stream_.Read(*request); }
+  // The descriptors that came with the element that was read last; once.
+  std::vector<UniqueFd> TakeDescriptors() { return stream_.TakeDescriptors(); }
 
   internal::StreamIterator<ServerReader, Request> begin() {
     return internal::StreamIterator<ServerReader, Request>(*this);
@@ -201,6 +229,10 @@ class ServerWriter final {
   // Waits while the client does not read. False: nobody waits for the answer any more, or the element cannot be sent
   // (it is too large), and the call ends with that.
   bool Write(const Reply& reply) { return stream_.Write(reply); }
+  bool Write(const Reply& reply, std::span<const int> fds) {
+    stream_.Lend(fds);
+    return stream_.Write(reply);
+  }
 
  private:
   friend class Topic<Reply>;
@@ -219,6 +251,7 @@ class ServerReaderWriter final {
 
   // See ServerReader.
   bool Read(Request* request) { return stream_.Read(*request); }
+  std::vector<UniqueFd> TakeDescriptors() { return stream_.TakeDescriptors(); }
   internal::StreamIterator<ServerReaderWriter, Request> begin() {
     return internal::StreamIterator<ServerReaderWriter, Request>(*this);
   }
@@ -226,6 +259,10 @@ class ServerReaderWriter final {
 
   // See ServerWriter.
   bool Write(const Reply& reply) { return stream_.Write(reply); }
+  bool Write(const Reply& reply, std::span<const int> fds) {
+    stream_.Lend(fds);
+    return stream_.Write(reply);
+  }
 
  private:
   internal::ServerStream& stream_;

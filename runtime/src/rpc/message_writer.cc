@@ -22,9 +22,10 @@ void Serialize(std::span<std::byte> to, std::span<const std::byte> envelope,
 class LargeMessage {
  public:
   LargeMessage(session::Outbox& outbox, const wire::FrameHeader& header, size_t size, size_t max_frame_size,
-               session::Flow* flow)
+               session::Flow* flow, std::shared_ptr<const base::Descriptors> descriptors)
       : outbox_(outbox), size_(size), message_(std::make_unique<session::Outgoing>(header, size, max_frame_size)) {
     message_->flow = flow;
+    message_->Enclose(std::move(descriptors));
   }
   LargeMessage(const LargeMessage&) = delete;
   LargeMessage& operator=(const LargeMessage&) = delete;
@@ -70,20 +71,21 @@ class LargeMessage {
 
 Written WriteMessage(session::Outbox& outbox, size_t max_frame_size, const wire::FrameHeader& header,
                      std::span<const std::byte> envelope, const google::protobuf::MessageLite* payload,
-                     size_t payload_size, session::Flow* flow) {
+                     size_t payload_size, session::Flow* flow, std::shared_ptr<const base::Descriptors> descriptors) {
   const size_t size = envelope.size() + payload_size;
   const auto write = [&](std::span<std::byte> to) { Serialize(to, envelope, payload); };
   if (session::GoesInPlace(size, max_frame_size)) {
-    if (outbox.TrySend(header, size, write)) return Written::kAll;
+    if (header.fd_count == 0 && outbox.TrySend(header, size, write)) return Written::kAll;
     auto message = std::make_unique<session::Outgoing>(header, size, max_frame_size);
     if (!outbox.TryCharge(*message, size)) return Written::kOverQuota;
     message->flow = flow;
+    message->Enclose(std::move(descriptors));
     message->kept.Resize(size);
     write(message->kept.bytes());
     outbox.Keep(std::move(message));
     return Written::kAll;
   }
-  LargeMessage large(outbox, header, size, max_frame_size, flow);
+  LargeMessage large(outbox, header, size, max_frame_size, flow, std::move(descriptors));
   const auto take = [&](std::span<const std::byte> piece) { return large.Take(piece); };
   PieceStream pieces(size, max_frame_size, take);
   if (pieces.WriteAll(envelope, payload)) {

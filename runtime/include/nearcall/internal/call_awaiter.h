@@ -3,6 +3,7 @@
 
 #include <coroutine>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -128,27 +129,37 @@ class NextAwaiter final : public CallAwaiter<NextAwaiter<Call, Message>, Call, &
 
 class ClientWriteAwaiter final : public CallAwaiter<ClientWriteAwaiter, ClientCall, &ClientCall::WhenWritable> {
  public:
-  ClientWriteAwaiter(ClientCall& call, CallSide& side, const google::protobuf::MessageLite& message, bool last)
-      : CallAwaiter(call, side), message_(message), last_(last) {}
+  ClientWriteAwaiter(ClientCall& call, CallSide& side, const google::protobuf::MessageLite& message, bool last,
+                     std::span<const int> fds = {})
+      : CallAwaiter(call, side), message_(message), last_(last), descriptors_(fds) {}
 
-  Tried Try(ClientCall& call) { return call.TryWrite(message_, last_); }
+  Tried Try(ClientCall& call) {
+    if (!descriptors_.empty()) call.Lend(descriptors_);
+    return call.TryWrite(message_, last_);
+  }
   bool await_resume() const { return done(); }
 
  private:
   const google::protobuf::MessageLite& message_;
   const bool last_;
+  const std::span<const int> descriptors_;
 };
 
 class ServerWriteAwaiter final : public CallAwaiter<ServerWriteAwaiter, ServerStream, &ServerStream::WhenWritable> {
  public:
-  ServerWriteAwaiter(ServerStream& stream, CallSide& side, const google::protobuf::MessageLite& message)
-      : CallAwaiter(stream, side), message_(message) {}
+  ServerWriteAwaiter(ServerStream& stream, CallSide& side, const google::protobuf::MessageLite& message,
+                     std::span<const int> fds = {})
+      : CallAwaiter(stream, side), message_(message), descriptors_(fds) {}
 
-  Tried Try(ServerStream& stream) { return stream.TryWrite(message_); }
+  Tried Try(ServerStream& stream) {
+    if (!descriptors_.empty()) stream.Lend(descriptors_);
+    return stream.TryWrite(message_);
+  }
   bool await_resume() const { return done(); }
 
  private:
   const google::protobuf::MessageLite& message_;
+  const std::span<const int> descriptors_;
 };
 
 // Whether there was news, and not the end of the call.

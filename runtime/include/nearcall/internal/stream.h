@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "nearcall/call_options.h"
 #include "nearcall/export.h"
 #include "nearcall/internal/operation.h"
+#include "nearcall/unique_fd.h"
 
 namespace google::protobuf {
 class MessageLite;
@@ -23,7 +27,11 @@ class NEARCALL_EXPORT ClientStream {
   virtual ~ClientStream() = default;
 
   virtual bool Read(google::protobuf::MessageLite& message) = 0;
+  // Of the element that was read last.
+  virtual std::vector<UniqueFd> TakeDescriptors() { return {}; }
 
+  // What goes with the next Write(), until that returns.
+  virtual void Lend(std::span<const int> /*descriptors*/) {}
   // `last`: half-closes with this element.
   virtual bool Write(const google::protobuf::MessageLite& message, bool last) = 0;
   virtual bool WritesDone() = 0;
@@ -51,6 +59,10 @@ class NEARCALL_EXPORT ServerStream {
 
   virtual bool Read(google::protobuf::MessageLite& message) = 0;
   virtual bool Write(const google::protobuf::MessageLite& message) = 0;
+
+  // As of ClientStream, for TryRead() and TryWrite() too.
+  virtual std::vector<UniqueFd> TakeDescriptors() { return {}; }
+  virtual void Lend(std::span<const int> /*descriptors*/) {}
 
   // kOver: what Read() and Write() call false.
   virtual Tried TryRead(google::protobuf::MessageLite& message) = 0;

@@ -2,9 +2,11 @@
 #include "rpc/client/async_call.h"
 
 #include <cstring>
+#include <utility>
 
 #include "base/exec_state.h"
 #include "base/no_memory.h"
+#include "rpc/client/call_descriptors.h"
 
 namespace nearcall::rpc {
 
@@ -24,9 +26,20 @@ CallOptions AsyncCall::OptionsOf(const CallOptions& options, ResponseMetadata* r
 
 absl::Status AsyncCall::Prepare(const google::protobuf::MessageLite* message) {
   if (absl::Status status = request_.Prepare(message); !status.ok()) return status;
+  if (absl::Status status = KeepDescriptors(); !status.ok()) return status;
   request_.Describe(*this);
   bytes_.Resize(request_.size());
   request_.Serialize(message, bytes_.data());
+  return absl::OkStatus();
+}
+
+// The caller's are lent until the call has started.
+absl::Status AsyncCall::KeepDescriptors() {
+  if (options_.descriptors.empty()) return absl::OkStatus();
+  absl::StatusOr<base::Descriptors> kept = base::Descriptors::Duplicate(options_.descriptors, nullptr);
+  if (!kept.ok()) return base::WithExecState(kept.status(), ExecState::kNotSent);
+  descriptors_ = base::Shared(*std::move(kept));
+  options_.descriptors = descriptors_->fds();
   return absl::OkStatus();
 }
 
@@ -55,6 +68,7 @@ void AsyncCall::EndUnsent(absl::Status status) {
 void AsyncCall::TakeAnswer(base::Buffer& spare) {
   answer_.header = reply.header;
   answer_.bytes = std::exchange(reply.bytes, std::move(spare));
+  answer_.descriptors = std::move(reply.descriptors);
   status_ = base::OrNoMemory([&] { return request_.StatusOf(failure, answer_); });
 }
 
@@ -80,8 +94,11 @@ void CallbackCall::End(base::Buffer& spare) {
 }
 
 absl::Status CallbackCall::Take(google::protobuf::MessageLite& message) {
-  return status().ok() && !request().one_way() ? base::OrNoMemory([&] { return request().Parse(answer(), message); })
-                                               : status();
+  if (!status().ok() || request().one_way()) return status();
+  return base::OrNoMemory([&] {
+    absl::Status parsed = request().Parse(answer(), message);
+    return parsed.ok() ? GiveDescriptors(answer(), request().options()) : parsed;
+  });
 }
 
 void LocalCall::End(base::Buffer& spare) {

@@ -66,6 +66,8 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   const CallHead& request() const { return request_; }
   bool wait_for_ready() const { return options_.wait_for_ready; }
   base::Buffer& bytes() { return bytes_; }
+  // That go with the request; null: none.
+  const std::shared_ptr<const base::Descriptors>& descriptors() const { return descriptors_; }
 
   // Nobody hears of it: it is not its caller's any more.
   virtual bool is_local() const { return false; }
@@ -110,9 +112,12 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
  private:
   static CallOptions OptionsOf(const CallOptions& options, ResponseMetadata* response_metadata);
 
-  const CallOptions options_;
+  absl::Status KeepDescriptors();
+
+  CallOptions options_;
   CallHead request_;
-  base::Buffer bytes_;  // the request: envelope and payload
+  std::shared_ptr<const base::Descriptors> descriptors_;  // its own
+  base::Buffer bytes_;                                    // the request: envelope and payload
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 
   wire::Message answer_;

@@ -5,6 +5,7 @@
 #include <stop_token>
 
 #include "base/no_memory.h"
+#include "rpc/client/call_descriptors.h"
 #include "rpc/client/send_request.h"
 
 namespace nearcall::rpc {
@@ -35,8 +36,9 @@ absl::Status BlockingCall::Run(session::ClientSession& session, const google::pr
   if (!status.ok()) call.Fail(status);
   on_stop.reset();
   status = base::OrNoMemory([&] {
-    const absl::Status ended = request_.StatusOf(call.failure, call.reply);
-    return ended.ok() && reply != nullptr ? request_.Parse(call.reply, *reply) : ended;
+    absl::Status ended = request_.StatusOf(call.failure, call.reply);
+    if (ended.ok() && reply != nullptr) ended = request_.Parse(call.reply, *reply);
+    return ended.ok() ? GiveDescriptors(call.reply, request_.options()) : ended;
   });
   call.Release();
   // What has been sent is the server's, whatever has come of it meanwhile.

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/probes.h"
 #include "nearcall/internal/unary.h"
+#include "rpc/client/call_descriptors.h"
 #include "rpc/client/generic_method.h"
 #include "rpc/parse_message.h"
 #include "rpc/serialize.h"
@@ -73,8 +74,13 @@ void CallHead::SetDeadline() {
 absl::Status CallHead::Prepare(const google::protobuf::MessageLite* request) {
   NEARCALL_PROBE2(client_call_start, this, method_.full_name);
   if (options_.response_metadata != nullptr) *options_.response_metadata = {};
+  if (options_.reply_descriptors != nullptr) options_.reply_descriptors->clear();
   if (static_cast<size_t>(priority_) >= base::kLanes) {
     return NotSent(absl::InvalidArgumentError(absl::StrCat("CallOptions::priority is ", static_cast<int>(priority_))));
+  }
+  if (absl::Status checked = CheckDescriptors(method_, options_.descriptors, "CallOptions::descriptors");
+      !checked.ok()) {
+    return NotSent(std::move(checked));
   }
   if (method_.generic) {
     if (absl::Status named = CheckName(method_.full_name); !named.ok()) return named;
@@ -124,6 +130,9 @@ absl::Status CallHead::FitTo(const session::ClientSession& session) {
 }
 
 absl::Status CallHead::CheckPeerLimit(const session::ClientSession& session) const {
+  if (absl::Status checked = CheckDescriptors(options_.descriptors.size(), session); !checked.ok()) {
+    return NotSent(std::move(checked));
+  }
   if (payload_size_ <= session.terms().peer_max_message_size) return absl::OkStatus();
   return NotSent(absl::ResourceExhaustedError(absl::StrCat(
       "the request of ", method_.full_name, " has ", payload_size_,
@@ -146,6 +155,7 @@ wire::FrameHeader CallHead::Header(uint64_t call_id) const {
   header.priority = static_cast<uint8_t>(priority_);
   header.call_id = call_id;
   header.method_id = method_.id;
+  header.fd_count = static_cast<uint8_t>(options_.descriptors.size());
   header.envelope_size = static_cast<uint32_t>(envelope_.size());
   if (deadline_ != base::kNever) {
     // A clock is read here only for calls with a deadline. 0 would mean none.
@@ -201,7 +211,11 @@ absl::Status CallHead::Parse(const wire::Message& answer, google::protobuf::Mess
   return WithExecState(std::move(parsed), ExecState::kExecuted);
 }
 
-absl::Status CallHead::CheckElement(size_t size, const session::ClientSession& session) const {
+absl::Status CallHead::CheckElement(size_t size, std::span<const int> descriptors,
+                                    const session::ClientSession& session) const {
+  absl::Status checked = CheckDescriptors(method_, descriptors, "the descriptors of an element");
+  checked.Update(CheckDescriptors(descriptors.size(), session));
+  if (!checked.ok()) return checked;
   const size_t limit = std::min(max_message_size_, session.terms().peer_max_message_size);
   if (size <= limit) return absl::OkStatus();
   const char* const name = limit == max_message_size_ ? "ChannelOptions" : "the server's ServerOptions";

@@ -64,7 +64,8 @@ class CallHead {
   absl::Status Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const;
 
   // Before an element of `size` bytes is sent over `session`. RESOURCE_EXHAUSTED: one side does not take so much.
-  absl::Status CheckElement(size_t size, const session::ClientSession& session) const;
+  // Or it may not bring `descriptors`.
+  absl::Status CheckElement(size_t size, std::span<const int> descriptors, const session::ClientSession& session) const;
   // The program has changed it while it was sent.
   absl::Status ElementChanged() const;
   absl::Status ParseElement(std::span<const std::byte> bytes, google::protobuf::MessageLite& element) const;

@@ -5,8 +5,10 @@
 #include <string>
 #include <utility>
 
+#include "base/exec_state.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
+#include "rpc/client/call_descriptors.h"
 #include "rpc/only_one.h"
 
 namespace nearcall::rpc {
@@ -25,6 +27,17 @@ CallOptions ClientStreamImpl::OptionsOf(const CallOptions& options) {
   CallOptions ours = options;
   ours.response_metadata = &metadata_;
   return ours;
+}
+
+// The opening may have to be sent again, when its caller has his descriptors back.
+absl::Status ClientStreamImpl::Prepare(const google::protobuf::MessageLite* request) {
+  absl::Status prepared = head_.Prepare(request);
+  if (!prepared.ok() || options_.descriptors.empty()) return prepared;
+  absl::StatusOr<base::Descriptors> kept = base::Descriptors::Duplicate(options_.descriptors, nullptr);
+  if (!kept.ok()) return base::WithExecState(kept.status(), ExecState::kNotSent);
+  opening_descriptors_ = *std::move(kept);
+  options_.descriptors = opening_descriptors_.fds();
+  return absl::OkStatus();
 }
 
 ClientStreamImpl::~ClientStreamImpl() {
@@ -109,6 +122,8 @@ bool ClientStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
 bool ClientStreamImpl::Parse(StreamAttempt& attempt, google::protobuf::MessageLite& message) {
   const size_t size = mine_.front().size();
   absl::Status parsed = head_.ParseElement(mine_.front(), message);
+  descriptors_ = mine_.TakeDescriptors();
+  parsed.Update(descriptors_.refusal());
   mine_.Pop();
   if (!parsed.ok()) {
     attempt.call.GiveUp(std::move(parsed));
@@ -194,7 +209,8 @@ absl::Status ClientStreamImpl::End(google::protobuf::MessageLite* reply) {
   absl::Status status = base::OrNoMemory([&] {
     if (!attempts_->why_no_other().ok()) return attempts_->why_no_other();
     absl::Status ended = head_.StatusOf(attempt.call.failure, attempt.call.reply);
-    return ended.ok() && reply != nullptr ? head_.Parse(attempt.call.reply, *reply) : ended;
+    if (ended.ok() && reply != nullptr) ended = head_.Parse(attempt.call.reply, *reply);
+    return ended.ok() ? GiveDescriptors(attempt.call.reply, options_) : ended;
   });
   if (has_initial_) metadata_.initial = std::move(initial);
   has_initial_ = true;
@@ -208,11 +224,12 @@ absl::Status ClientStreamImpl::End(google::protobuf::MessageLite* reply) {
 bool ClientStreamImpl::Write(const google::protobuf::MessageLite& message, bool last) {
   const base::CancelDisabled uncancelled;
   const OnlyOne writer(somebody_writes_);
+  const std::span<const int> lent = std::exchange(lent_, {});
   if (!streams() || writes_done_ || !internal::ClientStreams(head_.method().kind)) return false;
   const size_t size = message.ByteSizeLong();
   StreamAttempts::Ptr hold;
   StreamAttempt& attempt = attempts_->PresentToWrite(hold);
-  if (absl::Status fits = head_.CheckElement(size, *attempt.session); !fits.ok()) {
+  if (absl::Status fits = head_.CheckElement(size, lent, *attempt.session); !fits.ok()) {
     attempt.call.GiveUp(std::move(fits));
     return false;
   }
@@ -221,7 +238,8 @@ bool ClientStreamImpl::Write(const google::protobuf::MessageLite& message, bool 
     writes_done_ = last;
     wire::FrameHeader header = attempt.element;
     if (last) header.flags |= wire::kEnd;
-    return attempt.Send(header, message, size);
+    header.fd_count = static_cast<uint8_t>(lent.size());
+    return attempt.Send(header, message, size, lent);
   });
 }
 

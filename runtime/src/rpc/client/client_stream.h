@@ -5,15 +5,19 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/fork.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/stream.h"
+#include "nearcall/unique_fd.h"
 #include "rpc/client/call_head.h"
 #include "rpc/client/stream_attempts.h"
 #include "session/arrivals.h"
@@ -33,7 +37,7 @@ class ClientStreamImpl final : public internal::ClientStream {
   ~ClientStreamImpl() override;
 
   // All that can be wrong before a connection is needed: see CallHead.
-  absl::Status Prepare(const google::protobuf::MessageLite* request) { return head_.Prepare(request); }
+  absl::Status Prepare(const google::protobuf::MessageLite* request);
   const CallHead& head() const { return head_; }
 
   // Begins the call, somewhere. Not OK: it has ended.
@@ -45,6 +49,8 @@ class ClientStreamImpl final : public internal::ClientStream {
 
   // internal::ClientStream
   bool Read(google::protobuf::MessageLite& message) override;
+  std::vector<UniqueFd> TakeDescriptors() override { return descriptors_.Release(); }
+  void Lend(std::span<const int> descriptors) override { lent_ = descriptors; }
   bool Write(const google::protobuf::MessageLite& message, bool last) override;
   bool WritesDone() override;
   absl::Status Finish(google::protobuf::MessageLite* reply) override;
@@ -70,7 +76,8 @@ class ClientStreamImpl final : public internal::ClientStream {
 
   const base::ForkGuard fork_guard_;
   ResponseMetadata metadata_;
-  const CallOptions options_;
+  CallOptions options_;
+  base::Descriptors opening_descriptors_;  // those of the options, which the caller has only lent
   CallHead head_;
   const OpenAnywhere open_anywhere_;
   std::unique_ptr<StreamAttempts> attempts_;
@@ -80,12 +87,14 @@ class ClientStreamImpl final : public internal::ClientStream {
   // Who reads.
   std::atomic<bool> somebody_reads_{false};
   session::Arrivals mine_;
+  base::Descriptors descriptors_;  // of the element that was read last
   bool has_initial_ = false;
   std::optional<absl::Status> status_;  // once the call has ended and been given up
 
   // Who writes.
   std::atomic<bool> somebody_writes_{false};
   bool writes_done_ = false;
+  std::span<const int> lent_;  // for the next element
 };
 
 }  // namespace nearcall::rpc

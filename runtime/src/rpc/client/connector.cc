@@ -246,8 +246,9 @@ transport::ConnectParams Connector::Params(base::SteadyNs deadline) const {
   params.deadline = std::min(deadline, base::AfterNow(options_.handshake_timeout));
   params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size),
                   .max_calls_in_flight = services_ == nullptr ? 0 : uint32_t{base::kServedCallsGranted},
-                  .stream_window = static_cast<uint32_t>(options_.stream_window_bytes)};
-  if (reactor_ != nullptr) params.features = transport::kSocketBell;
+                  .stream_window = static_cast<uint32_t>(options_.stream_window_bytes),
+                  .max_descriptors = uint8_t{base::kMaxMessageDescriptors}};
+  params.features = transport::kDescriptors | (reactor_ == nullptr ? uint64_t{0} : uint64_t{transport::kSocketBell});
   if (children_ != nullptr) {
     params.start_at = children_->NextStart();
     params.start_server = [this] { return children_->Start(); };

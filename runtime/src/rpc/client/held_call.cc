@@ -66,6 +66,8 @@ absl::Status HeldCall::Read(google::protobuf::MessageLite& element) {
   if (absl::Status initial = TakeInitial(); !initial.ok()) return initial;
   const size_t size = mine_.front().size();
   absl::Status parsed = call_->request().ParseElement(mine_.front(), element);
+  descriptors_ = mine_.TakeDescriptors();
+  parsed.Update(descriptors_.refusal());
   mine_.Pop();
   if (parsed.ok()) stream_->GiveCredit(*open_, size);
   return parsed;
@@ -137,7 +139,8 @@ absl::Status HeldCall::End(google::protobuf::MessageLite* reply) {
 
 Tried HeldCall::TryWrite(const google::protobuf::MessageLite& element, bool last) {
   const base::CancelDisabled uncancelled;
-  return InChild() || stream_ == nullptr ? Tried::kOver : stream_->TryWrite(element, last);
+  const std::span<const int> lent = std::exchange(lent_, {});
+  return InChild() || stream_ == nullptr ? Tried::kOver : stream_->TryWrite(element, last, lent);
 }
 
 bool HeldCall::WritesDone() {

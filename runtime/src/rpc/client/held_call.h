@@ -3,14 +3,18 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "base/descriptors.h"
 #include "base/fork.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/client_call.h"
+#include "nearcall/unique_fd.h"
 #include "rpc/client/open_call.h"
 #include "rpc/client/open_stream_call.h"
 #include "session/arrivals.h"
@@ -28,6 +32,8 @@ class HeldCall final : public internal::ClientCall {
 
   // internal::ClientCall
   internal::Tried TryRead(google::protobuf::MessageLite& element) override;
+  std::vector<UniqueFd> TakeDescriptors() override { return descriptors_.Release(); }
+  void Lend(std::span<const int> descriptors) override { lent_ = descriptors; }
   internal::Tried TryInitialMetadata() override;
   internal::Tried TryFinish(google::protobuf::MessageLite* reply, absl::Status& status) override;
   bool WhenReadable(internal::Operation& operation) override { return When(call_->reading(), operation); }
@@ -56,10 +62,14 @@ class HeldCall final : public internal::ClientCall {
   // Who reads.
   OpenStreamCall::AttemptPtr open_;  // of which they are
   session::Arrivals mine_;
+  base::Descriptors descriptors_;                // of the element that was read last
   std::optional<std::string> initial_envelope_;  // that has come, and was not decoded
   bool has_initial_ = false;
   ResponseMetadata metadata_;
   std::optional<absl::Status> status_;
+
+  // Who writes.
+  std::span<const int> lent_;  // for the next element
 };
 
 }  // namespace nearcall::rpc

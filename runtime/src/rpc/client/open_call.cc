@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "rpc/client/call_descriptors.h"
+
 namespace nearcall::rpc {
 
 OpenCall::OpenCall(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size)
@@ -39,6 +41,7 @@ void OpenCall::End(base::Buffer& spare) {
 absl::Status OpenCall::TakeReply(google::protobuf::MessageLite* to) {
   absl::Status ended = status();
   if (ended.ok() && to != nullptr && !request().one_way()) ended = request().Parse(answer(), *to);
+  if (ended.ok()) ended = GiveDescriptors(answer(), request().options());
   taken_.store(true, std::memory_order_release);
   return ended;
 }

@@ -133,28 +133,31 @@ void OpenStreamCall::GiveCredit(OpenAttempt& open, size_t element_size) {
 
 // --- who writes ---
 
-Tried OpenStreamCall::TryWrite(const google::protobuf::MessageLite& element, bool last) {
+Tried OpenStreamCall::TryWrite(const google::protobuf::MessageLite& element, bool last,
+                               std::span<const int> descriptors) {
   base::MutexLock writing(write_mutex_);
   writing_.ForgetNews();
   const size_t size = element.ByteSizeLong();
   AttemptPtr open;
   absl::Status why;
-  const Tried begun = BeginElement(size, last, open, why);
+  const Tried begun = BeginElement(size, descriptors, last, open, why);
   if (!why.ok()) GiveUp(*open->session, std::move(why));
   if (begun != Tried::kDone) return begun;
   wire::FrameHeader header = open->element;
   if (last) header.flags |= wire::kEnd;
-  return Send(*open, header, &element, size) ? Tried::kDone : Tried::kOver;
+  header.fd_count = static_cast<uint8_t>(descriptors.size());
+  return Send(*open, header, &element, size, descriptors) ? Tried::kDone : Tried::kOver;
 }
 
 // kOver with a `why`: the call is to end with it.
-Tried OpenStreamCall::BeginElement(size_t size, bool last, AttemptPtr& open, absl::Status& why) {
+Tried OpenStreamCall::BeginElement(size_t size, std::span<const int> descriptors, bool last, AttemptPtr& open,
+                                   absl::Status& why) {
   base::MutexLock lock(mutex_);
   if (ended() || writes_done_ || !client_streams_) return Tried::kOver;
   open = open_;
   if (open == nullptr) return Tried::kNotYet;
   session::ClientSession& session = *open->session;
-  why = request().CheckElement(size, session);
+  why = request().CheckElement(size, descriptors, session);
   if (!why.ok() || open->stream.given_up()) return Tried::kOver;
   if (session.callers().Locked([&] { return open->stream.BeginElement(size); })) {
     settled_ = true;
@@ -194,11 +197,13 @@ bool OpenStreamCall::SendHalfClose(OpenAttempt& open) {
 
 // What finds no room is kept in the outbox: it is no more than the server has granted.
 bool OpenStreamCall::Send(OpenAttempt& open, const wire::FrameHeader& header,
-                          const google::protobuf::MessageLite* element, size_t size) {
+                          const google::protobuf::MessageLite* element, size_t size, std::span<const int> descriptors) {
   session::ClientSession& session = *open.session;
-  const absl::Status sent = base::OrNoMemory([&] {
-    const Written written =
-        WriteMessage(session.outbox(), session.transport().max_frame_size(), header, {}, element, size, &open.flow);
+  const absl::Status sent = base::OrNoMemory([&]() -> absl::Status {
+    absl::StatusOr<base::Descriptors> kept = base::Descriptors::Duplicate(descriptors, nullptr);
+    if (!kept.ok()) return kept.status();
+    const Written written = WriteMessage(session.outbox(), session.transport().max_frame_size(), header, {}, element, size,
+                                         &open.flow, Shared(*std::move(kept)));
     return written == Written::kAll ? absl::OkStatus() : request().ElementChanged();
   });
   if (!sent.ok()) {

@@ -17,6 +17,7 @@ namespace {
 bool SendByPieces(const CallHead& head, session::ClientSession& session, session::WaitingCall& call,
                   const wire::FrameHeader& header, const google::protobuf::MessageLite* request) {
   session::Outgoing message(header, head.size(), session.transport().max_frame_size());
+  message.descriptors = head.options().descriptors;
   const auto send = [&](std::span<const std::byte> piece) {
     message.piece = piece;
     return call.Send(message, head.fail_fast());
@@ -41,7 +42,7 @@ bool SendRequest(const CallHead& head, session::ClientSession& session, session:
                  const google::protobuf::MessageLite* request) {
   const wire::FrameHeader header = head.Header(call.id);
   const size_t size = head.size();
-  if (session::GoesInPlace(size, session.transport().max_frame_size())) {
+  if (header.fd_count == 0 && session::GoesInPlace(size, session.transport().max_frame_size())) {
     const auto write = [&](std::span<std::byte> to) { head.Serialize(request, to.data()); };
     if (call.TrySend(header, size, write)) return true;
   }

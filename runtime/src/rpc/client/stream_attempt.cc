@@ -47,13 +47,15 @@ bool StreamAttempt::EndIfLate() {
   return call.given_up();
 }
 
-bool StreamAttempt::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message, size_t size) {
+bool StreamAttempt::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message, size_t size,
+                         std::span<const int> descriptors) {
   const size_t max_frame_size = session->transport().max_frame_size();
-  if (session::GoesInPlace(size, max_frame_size)) {
+  if (descriptors.empty() && session::GoesInPlace(size, max_frame_size)) {
     const auto write = [&](std::span<std::byte> to) { SerializeCached(message, to); };
     if (call.TrySendElement(header, size, write)) return true;
   }
   session::Outgoing outgoing(header, size, max_frame_size);
+  outgoing.descriptors = descriptors;
   bool ended = false;
   const auto send = [&](std::span<const std::byte> piece) {
     outgoing.piece = piece;

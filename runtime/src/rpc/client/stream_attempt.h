@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 
 #include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
@@ -28,7 +29,8 @@ class StreamAttempt {
   bool EndIfLate();
   // After it has begun an element of `size`: sends it, by pieces if it is large. Waits for room. False: the call has
   // ended, with this if the element could not be written.
-  bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message, size_t size);
+  bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message, size_t size,
+            std::span<const int> descriptors = {});
   // False: the call has ended.
   bool HalfClose();
 

@@ -9,7 +9,9 @@ namespace nearcall::rpc {
 
 namespace {
 
-constexpr base::Amount kDescriptors = base::Amount::Of(base::kDescriptorsPerConnection);
+base::Amount DescriptorsOfAConnection(const ServerCore& core) {
+  return base::Amount::Of(base::kDescriptorsPerConnection + (core.offers_side_socket() ? 1 : 0));
+}
 
 }  // namespace
 
@@ -23,7 +25,7 @@ absl::Status Admission::Admit(uid_t uid) {
                      " connections to this server, as many as ServerOptions::max_connections_per_uid allows"));
   }
   const std::shared_ptr<base::Account> account = core_.quota->AccountOf(uid);
-  if (!account->descriptors.TryTake(kDescriptors)) return account->DescriptorRefusal();
+  if (!account->descriptors.TryTake(DescriptorsOfAConnection(core_))) return account->DescriptorRefusal();
   ++connections;
   return absl::OkStatus();
 }
@@ -32,7 +34,7 @@ void Admission::Leave(uid_t uid) {
   base::MutexLock lock(mutex_);
   const auto found = connections_.find(uid);
   if (found == connections_.end()) return;
-  core_.quota->AccountOf(uid)->descriptors.Give(kDescriptors);
+  core_.quota->AccountOf(uid)->descriptors.Give(DescriptorsOfAConnection(core_));
   if (--found->second == 0) connections_.erase(found);
 }
 

@@ -73,9 +73,11 @@ void Answer::Deliver(const absl::Status& status, ExecState exec_state, const goo
   if (request_.session->gone()) return;
   call_.FreeSlot();
   const size_t reply_size = reply == nullptr ? 0 : reply->ByteSizeLong();
-  const absl::Status checked = Check(reply_size);
+  std::shared_ptr<const base::Descriptors> descriptors;
+  absl::Status checked = Check(reply_size);
+  if (checked.ok() && status.ok()) checked = context_.TakeReplyDescriptors(descriptors);
   if (checked.ok()) {
-    Send(status, exec_state, reply, reply_size);
+    Send(status, exec_state, reply, reply_size, std::move(descriptors));
   } else {
     SendInstead(checked, exec_state);
   }
@@ -108,7 +110,7 @@ absl::Status Answer::Check(size_t reply_size) const {
 }
 
 void Answer::Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
-                  size_t reply_size) {
+                  size_t reply_size, std::shared_ptr<const base::Descriptors> descriptors) {
   tally_.NoteAnswer(status.code());
   Metadata& initial = context_.initial_metadata();
   Metadata& trailing = context_.trailing_metadata();
@@ -125,11 +127,12 @@ void Answer::Send(const absl::Status& status, ExecState exec_state, const google
   header.status = static_cast<uint8_t>(status.code());
   header.envelope_size = static_cast<uint32_t>(envelope.size());
   if (!envelope.empty()) header.flags |= wire::kEnvelope;
+  if (descriptors != nullptr) header.fd_count = static_cast<uint8_t>(descriptors->fds().size());
   session::ServerSession& session = *request_.session;
   const ProtobufLog log;
   const Written written =
       WriteMessage(session.outbox(), session.transport().max_frame_size(), header, std::as_bytes(std::span(envelope)),
-                   reply, reply_size, stream_ == nullptr ? nullptr : &stream_->flow());
+                   reply, reply_size, stream_ == nullptr ? nullptr : &stream_->flow(), std::move(descriptors));
   if (written == Written::kAll) {
     tally_.NoteSent(envelope.size() + reply_size);
   } else if (written == Written::kChanged) {

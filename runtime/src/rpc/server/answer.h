@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/exec_state.h"
@@ -50,7 +51,7 @@ class Answer {
   void NoteOneWayEnd(const absl::Status& status);
   absl::Status Check(size_t reply_size) const;
   void Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
-            size_t reply_size);
+            size_t reply_size, std::shared_ptr<const base::Descriptors> descriptors = nullptr);
   void SendInstead(const absl::Status& status, ExecState exec_state);
 
   ServerCore& core_;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/server/call_context.h"
 
+#include <array>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/blocking.h"
+#include "base/closer.h"
+#include "base/limits.h"
 #include "base/no_memory.h"
 #include "rpc/channel_over.h"
 #include "rpc/server/server_stream.h"
@@ -20,6 +24,24 @@ absl::Status CallContext::Decode() {
   if (!metadata.ok()) return metadata.status();
   client_metadata_ = *std::move(metadata);
   return absl::OkStatus();
+}
+
+absl::Status CallContext::TakeReplyDescriptors(std::shared_ptr<const base::Descriptors>& taken) {
+  if (reply_descriptors_.empty()) return absl::OkStatus();
+  const auto count = reply_descriptors_.size();
+  if (absl::Status may = request_.MaySend(count, "ServerContext::reply_descriptors()"); !may.ok()) return may;
+  const std::shared_ptr<base::DescriptorBudget> budget = request_.session->side().budget();
+  if (!budget->TryTake(count)) return absl::ResourceExhaustedError(base::kOverDescriptorBudget);
+  std::array<base::Fd, base::kMaxMessageDescriptors> own;
+  bool all = true;
+  for (size_t i = 0; i < count; ++i) {
+    own[i].Reset(reply_descriptors_[i].Release());
+    all = all && own[i].valid();
+  }
+  reply_descriptors_.clear();
+  taken = base::Shared(base::Descriptors::Own(std::span(own).first(count), budget));
+  if (all) return absl::OkStatus();
+  return absl::InternalError("the handler's ServerContext::reply_descriptors() hold an object without a descriptor");
 }
 
 void CallContext::Cancel() {
@@ -39,6 +61,7 @@ void CallContext::Reset() {
   client_metadata_.Clear();
   initial_metadata_.Clear();
   trailing_metadata_.Clear();
+  for (UniqueFd& unsent : std::exchange(reply_descriptors_, {})) base::CloseElsewhere(base::Fd(unsent.Release()));
 }
 
 absl::Time CallContext::deadline() const {

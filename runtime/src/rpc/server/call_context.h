@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <memory>
 #include <stop_token>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "base/descriptors.h"
 #include "base/mutex.h"
 #include "nearcall/server_context.h"
 #include "rpc/server/request.h"
@@ -23,12 +25,14 @@ class ServerStreamImpl;
 // its call.
 class CallContext final : public ServerContext {
  public:
-  CallContext(ServerCore& core, const Request& request) : core_(core), request_(request) {}
+  CallContext(ServerCore& core, Request& request) : core_(core), request_(request) {}
 
   // `stream`: which sends the initial metadata before the answer does; may be null.
   void Begin(ServerStreamImpl* stream) { stream_ = stream; }
   // The client's metadata, from the request. INTERNAL: they are none.
   absl::Status Decode();
+  // What is to go with the answer. Not OK: it cannot.
+  absl::Status TakeReplyDescriptors(std::shared_ptr<const base::Descriptors>& taken);
   // Nobody waits for the answer any more. Any thread; runs no code of the user's.
   void Cancel();
   void Reset();
@@ -43,6 +47,8 @@ class CallContext final : public ServerContext {
   void SendInitialMetadata() override;
   void WillBlock() override;
   Metadata& trailing_metadata() override { return trailing_metadata_; }
+  std::vector<UniqueFd> TakeDescriptors() override { return request_.message.descriptors.Release(); }
+  std::vector<UniqueFd>& reply_descriptors() override { return reply_descriptors_; }
   Priority priority() const override { return request_.priority; }
   absl::string_view method() const override { return request_.method_name(); }
   uint64_t sequence_number() const override { return request_.message.header.sequence; }
@@ -51,11 +57,12 @@ class CallContext final : public ServerContext {
 
  private:
   ServerCore& core_;
-  const Request& request_;
+  Request& request_;
   ServerStreamImpl* stream_ = nullptr;
   Metadata client_metadata_;
   Metadata initial_metadata_;
   Metadata trailing_metadata_;
+  std::vector<UniqueFd> reply_descriptors_;
 
   std::atomic<bool> cancelled_{false};
   base::Mutex stop_mutex_;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/fd.h"
 #include "nearcall/bytes.pb.h"
 
 namespace nearcall::rpc {
@@ -19,6 +20,7 @@ static_assert(static_cast<int>(CallKind::kUnary) == static_cast<int>(MethodKind:
 GenericStream::GenericStream(internal::ServerCall& call)
     : kind_(call.kind()),
       stream_(ClientStreams(kind_) || ServerStreams(kind_) ? &call.stream() : nullptr),
+      context_(call.context()),
       has_request_(!ClientStreams(kind_)) {}
 
 absl::Status GenericStream::NoReply() {
@@ -37,6 +39,10 @@ bool GenericStream::TakeRequest(google::protobuf::MessageLite& message) {
 bool GenericStream::PutReply(const google::protobuf::MessageLite& message) {
   if (std::exchange(has_reply_, true) || kind_ == MethodKind::kOneWay) return false;
   reply_.str() = static_cast<const wire::Bytes&>(message).unknown_fields();
+  // What cannot be had again is none, which the end of the call tells.
+  for (const int fd : std::exchange(lent_, {})) {
+    context_.reply_descriptors().emplace_back(base::Duplicate(fd).Release());
+  }
   return true;
 }
 
@@ -46,6 +52,16 @@ bool GenericStream::Read(google::protobuf::MessageLite& message) {
 
 bool GenericStream::Write(const google::protobuf::MessageLite& message) {
   return ServerStreams(kind_) ? stream_->Write(message) : PutReply(message);
+}
+
+// Those of the request are the context's.
+std::vector<UniqueFd> GenericStream::TakeDescriptors() {
+  return ClientStreams(kind_) ? stream_->TakeDescriptors() : context_.TakeDescriptors();
+}
+
+void GenericStream::Lend(std::span<const int> descriptors) {
+  if (ServerStreams(kind_)) return stream_->Lend(descriptors);
+  lent_ = descriptors;
 }
 
 Tried GenericStream::TryRead(google::protobuf::MessageLite& message) {

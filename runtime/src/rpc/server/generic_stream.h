@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "nearcall/bytes.h"
 #include "nearcall/generic.h"
@@ -28,6 +31,8 @@ class GenericStream final : public internal::ServerStream {
   // internal::ServerStream
   bool Read(google::protobuf::MessageLite& message) override;
   bool Write(const google::protobuf::MessageLite& message) override;
+  std::vector<UniqueFd> TakeDescriptors() override;
+  void Lend(std::span<const int> descriptors) override;
   internal::Tried TryRead(google::protobuf::MessageLite& message) override;
   internal::Tried TryWrite(const google::protobuf::MessageLite& message) override;
   bool WhenReadable(internal::Operation& operation) override;
@@ -47,10 +52,12 @@ class GenericStream final : public internal::ServerStream {
 
   const internal::MethodKind kind_;
   internal::ServerStream* const stream_;  // null, if neither side streams
+  ServerContext& context_;
   Bytes request_;
   Bytes reply_;
   bool has_request_;
   bool has_reply_ = false;
+  std::span<const int> lent_;  // for the reply
 };
 
 }  // namespace nearcall::rpc

@@ -81,7 +81,9 @@ Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& tran
   params.blockable_for_other_users = core_.options.blockable_transports_for_other_users;
   params.terms = {.max_message_size = static_cast<uint32_t>(core_.options.max_message_size),
                   .max_calls_in_flight = static_cast<uint32_t>(core_.options.max_queued_calls),
-                  .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes)};
+                  .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes),
+                  .max_descriptors = static_cast<uint8_t>(core_.options.max_descriptors_per_message)};
+  params.offers_side_socket = core_.offers_side_socket();
   params.wants_method_names = core_.services.generic() != nullptr;
   params.server_id = server_id_;
   params.connection_id = half_open->id->id();

@@ -144,6 +144,7 @@ void IncomingCall::Reset(bool by_leader) {
   stream_.reset();
   request_.session.reset();
   request_.message.charge.Release();
+  request_.message.descriptors.Clear();
   context_.Reset();
   answer_.Reset();
   deferred_ = false;

@@ -211,6 +211,7 @@ bool Intake::ReadFrame(Connection& connection) {
     return true;
   }
   call->request().message.charge.Release();  // it may have been none that a client sends
+  call->request().message.descriptors.Clear();
   calls_.PutBack(std::move(call));
   return event == Inbox::Event::kProgress;
 }
@@ -241,6 +242,7 @@ absl::Status Intake::WhyRefused(const Connection& connection, IncomingCall& call
   if (event == Inbox::Event::kNoMemory) {
     return absl::ResourceExhaustedError(absl::StrCat("the server has no memory for a request of ", size, " B"));
   }
+  if (absl::Status brings = call.request().CheckDescriptors(); !brings.ok()) return brings;
   if (!call.one_way()) {
     if (connection.session->gone()) return absl::CancelledError("its caller has gone");
     if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server is shutting down");

@@ -5,6 +5,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
+#include "transport/carries_descriptors.h"
 #include "wire/envelope.h"
 
 namespace nearcall::rpc {
@@ -36,6 +38,31 @@ internal::MethodKind Request::kind() const {
     return server_streams ? internal::MethodKind::kBidiStreaming : internal::MethodKind::kClientStreaming;
   }
   return server_streams ? internal::MethodKind::kServerStreaming : internal::MethodKind::kUnary;
+}
+
+absl::Status Request::CheckDescriptors() const {
+  if (message.descriptors.empty()) return absl::OkStatus();
+  if (absl::Status refused = message.descriptors.refusal(); !refused.ok()) return refused;
+  if (method == nullptr || generic() || method->method->info.descriptors) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the request of ", method_name(),
+                                                    " brings descriptors, which the server's .proto does not declare ",
+                                                    "(option nearcall.descriptors)"));
+}
+
+absl::Status Request::MaySend(size_t count, const char* what) const {
+  if (!generic() && !method->method->info.descriptors) {
+    return absl::InternalError(absl::StrCat("the handler's ", what, ": ", method_name(), " does not declare that its ",
+                                            "messages bring descriptors (option nearcall.descriptors in the .proto)"));
+  }
+  if (count > base::kMaxMessageDescriptors) {
+    return absl::InternalError(absl::StrCat("the handler's ", what, ": ", count, " descriptors are more than ",
+                                            base::kMaxMessageDescriptors, ", which go with a message"));
+  }
+  if (count <= session->side().peer_takes()) return absl::OkStatus();
+  if (absl::Status carries = transport::CarriesDescriptors(session->transport().name()); !carries.ok()) return carries;
+  return absl::FailedPreconditionError(absl::StrCat("the handler's ", what,
+                                                    ": this client takes no descriptors; it is ",
+                                                    "of an older version, or written in another language"));
 }
 
 wire::FrameHeader Request::HeaderOf(wire::FrameKind frame) const {

@@ -57,6 +57,12 @@ struct Request {
     return method != nullptr && (method->method->info.may_block || (!needs_thread() && method->habit.blocks()));
   }
 
+  // Whether what it brings may be brought to its method, and is here. FAILED_PRECONDITION, RESOURCE_EXHAUSTED.
+  absl::Status CheckDescriptors() const;
+  // Whether its method's messages may bring `count` descriptors to its client. INTERNAL, FAILED_PRECONDITION; `what`:
+  // of the handler's, for the text.
+  absl::Status MaySend(size_t count, const char* what) const;
+
   // Of a frame to the client.
   wire::FrameHeader HeaderOf(wire::FrameKind kind) const;
   // One has been sent, or kept, by another thread than the leader.

@@ -107,6 +107,7 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
                                          {.max_message_size = core_.options.max_message_size,
                                           .max_calls = core_.options.max_queued_calls,
                                           .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes),
+                                          .max_descriptors = core_.options.max_descriptors_per_message,
                                           .reactor = core_.reactor()},
                                          core_.logger,
                                          {.on_gone = on_gone,

@@ -55,6 +55,8 @@ absl::Status CheckOptions(const ServerOptions& options) {
   status.Update(CheckRange("max_priority", static_cast<size_t>(options.max_priority), 0, base::kLanes - 1));
   status.Update(base::Thread::CheckStack("ServerOptions::handler_stack_size", options.handler_stack_size));
   status.Update(CheckRange("max_total_calls", options.max_total_calls, 1, base::kMaxTotalCalls));
+  status.Update(
+      CheckRange("max_descriptors_per_message", options.max_descriptors_per_message, 0, base::kMaxMessageDescriptors));
   if (options.max_total_descriptors != 0) {
     status.Update(CheckRange("max_total_descriptors", options.max_total_descriptors, base::kDescriptorsPerConnection,
                              base::kDescriptorsPerConnection * base::kMaxConnections));

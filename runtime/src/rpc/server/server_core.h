@@ -51,6 +51,9 @@ struct ServerCore {
   // In whose turns all is done, in place of threads; nullptr: there are threads.
   base::Reactor* reactor() const { return queue.get(); }
 
+  // Whether clients that want it get a side socket, for descriptors.
+  bool offers_side_socket() const { return options.max_descriptors_per_message != 0 || services.brings_descriptors(); }
+
   // A request has been accepted / its answer has been given.
   void CallBegins() { active_calls.fetch_add(1, std::memory_order_seq_cst); }
   void CallEnds() {

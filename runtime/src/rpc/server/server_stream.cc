@@ -102,6 +102,8 @@ bool ServerStreamImpl::Parse(google::protobuf::MessageLite& message) {
   const size_t size = mine_.front().size();
   absl::Status parsed =
       ReadMessage("an element of", request_.method_name(), request_.generic(), mine_.front(), message);
+  descriptors_ = mine_.TakeDescriptors();
+  parsed.Update(descriptors_.refusal());
   mine_.Pop();
   if (!parsed.ok()) return Fail(std::move(parsed));
   tally_.NoteElementRead(size);
@@ -137,13 +139,16 @@ bool ServerStreamImpl::Write(const google::protobuf::MessageLite& message) {
   const OnlyOne writer(somebody_writes_);
   Tried tried;
   while ((tried = WriteNow(message)) == Tried::kNotYet) place_.WaitFor(writing_.waiting());
+  lent_ = {};
   return tried == Tried::kDone;
 }
 
 Tried ServerStreamImpl::TryWrite(const google::protobuf::MessageLite& message) {
   const base::CancelDisabled uncancelled;
   const OnlyOne writer(somebody_writes_);
-  return WriteNow(message);
+  const Tried tried = WriteNow(message);
+  lent_ = {};
+  return tried;
 }
 
 Tried ServerStreamImpl::WriteNow(const google::protobuf::MessageLite& message) {
@@ -155,12 +160,22 @@ Tried ServerStreamImpl::WriteNow(const google::protobuf::MessageLite& message) {
   }
 }
 
-Tried ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) {
-  const size_t size = message.ByteSizeLong();
+absl::Status ServerStreamImpl::CheckElement(size_t size, std::span<const int> descriptors) const {
   const size_t limit = std::min(core_.options.max_message_size, request_.session->client().max_message_size());
   if (size > limit) {
-    Fail(absl::ResourceExhaustedError(absl::StrCat("an element of ", request_.method_name(), " has ", size,
-                                                   " B, more than max_message_size (", limit, " B)")));
+    return absl::ResourceExhaustedError(absl::StrCat("an element of ", request_.method_name(), " has ", size,
+                                                     " B, more than max_message_size (", limit, " B)"));
+  }
+  if (descriptors.empty()) return absl::OkStatus();
+  absl::Status checked = request_.MaySend(descriptors.size(), "element");
+  return checked.ok() ? base::CheckDescriptors(descriptors, "the descriptors of an element") : checked;
+}
+
+Tried ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) {
+  const size_t size = message.ByteSizeLong();
+  const std::span<const int> lent = lent_;
+  if (absl::Status checked = CheckElement(size, lent); !checked.ok()) {
+    Fail(std::move(checked));
     return Tried::kOver;
   }
   if (context_.IsCancelled()) return Tried::kOver;
@@ -170,7 +185,9 @@ Tried ServerStreamImpl::WriteNext(const google::protobuf::MessageLite& message) 
     return !failed && state_.BeginElement(size);
   });
   if (!begun) return failed ? Tried::kOver : Tried::kNotYet;
-  if (!Send(request_.HeaderOf(wire::FrameKind::kMessage), &message, size)) return Tried::kOver;
+  wire::FrameHeader header = request_.HeaderOf(wire::FrameKind::kMessage);
+  header.fd_count = static_cast<uint8_t>(lent.size());
+  if (!Send(header, &message, size, lent)) return Tried::kOver;
   elements_written_.Add();
   return Tried::kDone;
 }
@@ -183,8 +200,11 @@ bool ServerStreamImpl::SendInitialMetadata() {
   return Send(header, nullptr, 0);
 }
 
-bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message,
-                            size_t size) {
+bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message, size_t size,
+                            std::span<const int> descriptors) {
+  session::ServerSession& session = *request_.session;
+  auto kept = base::Descriptors::Duplicate(descriptors, descriptors.empty() ? nullptr : session.side().budget());
+  if (!kept.ok()) return Fail(kept.status());
   std::string envelope;
   if (!std::exchange(sent_initial_metadata_, true) && !context_.initial_metadata().empty()) {
     if (absl::Status valid = context_.initial_metadata().Validate(); !valid.ok()) {
@@ -197,9 +217,9 @@ bool ServerStreamImpl::Send(const wire::FrameHeader& header, const google::proto
   wire::FrameHeader complete = header;
   complete.envelope_size = static_cast<uint32_t>(envelope.size());
   if (!envelope.empty()) complete.flags |= wire::kEnvelope;
-  session::ServerSession& session = *request_.session;
-  const Written written = WriteMessage(session.outbox(), session.transport().max_frame_size(), complete,
-                                       std::as_bytes(std::span(envelope)), message, size, &flow_);
+  const Written written =
+      WriteMessage(session.outbox(), session.transport().max_frame_size(), complete, std::as_bytes(std::span(envelope)),
+                   message, size, &flow_, Shared(*std::move(kept)));
   request_.NoteWritten();
   switch (written) {
     case Written::kAll:

@@ -5,8 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "base/descriptors.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/internal/stream.h"
 #include "nearcall/server_context.h"
@@ -60,6 +63,8 @@ class ServerStreamImpl final : public internal::ServerStream {
   // internal::ServerStream
   bool Read(google::protobuf::MessageLite& message) override;
   bool Write(const google::protobuf::MessageLite& message) override;
+  std::vector<UniqueFd> TakeDescriptors() override { return descriptors_.Release(); }
+  void Lend(std::span<const int> descriptors) override { lent_ = descriptors; }
   internal::Tried TryRead(google::protobuf::MessageLite& message) override;
   internal::Tried TryWrite(const google::protobuf::MessageLite& message) override;
   bool WhenReadable(internal::Operation& operation) override;
@@ -78,7 +83,9 @@ class ServerStreamImpl final : public internal::ServerStream {
   internal::Tried WriteNow(const google::protobuf::MessageLite& message);
   internal::Tried WriteNext(const google::protobuf::MessageLite& message);
   bool WatchDeadline();
-  bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message, size_t size);
+  absl::Status CheckElement(size_t size, std::span<const int> descriptors) const;
+  bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message, size_t size,
+            std::span<const int> descriptors = {});
   bool Fail(absl::Status why);
 
   ServerCore& core_;
@@ -95,6 +102,7 @@ class ServerStreamImpl final : public internal::ServerStream {
   // Who reads.
   std::atomic<bool> somebody_reads_{false};
   session::Arrivals mine_;
+  base::Descriptors descriptors_;  // of the element that was read last
   session::ReadCount read_;
   MessageCount elements_read_;
 
@@ -105,6 +113,7 @@ class ServerStreamImpl final : public internal::ServerStream {
   std::atomic<bool> somebody_writes_{false};
   bool sent_initial_metadata_ = false;
   MessageCount elements_written_;
+  std::span<const int> lent_;  // for the next element
 
   // Who is suspended hears of the deadline. Last: it uses the others.
   std::atomic<bool> watches_deadline_{false};

@@ -37,6 +37,11 @@ absl::Status ServiceTable::AddMethods(Service* service, bool standard) {
   return absl::OkStatus();
 }
 
+bool ServiceTable::brings_descriptors() const {
+  return generic_ != nullptr || std::any_of(methods_.begin(), methods_.end(),
+                                            [](const auto& method) { return method.second.method->info.descriptors; });
+}
+
 bool ServiceTable::Has(absl::string_view full_name) const {
   return std::find(names_.begin(), names_.end(), full_name) != names_.end() ||
          std::find(standard_names_.begin(), standard_names_.end(), full_name) != standard_names_.end();

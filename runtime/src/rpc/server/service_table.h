@@ -54,6 +54,9 @@ class ServiceTable {
   // Of calls of `method`; of all that there are not, if it is null.
   CallCounts& CountsOf(const Method* method) const { return method == nullptr ? unknown_ : method->counts; }
 
+  // Whether messages of any method may bring descriptors.
+  bool brings_descriptors() const;
+
   bool Has(absl::string_view full_name) const;
   void ForEachName(absl::FunctionRef<void(const std::string& full_name)> visit) const;
   // But for the generic one, in no order.
