@@ -178,7 +178,7 @@ TEST_F(StatTest, AServerThatLiesSpoilsOnlyItsOwnPicture) {
   method.set_name("a\033[2J\n\"b");
   method.add_ended()->set_code(-7);
   method.mutable_ended(0)->set_count(~uint64_t{0});
-  for (const uint64_t from : {9, 3, 3}) {
+  for (const uint64_t from : {uint64_t{9}, uint64_t{3}, uint64_t{3}}) {
     stats::v1::Bucket& bucket = *method.mutable_latency()->add_buckets();
     bucket.set_from_ns(from);
     bucket.set_count(~uint64_t{0});
