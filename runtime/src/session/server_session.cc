@@ -50,8 +50,7 @@ ServerSession::ServerSession(transport::Connection connection, const ServerSessi
       listener_(std::move(listener)),
       back_({*transport_, outbox_, side_, client_, listener_, options.max_message_size, options.stream_window}, logger_,
             nullptr),
-      inbox_(*transport_, {options.max_message_size, options.stream_window}, client_, calls_,
-             side_.letterbox()) {}
+      inbox_(*transport_, {options.max_message_size, options.stream_window}, client_, calls_, side_.letterbox()) {}
 
 absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::StartOver(std::shared_ptr<ClientSession> host,
                                                                         const ServedClient& client,

@@ -121,7 +121,7 @@ class ServerSession final : public transport::ControlSink {
 
   // Constant after construction.
   const ServedClient client_;
-  const std::shared_ptr<ClientSession> host_;              // null: the connection is its own
+  const std::shared_ptr<ClientSession> host_;  // null: the connection is its own
   std::optional<SideLine> own_side_;
   SideLine& side_;
   const std::unique_ptr<transport::Transport> transport_;  // a guest's is a Relay

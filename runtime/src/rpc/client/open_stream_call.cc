@@ -202,8 +202,8 @@ bool OpenStreamCall::Send(OpenAttempt& open, const wire::FrameHeader& header,
   const absl::Status sent = base::OrNoMemory([&]() -> absl::Status {
     absl::StatusOr<base::Descriptors> kept = base::Descriptors::Duplicate(descriptors, nullptr);
     if (!kept.ok()) return kept.status();
-    const Written written = WriteMessage(session.outbox(), session.transport().max_frame_size(), header, {}, element, size,
-                                         &open.flow, Shared(*std::move(kept)));
+    const Written written = WriteMessage(session.outbox(), session.transport().max_frame_size(), header, {}, element,
+                                         size, &open.flow, Shared(*std::move(kept)));
     return written == Written::kAll ? absl::OkStatus() : request().ElementChanged();
   });
   if (!sent.ok()) {
