@@ -13,7 +13,7 @@ struct MethodOptions {
   int64_t timeout_ns = 0;
   bool may_block = false;
   bool one_way = false;
-  bool descriptors = false;
+  uint32_t descriptors = 0;
 };
 
 MethodOptions OptionsOf(const google::protobuf::MethodDescriptor& method);

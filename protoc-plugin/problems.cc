@@ -46,8 +46,18 @@ void CheckOneWay(const pb::MethodDescriptor& method, std::vector<std::string>& p
   }
 }
 
+void CheckDescriptors(const pb::MethodDescriptor& method, std::vector<std::string>& problems) {
+  constexpr uint32_t kMost = 16;
+  const uint32_t count = OptionsOf(method).descriptors;
+  if (count <= kMost) return;
+  problems.push_back(absl::StrCat(At(method), "method ", method.full_name(), " wants ", count,
+                                  " descriptors with a message (option nearcall.descriptors); at most ", kMost,
+                                  " can go with one"));
+}
+
 void CheckMethod(const pb::MethodDescriptor& method, std::vector<std::string>& problems) {
   CheckOneWay(method, problems);
+  CheckDescriptors(method, problems);
   CheckMessage(method, *method.input_type(), problems);
   if (method.output_type() != method.input_type()) CheckMessage(method, *method.output_type(), problems);
 }

@@ -206,7 +206,7 @@ Values MethodValues(const pb::MethodDescriptor& method, const Names& names) {
           {"priority", options.priority},
           {"timeout_ns", absl::StrCat(options.timeout_ns)},
           {"may_block", options.may_block ? "true" : "false"},
-          {"descriptors", options.descriptors ? ", /*descriptors=*/true" : ""}};
+          {"descriptors", options.descriptors == 0 ? "" : absl::StrCat(", /*max_descriptors=*/", options.descriptors)}};
 }
 
 // Empty for no template.

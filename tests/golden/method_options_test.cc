@@ -15,7 +15,7 @@ struct Row {
   Priority priority;
   int64_t timeout_ns;
   bool may_block;
-  bool descriptors = false;
+  uint8_t max_descriptors = 0;
 };
 
 constexpr Row kRows[] = {
@@ -27,7 +27,7 @@ constexpr Row kRows[] = {
     {"Timeout", Priority::kNormal, 1'000'000, false},
     {"LongestTimeout", Priority::kNormal, 4'294'967'295'000'000, false},
     {"MayBlock", Priority::kNormal, 0, true},
-    {"All", Priority::kHigh, 500'000'000, true, true},
+    {"All", Priority::kHigh, 500'000'000, true, 16},
 };
 
 TEST(MethodOptionsTest, ReachTheRuntime) {
@@ -40,7 +40,7 @@ TEST(MethodOptionsTest, ReachTheRuntime) {
     EXPECT_EQ(info.priority, kRows[i].priority) << info.full_name;
     EXPECT_EQ(info.timeout_ns, kRows[i].timeout_ns) << info.full_name;
     EXPECT_EQ(info.may_block, kRows[i].may_block) << info.full_name;
-    EXPECT_EQ(info.descriptors, kRows[i].descriptors) << info.full_name;
+    EXPECT_EQ(info.max_descriptors, kRows[i].max_descriptors) << info.full_name;
   }
 }
 

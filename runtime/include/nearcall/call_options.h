@@ -93,7 +93,7 @@ struct CallOptions {
   //   const int file = open("film.mkv", O_RDONLY | O_CLOEXEC);
   //   auto frame = decoder.Decode(request, {.descriptors = {&file, 1}});
   //
-  // The method declares them in the .proto (`option (nearcall.descriptors) = true`), and the server takes as many
+  // The method declares them in the .proto (`option (nearcall.descriptors) = 4`), and the server takes as many
   // (ServerOptions::max_descriptors_per_message). Before anything is sent: INVALID_ARGUMENT: the method declares none,
   // there are too many, or one is not open. FAILED_PRECONDITION: this server takes none, or the transport carries none:
   // shm, mq and pipe do, sysv does not. RESOURCE_EXHAUSTED: this process cannot have as many, or has too many under way

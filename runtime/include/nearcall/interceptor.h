@@ -17,8 +17,7 @@
 // gRPC's interceptors (https://grpc.io/docs/guides/interceptors/), of whole calls: messages are counted, not shown.
 //
 //   class Timing final : public nearcall::ClientInterceptor {
-//     absl::StatusOr<nearcall::OnCallEnd> Start(const nearcall::CallInfo& call, nearcall::CallOptions& options)
-//     override {
+//     absl::StatusOr<nearcall::OnCallEnd> Start(const nearcall::CallInfo&, nearcall::CallOptions& options) override {
 //       options.metadata.Add("token", token_);
 //       return [this](const nearcall::CallEnd& end) { Record(end.call.method, end.status.code(), end.duration); };
 //     }

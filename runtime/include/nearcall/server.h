@@ -179,7 +179,7 @@ struct ServerOptions {
   std::vector<std::shared_ptr<ServerInterceptor>> interceptors = {};
 
   // How many descriptors a client may send with one message (CallOptions::descriptors), to methods that declare it
-  // (`option (nearcall.descriptors) = true`): 0 to 16. Zero: none; a client that sends one all the same loses its
+  // (`option (nearcall.descriptors) = 4`): 0 to 16. Zero: none; a client that sends one all the same loses its
   // connection. The server sends descriptors to any client, whatever stands here.
   //
   // Those that came and are not taken yet (ServerContext::TakeDescriptors()), or wait to be closed, count as

@@ -72,7 +72,7 @@ class NEARCALL_EXPORT ServerContext {
 
   // Sent with the reply if the handler answers with OK, at most 16; they are closed when they have been sent, or if
   // they are not. Checked when the handler returns: too many, or of a method that does not declare `option
-  // (nearcall.descriptors) = true`: INTERNAL; for a client that takes none (of an older version, or over sysv):
+  // (nearcall.descriptors) = 4`: INTERNAL; for a client that takes none (of an older version, or over sysv):
   // FAILED_PRECONDITION.
   virtual std::vector<UniqueFd>& reply_descriptors() = 0;
 

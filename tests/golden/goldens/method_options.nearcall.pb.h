@@ -325,7 +325,7 @@ class Options final {
         ::nearcall::Priority::kNormal, /*timeout_ns=*/0, /*may_block=*/true);
     static constexpr ::nearcall::internal::MethodInfo All = ::nearcall::internal::MakeMethod(
         "demo.Options/All", ::nearcall::internal::MethodKind::kUnary,
-        ::nearcall::Priority::kHigh, /*timeout_ns=*/500000000, /*may_block=*/true, /*descriptors=*/true);
+        ::nearcall::Priority::kHigh, /*timeout_ns=*/500000000, /*may_block=*/true, /*max_descriptors=*/16);
   };
 };
 

@@ -242,6 +242,8 @@ TEST_F(DescriptorsTest, AreRefusedBeforeAnythingIsSent) {
   const int good = file.get();
   expect(stub.Undeclared(MakeBlob(""), Lending({&good, 1})).status(), StatusCode::kInvalidArgument,
          "nearcall.integration.Files/Undeclared does not declare");
+  expect(stub.One(MakeBlob(""), Lending(std::vector<int>(2, good))).status(), StatusCode::kInvalidArgument,
+         "One does not declare that 2 descriptors go with a message");
   const std::vector<int> bad = {good, 987'654};
   expect(stub.Swap(MakeBlob(""), Lending(bad)).status(), StatusCode::kInvalidArgument,
          "CallOptions::descriptors[1] is 987654, which is no open descriptor");

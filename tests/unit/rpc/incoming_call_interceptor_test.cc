@@ -99,8 +99,10 @@ TEST_F(InterceptedCallTest, ALateAnswerIsALateEnd) {
     ran = true;
     return absl::OkStatus();
   };
-  for (uint64_t call = 1; !ran; ++call) {  // a slow machine may refuse some
-    const auto late = end_.SendAndRead({.call_id = call << 16 | 1,
+  uint64_t calls = 0;
+  while (!ran) {  // a slow machine may refuse some
+    ++calls;
+    const auto late = end_.SendAndRead({.call_id = calls << 16 | 1,
                                         .method_id = service_.method().id,
                                         .payload = MakeBytes("hi").SerializeAsString(),
                                         .time_left_ns = 5'000'000});

@@ -97,8 +97,8 @@ class FakeClient {
 using Progress = ServerHandshake::Progress;
 
 // Sends one message with `fd` as `count` descriptors, without our own limits. False: the kernel refused.
-inline bool SendDescriptors(int socket, std::span<const std::byte> bytes, size_t count, int fd = 0) {
-  std::vector<char> control(CMSG_SPACE(count * sizeof(int)));
+inline bool SendDescriptors(int socket, std::span<const std::byte> bytes, const std::vector<int>& fds) {
+  std::vector<char> control(CMSG_SPACE(fds.size() * sizeof(int)));
   iovec data{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
   msghdr message{};
   message.msg_iov = &data;
@@ -108,10 +108,12 @@ inline bool SendDescriptors(int socket, std::span<const std::byte> bytes, size_t
   cmsghdr* const header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(count * sizeof(int));
-  const std::vector<int> fds(count, fd);
-  std::memcpy(CMSG_DATA(header), fds.data(), count * sizeof(int));
+  header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+  std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
   return ::sendmsg(socket, &message, MSG_NOSIGNAL) >= 0;
+}
+inline bool SendDescriptors(int socket, std::span<const std::byte> bytes, size_t count, int fd = 0) {
+  return SendDescriptors(socket, bytes, std::vector<int>(count, fd));
 }
 
 }  // namespace nearcall::transport::testing

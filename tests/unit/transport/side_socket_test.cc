@@ -222,7 +222,7 @@ TEST_F(SideSocketTest, WhatIsSlowToCloseIsClosedElsewhere) {
 TEST_F(SideSocketTest, TooManyThatAreSlowToCloseHoldUpNobody) {
   const size_t before = OpenDescriptors();
   SlowToClose slow;
-  slow.Pass(Fd(::dup(peer_fd_)), own_->fd(), BytesOf(1, 16), 100);
+  slow.PassLast(Fd(::dup(peer_fd_)), BytesOf(1, 16), 99);
   EXPECT_FALSE(slow.HoldsUp([&] { EXPECT_FALSE(Receive().ok()); }));
   // They are in the socket still.
   EXPECT_FALSE(slow.HoldsUp([&] { own_.reset(); }));
@@ -296,7 +296,7 @@ TEST_F(SideSocketTest, OneThatIsOverItsUsersPart) {
   slow.Pass(Fd(::dup(peer_fd_)), own_->fd(), BytesOf(1, 16), 16);
   Descriptors refused;
   EXPECT_FALSE(slow.HoldsUp([&] { EXPECT_TRUE(own_->Receive(budget, letter_, refused).ok()); }));
-  EXPECT_THAT(refused.refusal().message(), HasSubstr("ServerOptions::max_total_descriptors"));
+  ASSERT_THAT(refused.refusal().message(), HasSubstr("ServerOptions::max_total_descriptors"));
   EXPECT_TRUE(held(32)) << "they are not closed yet";
   for (int i = 0; i < 5; ++i) {
     EXPECT_TRUE(receive(refused).ok());

@@ -13,6 +13,7 @@
 #include <future>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "fake_peer.h"
@@ -50,6 +51,15 @@ class SlowToClose {
     const int on = 1;
     ::setsockopt(theirs, SOL_SOCKET, /*SO_PASSRIGHTS*/ 83, &on, sizeof(on));
     EXPECT_TRUE(SendDescriptors(socket.get(), bytes, copies, lingers_.get()));
+    lingers_.Reset();
+  }
+
+  // The same behind `others` that are quickly closed.
+  void PassLast(const base::Fd& socket, std::span<const std::byte> bytes, size_t others) {
+    const base::Fd quick(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    std::vector<int> fds(others, quick.get());
+    fds.push_back(lingers_.get());
+    EXPECT_TRUE(SendDescriptors(socket.get(), bytes, fds));
     lingers_.Reset();
   }
 

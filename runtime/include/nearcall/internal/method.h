@@ -38,12 +38,12 @@ struct MethodInfo {
   bool may_block;      // the handler may block for long: give it a worker thread at once
   // Called, or served, by its name: its messages are nearcall::Bytes, whatever is in them. (nearcall/generic.h)
   bool generic = false;
-  bool descriptors = false;  // its messages may bring some
+  uint8_t max_descriptors = 0;  // that may go with one of its messages
 };
 
 constexpr MethodInfo MakeMethod(const char* full_name, MethodKind kind, Priority priority, int64_t timeout_ns,
-                                bool may_block, bool brings_descriptors = false) {
-  return {full_name, MethodId(full_name), kind, priority, timeout_ns, may_block, /*generic=*/false, brings_descriptors};
+                                bool may_block, uint8_t max_descriptors = 0) {
+  return {full_name, MethodId(full_name), kind, priority, timeout_ns, may_block, /*generic=*/false, max_descriptors};
 }
 
 }  // namespace nearcall::internal

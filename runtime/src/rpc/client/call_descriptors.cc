@@ -10,12 +10,13 @@ namespace nearcall::rpc {
 
 absl::Status CheckDescriptors(const internal::MethodInfo& method, std::span<const int> descriptors, const char* whose) {
   if (descriptors.empty()) return absl::OkStatus();
-  if (!method.descriptors && !method.generic) {
-    return absl::InvalidArgumentError(absl::StrCat(whose, ": ", method.full_name,
-                                                   " does not declare that its messages bring descriptors; add ",
-                                                   "`option (nearcall.descriptors) = true;` to it in the .proto"));
+  if (absl::Status checked = base::CheckDescriptors(descriptors, whose); !checked.ok()) return checked;
+  if (descriptors.size() > method.max_descriptors && !method.generic) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        whose, ": ", method.full_name, " does not declare that ", descriptors.size(),
+        " descriptors go with a message; in its .proto option (nearcall.descriptors) is ", method.max_descriptors));
   }
-  return base::CheckDescriptors(descriptors, whose);
+  return absl::OkStatus();
 }
 
 absl::Status CheckDescriptors(size_t count, const session::ClientSession& session) {

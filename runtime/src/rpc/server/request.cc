@@ -43,20 +43,22 @@ internal::MethodKind Request::kind() const {
 absl::Status Request::CheckDescriptors() const {
   if (message.descriptors.empty()) return absl::OkStatus();
   if (absl::Status refused = message.descriptors.refusal(); !refused.ok()) return refused;
-  if (method == nullptr || generic() || method->method->info.descriptors) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("the request of ", method_name(),
-                                                    " brings descriptors, which the server's .proto does not declare ",
-                                                    "(option nearcall.descriptors)"));
+  const size_t count = message.descriptors.fds().size();
+  if (method == nullptr || generic() || count <= method->method->info.max_descriptors) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the request of ", method_name(), " brings ", count, " descriptors, and the server's .proto declares ",
+      method->method->info.max_descriptors, " (option nearcall.descriptors)"));
 }
 
 absl::Status Request::MaySend(size_t count, const char* what) const {
-  if (!generic() && !method->method->info.descriptors) {
-    return absl::InternalError(absl::StrCat("the handler's ", what, ": ", method_name(), " does not declare that its ",
-                                            "messages bring descriptors (option nearcall.descriptors in the .proto)"));
-  }
   if (count > base::kMaxMessageDescriptors) {
     return absl::InternalError(absl::StrCat("the handler's ", what, ": ", count, " descriptors are more than ",
                                             base::kMaxMessageDescriptors, ", which go with a message"));
+  }
+  if (!generic() && count > method->method->info.max_descriptors) {
+    return absl::InternalError(absl::StrCat("the handler's ", what, ": ", method_name(), " does not declare that its ",
+                                            "messages bring ", count, " descriptors; in the .proto option ",
+                                            "nearcall.descriptors is ", method->method->info.max_descriptors));
   }
   if (count <= session->side().peer_takes()) return absl::OkStatus();
   if (absl::Status carries = transport::CarriesDescriptors(session->transport().name()); !carries.ok()) return carries;

@@ -38,8 +38,9 @@ absl::Status ServiceTable::AddMethods(Service* service, bool standard) {
 }
 
 bool ServiceTable::brings_descriptors() const {
-  return generic_ != nullptr || std::any_of(methods_.begin(), methods_.end(),
-                                            [](const auto& method) { return method.second.method->info.descriptors; });
+  return generic_ != nullptr || std::any_of(methods_.begin(), methods_.end(), [](const auto& method) {
+           return method.second.method->info.max_descriptors != 0;
+         });
 }
 
 bool ServiceTable::Has(absl::string_view full_name) const {
