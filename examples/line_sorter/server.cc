@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
+#include <cerrno>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -23,8 +23,9 @@ class SorterImpl final : public line_sorter::Sorter::Service {
                     line_sorter::Sorted& reply) override {
     const std::vector<nearcall::UniqueFd> files = context.TakeDescriptors();
     if (files.size() != 1) return absl::InvalidArgumentError("expected the descriptor of one file");
-    const std::string text = ReadAll(files[0].get());
-    std::vector<absl::string_view> lines = absl::StrSplit(text, '\n', absl::SkipEmpty());
+    const absl::StatusOr<std::string> text = ReadAll(files[0].get());
+    if (!text.ok()) return text.status();
+    std::vector<absl::string_view> lines = absl::StrSplit(*text, '\n', absl::SkipEmpty());
     std::sort(lines.begin(), lines.end());
     if (order.backwards()) std::reverse(lines.begin(), lines.end());
     const std::string sorted = absl::StrJoin(lines, "\n") + "\n";
@@ -41,13 +42,15 @@ class SorterImpl final : public line_sorter::Sorter::Service {
     return absl::OkStatus();
   }
 
-  static std::string ReadAll(int fd) {
+  static absl::StatusOr<std::string> ReadAll(int fd) {
     std::string text;
     std::array<char, 4096> part;
-    for (ssize_t size; (size = ::read(fd, part.data(), part.size())) > 0;) {
+    for (;;) {
+      const ssize_t size = ::read(fd, part.data(), part.size());
+      if (size < 0) return absl::ErrnoToStatus(errno, "read the file");
+      if (size == 0) return text;
       text.append(part.data(), static_cast<size_t>(size));
     }
-    return text;
   }
 };
 
