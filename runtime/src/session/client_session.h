@@ -85,6 +85,7 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
   SideLine& side() { return side_; }
   const SideLine& side() const { return side_; }
   ConnectionEnd& end() { return end_; }
+  const ConnectionEnd& end() const { return end_; }
   LateRing& late_ring() { return late_ring_; }
   Readers& readers() { return readers_; }
   Receiver& receiver() { return receiver_; }

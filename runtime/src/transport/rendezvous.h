@@ -139,7 +139,8 @@ struct ServeParams {
   uint32_t server_id = 0;      // source_id of what the server sends
   uint32_t connection_id = 0;  // source_id that the client gets
   // Asked once the peer's identity is known and before anything is allocated: RESOURCE_EXHAUSTED to refuse. The client
-  // is told code and text.
+  // is told code and text; but CANCELLED: it is hung up on without an answer, and so tries again, with whoever has the
+  // name then.
   std::function<absl::Status(const PeerIdentity&)> admit = {};
   bool blockable_for_other_users = false;  // those with the trait kWantsTrust
   std::weak_ptr<Listener> listener = {};   // that a successor may take over

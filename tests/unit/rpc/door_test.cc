@@ -146,6 +146,12 @@ TEST_F(DoorTest, IsNotEmptyWhileItAnswersAHello) {
   EXPECT_FALSE(was_empty);
 }
 
+// Not told that this one ends: his next try may find a successor at the same name.
+TEST_F(DoorTest, WhoComesWhileTheServerDrainsIsToTryAgain) {
+  core_.draining = true;
+  EXPECT_TRUE(absl::IsCancelled(admission_.Admit(::geteuid())));
+}
+
 TEST_F(DoorTest, NoTwoConnectionsThatLiveHaveTheSameNumber) {
   Start();
   std::vector<transport::Connection> stay;

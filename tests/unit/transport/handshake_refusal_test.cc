@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <cerrno>
 
 #include "absl/strings/str_cat.h"
 #include "fake_peer.h"
@@ -195,6 +198,16 @@ TEST(HandshakeRefusalTest, AdmissionIsAskedBeforeAnythingIsMade) {
   EXPECT_EQ(asked.pid, ::getpid());
   EXPECT_EQ(descriptors_when_asked, descriptors + 2);
   EXPECT_EQ(OpenDescriptors(), descriptors + 2);
+}
+
+TEST(HandshakeRefusalTest, WhoIsToTryAgainIsHungUpOnWithoutAnAnswer) {
+  ServeParams params = Offering(0);
+  params.admit = [](const PeerIdentity&) { return absl::CancelledError("the server is shutting down"); };
+  FakeClient client(params);
+  EXPECT_EQ(client.Say(Encode(GoodClientHello())), Progress::kFailed);
+  char byte;
+  EXPECT_EQ(::recv(client.socket().get(), &byte, sizeof(byte), MSG_DONTWAIT), -1);
+  EXPECT_EQ(errno, EAGAIN);
 }
 
 // --- refusals ---

@@ -16,7 +16,8 @@ base::Amount DescriptorsOfAConnection(const ServerCore& core) {
 }  // namespace
 
 absl::Status Admission::Admit(uid_t uid) {
-  if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server is shutting down");
+  // A successor may have its name already.
+  if (core_.draining.load(std::memory_order_acquire)) return absl::CancelledError("the server is shutting down");
   base::MutexLock lock(mutex_);
   size_t& connections = connections_[uid];
   if (connections >= core_.options.max_connections_per_uid) {

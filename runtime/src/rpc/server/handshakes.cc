@@ -168,7 +168,7 @@ void Handshakes::End(HalfOpen& half_open, Progress progress) {
   }
   // One that has just gone again is no news: so does a starting server that looks whose names are alive.
   const absl::Status error = half_open.handshake->error();
-  if (absl::IsUnavailable(error)) return;
+  if (absl::IsUnavailable(error) || absl::IsCancelled(error)) return;
   core_.logger->Log({base::LogKind::kTurnedAway, half_open.handshake->peer_uid()}, LogSeverity::kWarning,
                     absl::StrCat("a client was turned away: ", error.message()));
 }

@@ -106,6 +106,7 @@ class Handshake final : public ServerHandshake {
     if (!hello.ok()) return hello.status();
     if (hello->transports == uint32_t{1} << kListenerBit) return OnSuccessorsHello();
     absl::Status prepared = Prepare(*hello);
+    if (absl::IsCancelled(prepared)) return prepared;
     return prepared.ok() ? SendOffer(*hello) : Refuse(std::move(prepared));
   }
 
