@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <new>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fork.h"
 #include "base/limits.h"
 #include "base/memory_sanitizer.h"
 #include "base/reactor.h"
@@ -92,14 +94,20 @@ struct Shared {
   }
 };
 
-// A flag and no mutex: a child that was forked while a thread of its parent had it must not wait for that.
+// No mutex: a child that was forked while a thread of its parent had it must not wait for that.
 class Use {
  public:
-  Use() : has_(!in_use.test_and_set(std::memory_order_acquire)) {}
+  Use() : has_(TryHave()) {}
   Use(const Use&) = delete;
   Use& operator=(const Use&) = delete;
   ~Use() {
-    if (has_) in_use.clear(std::memory_order_release);
+    if (has_) holder.store(kNobody, std::memory_order_release);
+  }
+
+  // A thread of the parent had it when this process was forked, and has it for ever.
+  static bool IsLost() {
+    const uint64_t held_in = holder.load(std::memory_order_relaxed);
+    return held_in != kNobody && held_in != ForkGeneration();
   }
 
   explicit operator bool() const { return has_; }
@@ -109,7 +117,15 @@ class Use {
   }
 
  private:
-  static inline std::atomic_flag in_use = ATOMIC_FLAG_INIT;
+  static constexpr uint64_t kNobody = std::numeric_limits<uint64_t>::max();
+
+  static bool TryHave() {
+    uint64_t nobody = kNobody;
+    return holder.compare_exchange_strong(nobody, ForkGeneration(), std::memory_order_acquire,
+                                          std::memory_order_relaxed);
+  }
+
+  static inline std::atomic<uint64_t> holder = kNobody;  // the fork generation in which it was taken
   const bool has_;
 };
 
@@ -142,6 +158,8 @@ std::shared_ptr<Reactor> GiveBack(SteadyNs until) {
     if (const Use use; use) {
       old = use->kept.RemoveOldest(until);
       if (old.data == nullptr) return use->kept.bytes() == 0 ? nullptr : use->Caring();
+    } else if (Use::IsLost()) {
+      return nullptr;
     } else {
       std::this_thread::yield();  // whoever has it does not wait for anything
     }

@@ -2,14 +2,19 @@
 #include "base/warm_memory.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "base/buffer.h"
 #include "base/limits.h"
 #include "base/reactor.h"
+#include "support/sanitizers.h"
 
 namespace nearcall::base {
 namespace {
@@ -91,6 +96,29 @@ TEST_F(WarmMemoryTest, ABufferOfALargeMessageIsTheNextOnes) {
   ASSERT_TRUE(next.TryResize(kMebibyte));
   EXPECT_EQ(next.data(), data);
   EXPECT_EQ(next.size(), kMebibyte);
+}
+
+// It never learns what became of the rest.
+TEST_F(WarmMemoryTest, AChildDoesNotWaitForAThreadOfItsParent) {
+  if (!nearcall::testing::kForksWithThreads) GTEST_SKIP() << "the sanitizer does not survive it";
+  std::atomic<bool> stop = false;
+  std::thread busy([&] {
+    while (!stop) WarmMemory::Give(WarmMemory::TryTake(kMebibyte));
+  });
+  for (int i = 0; i < 100; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);  // in place of waiting for ever
+      WarmMemory::GiveBackOlderThan(kNever);
+      ::_exit(0);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+    if (status != 0) break;
+  }
+  stop = true;
+  busy.join();
 }
 
 }  // namespace
