@@ -226,10 +226,13 @@ testing::Process StartPeer() {
 
 TEST_F(HotRestartTest, AFormerServerThatIsKilledTakesNothingWithIt) {
   testing::Process former = StartPeer();
-  const Echo::Stub stub = ConnectStub({}, Address("peer"));
+  const auto channel = Connect({}, Address("peer"));
+  const Echo::Stub stub(channel);
   EXPECT_TRUE(stub.Say(MakeBlob("hi"), InTime()).ok());
   const testing::Process successor = StartPeer();
   former.Kill();
+  // Told by the former server, or by its death: a call that begins before may have been executed there.
+  EXPECT_TRUE(Eventually([&] { return channel->state() == ChannelState::kIdle; }));
   EXPECT_TRUE(stub.Say(MakeBlob("hi"), InTime()).ok());
   EXPECT_TRUE(ConnectStub({}, Address("peer")).Say(MakeBlob("hi"), InTime()).ok());
 }
