@@ -349,6 +349,7 @@ TEST_F(DescriptorsTest, AreBoundedByTheUsersPart) {
   options.max_total_descriptors = 48;
   options.max_handler_threads = 1;
   const auto server = StartServer(options);
+  std::vector<absl::Status> statuses;  // outlive the channel's thread, with which they share their memory
   const Files::AsyncStub async(Connect());
   async.Swap(MakeBlob("first"), [](const absl::StatusOr<Blob>&) {}, {.timeout = kLong});
   began.Wait();
@@ -359,10 +360,9 @@ TEST_F(DescriptorsTest, AreBoundedByTheUsersPart) {
     async.Swap(
         MakeBlob(""), [&end](const absl::StatusOr<Blob>& reply) { end.set_value(reply.status()); }, Lending(sixteen));
   }
-  std::vector<absl::Status> statuses;
   // Two find room; the third and the fourth do not, and are told at once.
   for (const size_t refused : {size_t{2}, size_t{3}}) {
-    const absl::Status status = ends[refused].get_future().get();
+    const absl::Status& status = statuses.emplace_back(ends[refused].get_future().get());
     EXPECT_THAT(status, FailsWith(StatusCode::kResourceExhausted, "ServerOptions::max_total_descriptors"));
     EXPECT_EQ(ExecStateOf(status), ExecState::kNotStarted);
   }
