@@ -39,6 +39,15 @@ if(NEARCALL_BUILD_TOOLS)
   endif()
 endif()
 
+# For nearcall::grpc, and for the benchmark. gRPC brings the protobuf and the Abseil that it was built with.
+if((NEARCALL_BUILD_GRPC OR NEARCALL_BUILD_TESTS) AND NOT NEARCALL_PROTOBUF_PREFIX)
+  find_package(gRPC CONFIG QUIET)
+endif()
+if(NEARCALL_BUILD_GRPC AND NOT TARGET gRPC::grpc++)
+  message(STATUS "nearcall: nearcall::grpc is not built, as there is no grpc++: apt-get install libgrpc++-dev")
+  set(NEARCALL_BUILD_GRPC OFF)
+endif()
+
 if(NEARCALL_BUILD_TESTS)
   find_package(GTest CONFIG QUIET)
   if(NOT GTest_FOUND)

@@ -8,7 +8,7 @@ include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nearcall)
 
 # Components: runtime (what a program needs to run), development, tools (protoc's plugin, the command
-# line).
+# line); grpc_runtime, grpc_development and proxy, where grpc++ is there.
 install(TARGETS nearcall EXPORT nearcallTargets
   LIBRARY COMPONENT runtime NAMELINK_COMPONENT development
   ARCHIVE COMPONENT development)
@@ -32,10 +32,36 @@ if(NEARCALL_BUILD_TOOLS)
     DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
 endif()
 
+if(NEARCALL_BUILD_GRPC)
+  install(TARGETS nearcall_grpc EXPORT nearcallGrpcTargets
+    LIBRARY COMPONENT grpc_runtime NAMELINK_COMPONENT grpc_development
+    ARCHIVE COMPONENT grpc_development)
+  if(NEARCALL_SHARED)
+    install(TARGETS nearcall_grpc_static EXPORT nearcallGrpcTargets ARCHIVE COMPONENT grpc_development)
+  endif()
+  install(EXPORT nearcallGrpcTargets NAMESPACE nearcall:: DESTINATION ${package_dir} COMPONENT grpc_development)
+  install(FILES ${PROJECT_SOURCE_DIR}/bridge/include/nearcall/grpc.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nearcall
+    COMPONENT grpc_development)
+endif()
+if(TARGET nearcall_proxy)
+  install(TARGETS nearcall_proxy RUNTIME COMPONENT proxy)
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/proxy/nearcall-proxy.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+    COMPONENT proxy)
+endif()
+
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/nearcall DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT development FILES_MATCHING PATTERN *.h)
 get_target_property(public_idl_files nearcall_idl NEARCALL_PUBLIC_FILES)
 install(FILES ${public_idl_files} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nearcall COMPONENT development)
+
+# All that is installed, and nothing else.
+add_custom_target(nearcall_installed)
+foreach(target nearcall nearcall_static protoc-gen-nearcall nearcall_tool nearcall_grpc
+        nearcall_grpc_static nearcall_proxy)
+  if(TARGET ${target})
+    add_dependencies(nearcall_installed ${target})
+  endif()
+endforeach()
 
 # ---- find_package(nearcall) ----
 

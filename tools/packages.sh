@@ -105,6 +105,8 @@ all_packages() {
   docs_packages
   cat <<END
 python3-protobuf  has_python_module google.protobuf
+python3-grpcio    has_python_module grpc
+openssl           has_program openssl
 libasio-dev       has_header asio.hpp
 libglib2.0-dev    has_header glib-2.0/glib.h
 libuv1-dev        has_header uv.h
@@ -116,6 +118,7 @@ deb_packages() {
   build_packages
   cat <<'END'
 build-essential  has_file /usr/share/build-essential/list
+libgrpc++-dev    has_header grpcpp/grpcpp.h
 debhelper        has_program dh
 dpkg-dev         has_program dpkg-buildpackage
 lintian          has_program lintian

@@ -36,8 +36,8 @@ constexpr long kDescriptors[] = {
     SYS_read,      SYS_write,       SYS_readv,          SYS_writev,         SYS_close,
     SYS_dup,       SYS_ppoll,       SYS_ioctl,          SYS_eventfd2,       SYS_epoll_create1,
     SYS_epoll_ctl, SYS_epoll_pwait, SYS_timerfd_create, SYS_timerfd_settime};
-constexpr long kSocket[] = {SYS_sendto,     SYS_recvfrom,   SYS_sendmsg,     SYS_recvmsg,   SYS_shutdown,
-                            SYS_getsockopt, SYS_setsockopt, SYS_getpeername, SYS_pidfd_open};
+constexpr long kSocket[] = {SYS_sendto,     SYS_recvfrom,   SYS_sendmsg,    SYS_recvmsg,     SYS_shutdown,
+                            SYS_socketpair, SYS_getsockopt, SYS_setsockopt, SYS_getpeername, SYS_pidfd_open};
 constexpr long kThreads[] = {SYS_futex,
                              SYS_set_robust_list,
                              SYS_rseq,

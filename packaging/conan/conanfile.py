@@ -52,6 +52,7 @@ class NearcallConan(ConanFile):
         toolchain.cache_variables["NEARCALL_BUILD_TESTS"] = False
         toolchain.cache_variables["NEARCALL_BUILD_EXAMPLES"] = False
         toolchain.cache_variables["NEARCALL_BUILD_TOOLS"] = False
+        toolchain.cache_variables["NEARCALL_BUILD_GRPC"] = False
         toolchain.cache_variables["NEARCALL_INSTALL"] = True
         toolchain.cache_variables["NEARCALL_SHARED"] = bool(self.options.shared)
         toolchain.generate()

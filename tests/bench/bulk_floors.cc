@@ -15,8 +15,8 @@
 #include "bench/pair.h"
 #include "bench/payload.h"
 #include "bench/worker.h"
+#include "transport/framing.h"
 #include "transport/mq/queue_size.h"
-#include "transport/pipe/framing.h"
 
 namespace nearcall::bench {
 
@@ -126,7 +126,7 @@ class FramesFloor : public Pair {
 
 class PipeFrames final : public FramesFloor {
  public:
-  explicit PipeFrames(int peer_cpu) : FramesFloor(transport::pipe::kMaxFrameSize) {
+  explicit PipeFrames(int peer_cpu) : FramesFloor(transport::kMaxFrameSize) {
     for (auto& pipe : pipes_) NEARCALL_CHECK(::pipe(pipe.data()) == 0);
     ForkEcho(peer_cpu);
   }

@@ -9,10 +9,17 @@ bool HasGrpc() {
 std::unique_ptr<Subject> MakeGrpc(const SubjectParams&) {
   return nullptr;
 }
+std::unique_ptr<Subject> MakeGrpcPut(const SubjectParams&) {
+  return nullptr;
+}
 std::unique_ptr<Subject> MakeGrpcDown(const SubjectParams&) {
   return nullptr;
 }
+std::unique_ptr<Subject> MakeGrpcFrames(const SubjectParams&) {
+  return nullptr;
+}
 void ServeGrpc(const SubjectParams&) {}
+void ServeGrpcFrames(const SubjectParams&) {}
 void ServeGrpcQueues(const SubjectParams&) {}
 
 }  // namespace nearcall::bench

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <grpcpp/grpcpp.h>
+#include "bench/grpc_subject.h"
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bench/payload.h"
-#include "bench/subject.h"
 #include "bench/worker.h"
 #include "echo.grpc.pb.h"
 
@@ -21,6 +21,14 @@ class EchoService final : public Echo::CallbackService {
   grpc::ServerUnaryReactor* Say(grpc::CallbackServerContext* context, const ::bench::Data* request,
                                 ::bench::Data* reply) override {
     reply->set_payload(request->payload());
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* Put(grpc::CallbackServerContext* context, const ::bench::Data* request,
+                                ::bench::Data* reply) override {
+    reply->set_count(LookAtAll(std::as_bytes(std::span(request->payload()))));
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
@@ -45,10 +53,6 @@ class EchoService final : public Echo::CallbackService {
     return new Writer(*request);
   }
 };
-
-void ExpectOk(const grpc::Status& status) {
-  if (!status.ok()) Die("a gRPC call failed: " + status.error_message());
-}
 
 class AsyncGrpc final : public AsyncSubject {
  public:
@@ -107,6 +111,23 @@ class GrpcSubject final : public Subject {
   ::bench::Data reply_;
 };
 
+class GrpcPut final : public Subject {
+ public:
+  explicit GrpcPut(const std::shared_ptr<grpc::Channel>& channel) : stub_(Echo::NewStub(channel)) {}
+
+  void SetSize(size_t size) override { request_.set_payload(MakePayload(size)); }
+  void Call() override {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    ExpectOk(stub_->Put(&context, request_, &reply_));
+  }
+
+ private:
+  const std::unique_ptr<Echo::Stub> stub_;
+  ::bench::Data request_;
+  ::bench::Data reply_;
+};
+
 class GrpcDown final : public Subject {
  public:
   explicit GrpcDown(const std::shared_ptr<grpc::Channel>& channel) : stub_(Echo::NewStub(channel)) {
@@ -138,13 +159,17 @@ class GrpcDown final : public Subject {
 
 constexpr int kNoLimit = -1;
 
+}  // namespace
+
+void ExpectOk(const grpc::Status& status) {
+  if (!status.ok()) Die("a gRPC call failed: " + status.error_message());
+}
+
 std::shared_ptr<grpc::Channel> ConnectGrpc(const SubjectParams& params) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kNoLimit);
   return grpc::CreateCustomChannel(params.address, grpc::InsecureChannelCredentials(), arguments);
 }
-
-}  // namespace
 
 bool HasGrpc() {
   return true;
@@ -154,12 +179,20 @@ std::unique_ptr<Subject> MakeGrpc(const SubjectParams& params) {
   return std::make_unique<GrpcSubject>(ConnectGrpc(params));
 }
 
+std::unique_ptr<Subject> MakeGrpcPut(const SubjectParams& params) {
+  return std::make_unique<GrpcPut>(ConnectGrpc(params));
+}
+
 std::unique_ptr<Subject> MakeGrpcDown(const SubjectParams& params) {
   return std::make_unique<GrpcDown>(ConnectGrpc(params));
 }
 
 void ServeGrpc(const SubjectParams& params) {
   EchoService service;
+  ServeGrpc(params, service);
+}
+
+void ServeGrpc(const SubjectParams& params, grpc::Service& service) {
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kNoLimit);
   builder.AddListeningPort(params.address, grpc::InsecureServerCredentials());

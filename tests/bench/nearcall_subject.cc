@@ -166,11 +166,19 @@ void ExpectOk(const absl::Status& status) {
   if (!status.ok()) Die(absl::StrCat("a call failed: ", status.ToString()));
 }
 
+Buffer MakeBuffer(BufferPool& pool, size_t size) {
+  absl::StatusOr<Buffer> buffer = pool.Allocate(size);
+  ExpectOk(buffer.status());
+  return *std::move(buffer);
+}
+
 std::shared_ptr<Channel> ConnectTo(const SubjectParams& params, EventQueue* queue) {
-  auto channel = Channel::Connect(params.address, {.connect_timeout = absl::Seconds(30),
+  auto channel = Channel::Connect(params.address, {.max_message_size = size_t{128} << 20,
+                                                   .connect_timeout = absl::Seconds(30),
                                                    .handshake_timeout = absl::Seconds(30),
                                                    .max_spin = absl::Microseconds(params.spin_us),
-                                                   .event_queue = queue});
+                                                   .event_queue = queue,
+                                                   .trust_sender = true});
   if (!channel.ok()) Die(absl::StrCat("no connection: ", channel.status().ToString()));
   return *std::move(channel);
 }

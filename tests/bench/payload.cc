@@ -16,6 +16,13 @@ std::string MakePayload(size_t size) {
   return payload;
 }
 
+uint32_t LookAtAll(std::span<const std::byte> bytes) {
+  constexpr size_t kCacheLine = 64;
+  uint32_t sum = 0;
+  for (size_t i = 0; i < bytes.size(); i += kCacheLine) sum += static_cast<uint32_t>(bytes[i]);
+  return sum;
+}
+
 void Stamp(std::string& payload) {
   uint64_t stamp = 0;
   const size_t size = std::min(payload.size(), sizeof(stamp));

@@ -7,6 +7,8 @@ const std::vector<Section>& Sections() {
   static const std::vector<Section> sections = {
       {"latency", {1, 2, 3, 4, 14}, MeasureLatency},
       {"sizes", {7, 8, 15}, MeasureSizes},
+      {"attachments", {}, MeasureAttachments},
+      {"frames", {}, MeasureFrames},
       {"in_flight", {5}, MeasureInFlight},
       {"clients", {9, 10}, MeasureClients},
       {"threads", {10}, MeasureThreads},

@@ -47,9 +47,23 @@ constexpr Kind kKinds[] = {
     {"doze async", MakeDoze, ServeNearcall},
     {"urgent", MakeUrgent, ServeNearcall},
     {"loaded semaphore", MakeLoadedSemaphore, ServeNearcall},
+    {"put", MakePut, ServePut},
+    {"put fresh", MakePut, ServePut},
+    {"put again", MakePut, ServePut},
+    {"put pool", MakePut, ServePut},
+    {"lend", MakePut, ServePut},
+    {"decode", MakeFrames, ServeFrames},
+    {"decode pool", MakeFrames, ServeFrames},
+    {"decode message", MakeFrames, ServeFrames},
+    {"watch", MakeFrames, ServeFrames},
+    {"watch pool", MakeFrames, ServeFrames},
+    {"watch message", MakeFrames, ServeFrames},
     {"grpc", MakeGrpc, ServeGrpc},
+    {"grpc put", MakeGrpcPut, ServeGrpc},
     {"grpc queues", MakeGrpc, ServeGrpcQueues},
     {"grpc down", MakeGrpcDown, ServeGrpc},
+    {"grpc decode", MakeGrpcFrames, ServeGrpcFrames},
+    {"grpc watch", MakeGrpcFrames, ServeGrpcFrames},
 };
 
 const Kind& Find(const std::string& name) {

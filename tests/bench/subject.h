@@ -130,6 +130,24 @@ void ServeCoroutines(const SubjectParams& params);
 std::unique_ptr<Subject> MakeUrgent(const SubjectParams& params);
 std::unique_ptr<Subject> MakeLoadedSemaphore(const SubjectParams& params);
 
+// What goes to the server, which looks at each cache line of it: "put": in a field; "put fresh": in a buffer that is
+// made and filled for it; "put again": in one that was sent before; "lend": in such a one, and nobody looks at it.
+// "grpc put": as "put".
+std::unique_ptr<Subject> MakePut(const SubjectParams& params);
+void ServePut(const SubjectParams& params);
+std::unique_ptr<Subject> MakeGrpcPut(const SubjectParams& params);
+
+// What a decoder and a camera do with their frames (examples/): "decode", of so many bytes, from a film that goes as a
+// descriptor, into a new buffer; "decode pool": into one of a pool; "decode message": film and frame as fields.
+// "watch", "watch pool", "watch message": a call is one picture of kCameraBytes for each of kViewers, by streams. "grpc
+// decode", "grpc watch": as fields.
+inline constexpr size_t kCameraBytes = size_t{1920} * 1080;
+inline constexpr int kViewers = 3;
+std::unique_ptr<Subject> MakeFrames(const SubjectParams& params);
+void ServeFrames(const SubjectParams& params);
+std::unique_ptr<Subject> MakeGrpcFrames(const SubjectParams& params);
+void ServeGrpcFrames(const SubjectParams& params);
+
 // "grpc", a server with callbacks, and "grpc queues", one with a thread and a completion queue for each CPU; "grpc
 // down": as "down"; if this program is built with it.
 bool HasGrpc();

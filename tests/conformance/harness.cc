@@ -11,6 +11,7 @@
 #include <span>
 
 #include "base/syscall.h"
+#include "transport/fifo/fifo_pair.h"
 #include "transport/loopback/loopback.h"
 #include "transport/mq/mq_pair.h"
 #include "transport/pipe/pipe_pair.h"
@@ -58,6 +59,7 @@ std::vector<Maker> AllTransports() {
       // A quarter of the largest frame.
       {"pipe_of_one_page", [] { return pipe::MakePipePair(4096); }, kNotAttacked},
       {"sysv", [] { return sysv::MakeSysvPair(); }, &AttackSysv, Maker::Lanes::kOvertake},
+      {"fifo", [] { return fifo::MakeFifoPair(); }, &AttackFifo, Maker::Lanes::kInTurn, Maker::Death::kWakes},
   };
 }
 

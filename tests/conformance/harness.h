@@ -32,14 +32,22 @@ class Maker {
 
   // What happens to a frame of a higher lane: rule 1.
   enum class Lanes : bool { kInTurn, kOvertake };
+  // Whether the kernel wakes an end whose peer has gone: rule 8.
+  enum class Death : bool { kUnseen, kWakes };
 
-  Maker(std::string maker_name, Make make_pair, Attack attack_end, Lanes what_lanes_do = Lanes::kInTurn)
-      : name(std::move(maker_name)), make(make_pair), attack(attack_end), lanes(what_lanes_do) {}
+  Maker(std::string maker_name, Make make_pair, Attack attack_end, Lanes what_lanes_do = Lanes::kInTurn,
+        Death what_death_does = Death::kUnseen)
+      : name(std::move(maker_name)),
+        make(make_pair),
+        attack(attack_end),
+        lanes(what_lanes_do),
+        death(what_death_does) {}
 
   std::string name;
   Make make;
   Attack attack;
   Lanes lanes;
+  Death death;
 };
 
 inline void PrintTo(const Maker& maker, std::ostream* out) {

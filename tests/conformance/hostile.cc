@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/shared_memory.h"
 #include "transport/doorbell.h"
+#include "transport/fifo/fifo_pair.h"
 #include "transport/mq/mq_offer.h"
 #include "transport/pipe/pipe_offer.h"
 #include "transport/shm/event_bell.h"
@@ -52,10 +53,9 @@ struct Descriptors {
   Geometry geometry;
 };
 
-Descriptors DescriptorsOf(const TransportOffer& offer) {
+Descriptors DescriptorsOf(const std::vector<int>& fds, const Geometry& geometry = {}) {
   Descriptors result;
-  result.geometry = offer.geometry();
-  const std::vector<int> fds = offer.fds();
+  result.geometry = geometry;
   NEARCALL_CHECK(fds.size() == result.open.size());
   for (size_t i = 0; i < fds.size(); ++i) {
     const std::string path = absl::StrCat("/proc/self/fd/", fds[i]);
@@ -67,15 +67,20 @@ Descriptors DescriptorsOf(const TransportOffer& offer) {
 }
 
 template <typename End>
+Assault AttackBy(TransportPair pair, Descriptors descriptors, Side hostile) {
+  if (hostile == Side::kServer) std::swap(pair.client, pair.server);
+  return {.victim = std::move(pair.server),
+          .hostile = std::make_unique<End>(std::move(pair.client), std::move(descriptors), hostile)};
+}
+
+template <typename End>
 absl::StatusOr<Assault> AttackBy(absl::StatusOr<std::unique_ptr<TransportOffer>> offer, AttachEnd* attach,
                                  Side hostile) {
   if (!offer.ok()) return offer.status();
-  Descriptors descriptors = DescriptorsOf(**offer);
+  Descriptors descriptors = DescriptorsOf((*offer)->fds(), (*offer)->geometry());
   absl::StatusOr<TransportPair> pair = MakePair(std::move(offer), attach);
   if (!pair.ok()) return pair.status();
-  if (hostile == Side::kServer) std::swap(pair->client, pair->server);
-  return Assault{.victim = std::move(pair->server),
-                 .hostile = std::make_unique<End>(std::move(pair->client), std::move(descriptors), hostile)};
+  return AttackBy<End>(*std::move(pair), std::move(descriptors), hostile);
 }
 
 class HostileDescriptors : public HostileEnd {
@@ -310,6 +315,16 @@ absl::StatusOr<Assault> AttackPipe(Side hostile) {
 absl::StatusOr<Assault> AttackSysv(Side hostile) {
   return AttackBy<HostileNumbers>(sysv::OfferSysv({}, {.pid = ::getpid(), .uid = ::geteuid(), .gid = ::getegid()}),
                                   &sysv::AttachOwn, hostile);
+}
+
+absl::StatusOr<Assault> AttackFifo(Side hostile) {
+  absl::StatusOr<TransportPair> pair = fifo::MakeFifoPair();
+  if (!pair.ok()) return pair.status();
+  // Each side has opened both for itself.
+  const bool is_client = hostile == Side::kClient;
+  const auto [bell, readable, writable] = (is_client ? pair->client : pair->server)->event_fds();
+  const std::vector<int> fds = {is_client ? writable : readable, is_client ? readable : writable};
+  return AttackBy<HostilePipes>(*std::move(pair), DescriptorsOf(fds), hostile);
 }
 
 }  // namespace nearcall::transport::conformance

@@ -50,5 +50,6 @@ absl::StatusOr<Assault> AttackShm(Side hostile);
 absl::StatusOr<Assault> AttackMq(Side hostile);
 absl::StatusOr<Assault> AttackPipe(Side hostile);
 absl::StatusOr<Assault> AttackSysv(Side hostile);
+absl::StatusOr<Assault> AttackFifo(Side hostile);
 
 }  // namespace nearcall::transport::conformance

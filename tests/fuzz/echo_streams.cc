@@ -2,6 +2,7 @@
 #include "fuzz/echo_streams.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
@@ -33,7 +34,10 @@ absl::Status EchoStreams::Chat(ServerContext&, ServerReaderWriter<Bytes, Bytes>&
   bool writes = true;
   for (const Bytes& element : stream) {
     writes = writes && !absl::StartsWith(element.value(), "r");
-    if (writes && !stream.Write(element)) return absl::CancelledError();
+    const std::vector<UniqueFd> came = stream.TakeDescriptors();
+    std::vector<int> lent;
+    for (const UniqueFd& fd : came) lent.push_back(fd.get());
+    if (writes && !stream.Write(element, lent)) return absl::CancelledError();
   }
   return absl::OkStatus();
 }
@@ -41,11 +45,11 @@ absl::Status EchoStreams::Chat(ServerContext&, ServerReaderWriter<Bytes, Bytes>&
 const internal::ServiceInfo& EchoStreams::GetServiceInfo() const {
   using Kind = internal::MethodKind;
   static constexpr internal::ServerMethod kTable[] = {
-      {internal::MakeMethod("fuzz.EchoStreams/Down", Kind::kServerStreaming, Priority::kNormal, 0, false),
+      {internal::MakeMethod("fuzz.EchoStreams/Down", Kind::kServerStreaming, Priority::kNormal, 0, false, 4),
        &internal::RunServerStreaming<EchoStreams, Bytes, Bytes, &EchoStreams::Down>},
-      {internal::MakeMethod("fuzz.EchoStreams/Up", Kind::kClientStreaming, Priority::kNormal, 0, false),
+      {internal::MakeMethod("fuzz.EchoStreams/Up", Kind::kClientStreaming, Priority::kNormal, 0, false, 4),
        &internal::RunClientStreaming<EchoStreams, Bytes, Bytes, &EchoStreams::Up>},
-      {internal::MakeMethod("fuzz.EchoStreams/Chat", Kind::kBidiStreaming, Priority::kNormal, 0, false),
+      {internal::MakeMethod("fuzz.EchoStreams/Chat", Kind::kBidiStreaming, Priority::kNormal, 0, false, 4),
        &internal::RunBidiStreaming<EchoStreams, Bytes, Bytes, &EchoStreams::Chat>},
   };
   static constexpr internal::ServiceInfo kInfo = {"fuzz.EchoStreams", kTable};

@@ -24,7 +24,7 @@ class EchoStreams final : public Service {
   static constexpr size_t kMuch = 10'000;
   // The last element.
   absl::Status Up(ServerContext& context, ServerReader<Bytes>& reader, Bytes& reply);
-  // Each element; after one that begins with "r" without writing.
+  // Each element, with what it has brought; after one that begins with "r" without writing.
   absl::Status Chat(ServerContext& context, ServerReaderWriter<Bytes, Bytes>& stream);
 
   const internal::MethodInfo& method(size_t index) const { return GetServiceInfo().methods[index].info; }

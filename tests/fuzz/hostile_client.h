@@ -4,13 +4,15 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/shared_memory.h"
-#include "transport/connection.h"
+#include "transport/transport.h"
 #include "transport/transport_table.h"
 #include "wire/header.h"
 
@@ -26,10 +28,10 @@ struct TakenOffer {
 // A client that has shaken hands as it should, holds what the server gave it, and does as it likes.
 class HostileClient {
  public:
-  static size_t transports() { return transport::Transports().size(); }
-
-  // `socket` is connected to the server; `transport` is an index of transport::Transports().
-  HostileClient(int socket, size_t transport);
+  // `socket` is connected to the server, which offers `row`.
+  HostileClient(int socket, const transport::TransportRow& row);
+  // Where the server offers `row` without a socket.
+  HostileClient(const std::string& address, const transport::TransportRow& row);
 
   // The header of the next frame of lane `lane`, as an honest client would write it, but for the message.
   wire::FrameHeader NextHeader(int lane);
@@ -37,7 +39,7 @@ class HostileClient {
   // Sends bytes as a frame, right or wrong; drops them if there is no room.
   void SendFrame(std::span<const std::byte> frame);
 
-  // Past the transport: into the pipe or queue itself; nothing over shm.
+  // Past the transport: into the pipe, FIFO or queue itself; nothing over shm.
   void SendRaw(std::span<const std::byte> bytes);
 
   // Region C: control page, ring and bell page. Empty but for shm.
@@ -58,6 +60,12 @@ class HostileClient {
   void Ring();
   void SendControl(std::span<const std::byte> bytes);
   void SendControlWithDescriptor(std::span<const std::byte> bytes, const base::Fd& fd);
+
+  // On the side socket, right or wrong, with `fd` so many times; dropped if there is no room.
+  void SendLetter(std::span<const std::byte> letter, const base::Fd& fd, size_t count);
+  // Takes letters, as many as there are and at most `count`, and closes what they bring.
+  void ReadLetters(size_t count);
+  void CloseSideSocket() { side_socket_.Reset(); }
 
   // Takes replies, as many as there are and at most `count`.
   void Read(size_t count);
@@ -80,11 +88,15 @@ class HostileClient {
   };
 
   void SetFlags(bool blocking);
+  int fifo() const { return transport_->event_fds().writable; }
   std::span<std::byte> bell_page();
 
   bool blocking_ = false;
+  base::Fd control_;
   TakenOffer offer_;
-  transport::Connection connection_;
+  base::Fd side_socket_;
+  std::unique_ptr<transport::Transport> transport_;
+  uint32_t id_ = 0;  // source of what it sends
   std::array<uint64_t, base::kLanes> sequences_{};
 };
 

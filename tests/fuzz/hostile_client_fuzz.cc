@@ -3,6 +3,7 @@
 // A client that shakes hands and then breaks every rule, against a real server in this process: the script says what it
 // does next. A bystander must be served all the while, and when the client has gone nothing of it is left.
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "fuzz/victim.h"
 #include "transport/rendezvous/control_message.h"
 #include "transport/shm/layout.h"
+#include "transport/transport_table.h"
 
 namespace nearcall::fuzz {
 namespace {
@@ -20,8 +22,11 @@ namespace {
 // One run of a script.
 class Attack {
  public:
-  Attack(Victim& victim, size_t transport, Input& script)
-      : victim_(victim), script_(script), client_(victim.Connect(), transport) {}
+  Attack(Victim& victim, const transport::TransportRow& row, Input& script)
+      : victim_(victim),
+        script_(script),
+        client_(row.MeetsAtSocket() ? HostileClient(victim.Connect(), row)
+                                    : HostileClient(victim.AddressOf(row), row)) {}
 
   void Run() {
     while (!script_.empty() && Step()) {
@@ -29,6 +34,9 @@ class Attack {
   }
 
  private:
+  static constexpr size_t kLetterSize = 24;
+  static constexpr size_t kMostOfAMessage = 253;  // that the kernel passes
+
   uint8_t Byte() { return script_.Take<uint8_t>(); }
 
   // False: hangs up.
@@ -110,6 +118,34 @@ class Attack {
         break;
       case 21:
         SendPartOfElement();
+        break;
+      default:
+        return LetterStep(step);
+    }
+    return true;
+  }
+
+  bool LetterStep(int step) {
+    switch (step) {
+      case 22:
+        SendRequestWithLetter();
+        break;
+      case 23:
+        SendElementWithLetter();
+        break;
+      case 24:
+        SendManyLetters();
+        break;
+      case 25: {
+        const uint8_t count = Byte();
+        client_.SendLetter(script_.TakeBytes(Byte() % 64), DescriptorOfKind(count / 4), count % 32);
+        break;
+      }
+      case 26:
+        client_.ReadLetters(Byte());
+        break;
+      case 27:
+        client_.CloseSideSocket();
         break;
       default:
         return false;
@@ -225,6 +261,76 @@ class Attack {
     Send(header, payload);
   }
 
+  // --- descriptors ---
+
+  // Before the frame of `header`, which then announces what it brings. Half of them are as they should be.
+  void SendLetter(wire::FrameHeader& header) {
+    const uint8_t count = Byte() % 8 + 1;
+    const uint8_t what = Byte();
+    std::array<std::byte, kLetterSize> letter{};
+    letter[0] = std::byte{header.priority};
+    letter[1] = std::byte{count};
+    std::memcpy(&letter[8], &header.sequence, sizeof(header.sequence));
+    std::memcpy(&letter[16], &header.call_id, sizeof(header.call_id));
+    size_t brought = count;
+    header.fd_count = count;
+    switch (what % 16) {
+      case 1:
+        brought = Byte();
+        break;
+      case 2:
+        header.fd_count = Byte();
+        break;
+      case 3:
+        letter[Byte() % letter.size()] ^= std::byte{Byte()};
+        break;
+      case 4:
+        letter[2] = std::byte{1};  // lost, though they are there, or are not
+        brought = Byte() % 2;
+        break;
+      case 5:
+        return;
+      case 6:
+        header.fd_count = 0;
+        break;
+      case 7:
+        client_.SendLetter(letter, DescriptorOfKind(what), brought);  // twice
+        break;
+      default:
+        break;
+    }
+    client_.SendLetter(letter, DescriptorOfKind(what / 16), std::min(brought, kMostOfAMessage));
+  }
+
+  void SendRequestWithLetter() {
+    wire::FrameHeader header = client_.NextHeader(Lane());
+    header.call_id = ++calls_;
+    header.method_id = victim_.method_id(Byte() % Victim::kMethods);
+    header.flags |= wire::kEnd;
+    SendLetter(header);
+    const std::vector<std::byte> payload = Message("wed"[Byte() % 3]);
+    header.payload_size = header.message_size = static_cast<uint32_t>(payload.size());
+    Send(header, payload);
+  }
+
+  void SendElementWithLetter() {
+    wire::FrameHeader header = HeaderOf(wire::FrameKind::kMessage, Stream());
+    SendLetter(header);
+    const std::vector<std::byte> payload = Message("er"[Byte() % 2]);
+    header.payload_size = header.message_size = static_cast<uint32_t>(payload.size());
+    Send(header, payload);
+  }
+
+  // For frames that come later, or never do.
+  void SendManyLetters() {
+    const uint8_t lane = Byte() % base::kLanes;
+    for (uint8_t i = Byte() % 40; i > 0; --i) {
+      std::array<std::byte, kLetterSize> letter{std::byte{lane}, std::byte{1}};
+      letter[8] = std::byte{i};
+      client_.SendLetter(letter, DescriptorOfKind(i), 1);
+    }
+  }
+
   // Any place of a message of several frames.
   void SendFragment() {
     wire::FrameHeader header = client_.NextHeader(Lane());
@@ -303,6 +409,16 @@ class Attack {
   std::vector<wire::FrameHeader> streams_;  // what opened them
 };
 
+// Now and then one that meets at no socket.
+const transport::TransportRow& RowFor(uint8_t what) {
+  std::vector<const transport::TransportRow*> at_socket;
+  std::vector<const transport::TransportRow*> others;
+  for (const transport::TransportRow& row : transport::Transports()) {
+    (row.MeetsAtSocket() ? at_socket : others).push_back(&row);
+  }
+  return what % 32 == 30 ? *others[what / 32u % others.size()] : *at_socket[what % at_socket.size()];
+}
+
 }  // namespace
 
 void Run(Input script) {
@@ -311,7 +427,7 @@ void Run(Input script) {
   if (what % 16 == 7) {
     AttackHandshake(victim, script);
   } else {
-    Attack(victim, what % HostileClient::transports(), script).Run();
+    Attack(victim, RowFor(what), script).Run();
   }
   victim.CheckNothingLeft();
   victim.CheckBystander();

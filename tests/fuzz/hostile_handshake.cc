@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <vector>
 
@@ -52,10 +53,10 @@ class HandshakeAttack {
         SendFromAnotherProcess(Ack());
         break;
       case 5:
-        SendWithDescriptor(socket_.get(), Ack(), DescriptorOfKind(Byte()));
+        SendWithDescriptors(socket_.get(), Ack(), DescriptorOfKind(Byte()), 1);
         break;
       case 6:
-        SendWithDescriptor(socket_.get(), Spoilt(Hello()), DescriptorOfKind(Byte()));
+        SendWithDescriptors(socket_.get(), Spoilt(Hello()), DescriptorOfKind(Byte()), 1);
         break;
       case 7:
         victim_.PermitDescriptors();
@@ -121,20 +122,23 @@ base::Fd DescriptorOfKind(size_t kind) {
   return base::Fd(pair[0]);
 }
 
-void SendWithDescriptor(int socket, std::span<const std::byte> bytes, const base::Fd& fd) {
+void SendWithDescriptors(int socket, std::span<const std::byte> bytes, const base::Fd& fd, size_t count) {
   iovec data = {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
-  alignas(cmsghdr) char buffer[CMSG_SPACE(sizeof(int))] = {};
   msghdr message = {};
   message.msg_iov = &data;
   message.msg_iovlen = 1;
-  message.msg_control = buffer;
-  message.msg_controllen = sizeof(buffer);
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  const int number = fd.get();
-  std::memcpy(CMSG_DATA(header), &number, sizeof(number));
+  const std::vector<int> fds(count, fd.get());
+  const size_t size = fds.size() * sizeof(int);
+  std::vector<std::max_align_t> buffer(CMSG_SPACE(size) / sizeof(std::max_align_t) + 1);
+  if (count != 0) {
+    message.msg_control = buffer.data();
+    message.msg_controllen = CMSG_SPACE(size);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(size);
+    std::memcpy(CMSG_DATA(header), fds.data(), size);
+  }
   ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

@@ -13,8 +13,8 @@ namespace nearcall::fuzz {
 // Some kind of descriptor: what a peer may pass where it must not.
 base::Fd DescriptorOfKind(size_t kind);
 
-// One message with `fd`, over `socket`. Never blocks; the kernel may refuse.
-void SendWithDescriptor(int socket, std::span<const std::byte> bytes, const base::Fd& fd);
+// One message with `fd`, so many times, over `socket`. Never blocks; the kernel may refuse.
+void SendWithDescriptors(int socket, std::span<const std::byte> bytes, const base::Fd& fd, size_t count);
 
 // A client that breaks the rules of the handshake itself, as the script says: hellos and acknowledgements that are
 // wrong, double, too early, of another process, or with descriptors. Until the script ends or hangs up.

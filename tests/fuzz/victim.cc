@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuzz/victim.h"
 
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <condition_variable>
 #include <cstdlib>
@@ -29,28 +31,39 @@ size_t Descriptors() {
   return static_cast<size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
+std::string AddressIn(const std::string& directory, const transport::TransportRow& row) {
+  return absl::StrCat(row.name, ":", directory, "/victim");
+}
+
 }  // namespace
 
 Victim::Victim() {
   service_.SetMayBlock(1);
+  for (size_t i = 0; i < kMethods; ++i) service_.SetDescriptors(i, 4);
   service_.handler = [this](ServerContext& context, const Bytes& request, Bytes& reply) {
     ++running_;
     absl::Status status = Handle(context, request, reply);
     --running_;
     return status;
   };
+  char directory[] = "/tmp/nearcall-victim-XXXXXX";
+  NEARCALL_CHECK(::mkdtemp(directory) != nullptr);
+  directory_ = directory;
   // Small enough for a script to reach each of them.
-  server_ = *ServerBuilder({.max_message_size = 1 << 20,
-                            .max_queued_calls = 8,
-                            .max_handler_threads = 4,
-                            .max_spin = absl::ZeroDuration(),
-                            .log_sink = [](LogSeverity, absl::string_view) {},
-                            .stream_window_bytes = kWindow,
-                            .max_stream_bytes = 6 * kWindow,
-                            .max_waiting_handlers = 8})
-                 .Register(&service_)
-                 .Register(&streams_)
-                 .Start();
+  ServerBuilder builder({.max_message_size = 1 << 20,
+                         .max_queued_calls = 8,
+                         .max_handler_threads = 4,
+                         .max_spin = absl::ZeroDuration(),
+                         .log_sink = [](LogSeverity, absl::string_view) {},
+                         .max_total_descriptors = 48,
+                         .stream_window_bytes = kWindow,
+                         .max_stream_bytes = 6 * kWindow,
+                         .max_waiting_handlers = 8,
+                         .max_descriptors_per_message = 6});
+  for (const transport::TransportRow& row : transport::Transports()) {
+    if (!row.MeetsAtSocket()) builder.Listen(AddressIn(directory_, row));
+  }
+  server_ = *builder.Register(&service_).Register(&streams_).Start();
   bystander_ = *Channel::Connect(absl::StrCat("fd:", Connect()), {.max_spin = absl::ZeroDuration()});
   CheckBystander();
 }
@@ -59,6 +72,7 @@ Victim::~Victim() {
   bystander_.reset();
   server_->Shutdown();
   server_->Wait();
+  ::rmdir(directory_.c_str());
 }
 
 absl::Status Victim::Handle(ServerContext& context, const Bytes& request, Bytes& reply) {
@@ -69,6 +83,7 @@ absl::Status Victim::Handle(ServerContext& context, const Bytes& request, Bytes&
     cancelled.wait(lock, context.stop_token(), [] { return false; });
     return absl::CancelledError();
   }
+  if (absl::StartsWith(request.value(), "d")) context.reply_descriptors() = context.TakeDescriptors();
   reply.set_value(absl::StartsWith(request.value(), "g") ? std::string(kGrown, 'g') : request.value());
   return absl::OkStatus();
 }
@@ -81,6 +96,12 @@ int Victim::Connect() {
   server_end_ = base::Duplicate(sockets[0]);
   NEARCALL_CHECK(server_->ServeFd(sockets[0]).ok());
   return sockets[1];
+}
+
+std::string Victim::AddressOf(const transport::TransportRow& row) {
+  server_end_.Reset();
+  descriptors_ = Descriptors();
+  return AddressIn(directory_, row);
 }
 
 void Victim::PermitDescriptors() {

@@ -9,14 +9,16 @@
 #include "fuzz/echo_streams.h"
 #include "nearcall/channel.h"
 #include "nearcall/server.h"
+#include "transport/transport_table.h"
 #include "unit/rpc/fake_service.h"
 
 namespace nearcall::fuzz {
 
-// A real server within this process, on inherited sockets only, and a bystander that must be served whatever another
-// client does. What the methods do that do not stream is said by their request:
+// A real server within this process, on inherited sockets and where transports meet that have none, and a bystander
+// that must be served whatever another client does. What the methods do that do not stream is said by their request:
 //
-//   "w..."  waits until the call is cancelled      "g..."  answers with kGrown bytes      else: the request again
+//   "w..."  waits until the call is cancelled      "g..."  answers with kGrown bytes
+//   "d..."  gives back the descriptors that came   else: the request again
 class Victim {
  public:
   Victim();
@@ -34,6 +36,8 @@ class Victim {
 
   // One end of a connected socket of which the server holds the other; no handshake yet.
   int Connect();
+  // The same over a transport without a socket: where to connect.
+  std::string AddressOf(const transport::TransportRow& row);
 
   // Lets the client of the last Connect() pass descriptors, which a new kernel refuses for the server.
   void PermitDescriptors();
@@ -52,6 +56,7 @@ class Victim {
   rpc::testing::FakeService service_{"fuzz.Victim", {"fuzz.Victim/Inline", "fuzz.Victim/MayBlock"}};
   std::atomic<int> running_{0};  // handlers
   EchoStreams streams_;
+  std::string directory_;  // of the FIFOs
   std::unique_ptr<Server> server_;
   std::shared_ptr<Channel> bystander_;
   size_t descriptors_ = 0;  // before the last Connect()

@@ -23,7 +23,9 @@ class FakeContext final : public ServerContext {
   void SendInitialMetadata() override { initial_metadata_sent = true; }
   Metadata& trailing_metadata() override { return metadata_; }
   std::vector<UniqueFd> TakeDescriptors() override { return {}; }
+  const std::vector<Buffer>& attachments() const override { return attachments_; }
   std::vector<UniqueFd>& reply_descriptors() override { return reply_descriptors_; }
+  std::vector<Buffer>& reply_attachments() override { return attachments_; }
   Priority priority() const override { return Priority::kNormal; }
   absl::string_view method() const override { return "fake"; }
   uint64_t sequence_number() const override { return 0; }
@@ -35,6 +37,7 @@ class FakeContext final : public ServerContext {
  private:
   const PeerIdentity peer_{};
   std::vector<UniqueFd> reply_descriptors_;
+  std::vector<Buffer> attachments_;
   Metadata metadata_;
 };
 

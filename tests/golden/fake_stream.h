@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -109,6 +110,14 @@ class FakeClientStream final : public internal::ClientStream {
     return log_->status.ok();
   }
   const ResponseMetadata& metadata() const override { return log_->metadata; }
+  // No test of generated code sends descriptors.
+  std::vector<UniqueFd> TakeDescriptors() override { return {}; }
+  const std::vector<Buffer>& attachments() const override {
+    static const std::vector<Buffer> none;
+    return none;
+  }
+  void Lend(std::span<const int>) override {}
+  void Attach(Buffer) override {}
 
  private:
   const std::shared_ptr<StreamLog> log_;
@@ -153,6 +162,14 @@ class FakeClientCall final : public internal::ClientCall {
     log_->open = log_->full = log_->may_write = false;
   }
   const ResponseMetadata& metadata() const override { return log_->metadata; }
+  // No test of generated code sends descriptors.
+  std::vector<UniqueFd> TakeDescriptors() override { return {}; }
+  const std::vector<Buffer>& attachments() const override {
+    static const std::vector<Buffer> none;
+    return none;
+  }
+  void Lend(std::span<const int>) override {}
+  void Attach(Buffer) override {}
 
  private:
   const std::shared_ptr<StreamLog> log_;
@@ -174,6 +191,13 @@ class FakeServerStream final : public internal::ServerStream {
   internal::Tried TryNews() override { return internal::Tried::kOver; }
   bool WaitForNews() override { return false; }
   bool WhenNews(internal::Operation&) override { return false; }
+  std::vector<UniqueFd> TakeDescriptors() override { return {}; }
+  const std::vector<Buffer>& attachments() const override {
+    static const std::vector<Buffer> none;
+    return none;
+  }
+  void Lend(std::span<const int>) override {}
+  void Attach(Buffer) override {}
 
   StreamLog log;
 };

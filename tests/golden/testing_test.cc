@@ -12,6 +12,8 @@
 
 #include "echo.nearcall.pb.h"
 #include "nearcall/exec_state.h"
+#include "support/scoped_env.h"
+#include "support/temporary_directory.h"
 
 namespace nearcall {
 namespace {
@@ -130,10 +132,10 @@ TEST_F(TestServerTest, TakesOptions) {
   EXPECT_EQ(stub.Say(request_).status().code(), StatusCode::kResourceExhausted);
 }
 
-using TestServerDeathTest = TestServerTest;
-
-TEST_F(TestServerDeathTest, WhatCannotBeStartedIsNamed) {
+TEST(TestServerDeathTest, WhatCannotBeStartedIsNamed) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const testing::TemporaryDirectory directory;
+  const testing::ScopedEnv within("TMPDIR", directory.path().c_str());
   EXPECT_DEATH(nearcall::testing::TestServer({nullptr}), HasSubstr("TestServer: INVALID_ARGUMENT"));
 }
 

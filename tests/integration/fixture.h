@@ -112,7 +112,7 @@ class IntegrationTest : public ::testing::Test {
  private:
   testing::NameDirectory directory_;
   // For addresses that name none: those of descriptors.
-  const testing::ScopedEnv transport_{"NEARCALL_TRANSPORT", std::string(TransportName()).c_str()};
+  const testing::ScopedEnv transport_{"NEARCALL_TRANSPORT", std::string(SocketTransportName()).c_str()};
 };
 
 // A call on a thread of its own.

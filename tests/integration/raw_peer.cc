@@ -14,6 +14,7 @@
 #include "base/syscall.h"
 #include "fixture.h"
 #include "transport/address.h"
+#include "transport/framing.h"
 #include "transport/rendezvous/control_message.h"
 #include "transport_under_test.h"
 
@@ -101,7 +102,7 @@ bool RawPeer::TrySend(std::span<const std::byte> frame) {
   if (!TryWrite(frame)) return false;
   // As an honest client does that has waited for a while: the server may be in a handler.
   if (!connection_.transport->Ring()) {
-    integration::Send(control(), transport::EncodeControl({.kind = transport::ControlMessage::Kind::kRing}));
+    SendControl(transport::EncodeControl({.kind = transport::ControlMessage::Kind::kRing}));
   }
   return true;
 }
@@ -116,6 +117,26 @@ bool RawPeer::TryWrite(std::span<const std::byte> frame) {
   if (!Eventually([&] { return transport.Flush(); })) throw std::runtime_error("the peer does not read");
   transport.Notify();
   return true;
+}
+
+// Without a control socket the end is that of what is read, and control messages are notes between frames.
+bool RawPeer::PeerHangsUp() const {
+  if (connection_.control.valid()) return HangsUp(control());
+  return Eventually([&] {
+    pollfd item{.fd = connection_.transport->event_fds().readable, .events = POLLIN, .revents = 0};
+    return ::poll(&item, 1, 0) == 1 && (item.revents & POLLHUP) != 0;
+  });
+}
+
+void RawPeer::SendControl(std::span<const std::byte> bytes) const {
+  if (connection_.control.valid()) return integration::Send(control(), bytes);
+  const transport::Length length = transport::kNoteBit | static_cast<transport::Length>(bytes.size());
+  std::vector<std::byte> note(sizeof(length));
+  std::memcpy(note.data(), &length, sizeof(length));
+  note.insert(note.end(), bytes.begin(), bytes.end());
+  const int fifo = connection_.transport->event_fds().writable;
+  const ssize_t written = base::Retry([&] { return ::write(fifo, note.data(), note.size()); });
+  if (written < 0) throw std::runtime_error("the peer does not read");
 }
 
 wire::FrameHeader RawPeer::Receive() {
@@ -141,19 +162,27 @@ RawClient::RawClient(absl::string_view address, transport::SessionTerms terms,
 RawDoor::RawDoor(absl::string_view address)
     : listener_(Must(transport::Listener::Bind(Must(transport::ParseAddress(address))))) {}
 
-base::Fd RawDoor::Accept() {
+transport::Newcomer RawDoor::Accept() {
+  if (!Poll(listener_->fd(), POLLIN)) throw std::runtime_error("no client came");
+  return listener_->Accept();
+}
+
+base::Fd RawDoor::AcceptSocket() {
   if (!Poll(listener_->fd(), POLLIN)) throw std::runtime_error("no client came");
   return base::Fd(::accept4(listener_->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
-transport::Connection RawDoor::Serve(const transport::TransportRow& row) {
+transport::Connection RawDoor::Serve(const transport::TransportRow& row, uint8_t max_descriptors) {
   using Progress = transport::ServerHandshake::Progress;
-  const auto handshake = transport::ServerHandshake::Start(
-      Accept(), {.transports = {&row},
-                 .config = {.ring_size_bytes = base::kDefaultRingSize},
-                 .terms = {.max_message_size = 1 << 20, .max_calls_in_flight = 16, .stream_window = 64 << 10},
-                 .server_id = 7,
-                 .connection_id = 8});
+  const auto handshake = Accept().shake_hands({.transports = {&row},
+                                               .config = {.ring_size_bytes = base::kDefaultRingSize},
+                                               .terms = {.max_message_size = 1 << 20,
+                                                         .max_calls_in_flight = 16,
+                                                         .stream_window = 64 << 10,
+                                                         .max_descriptors = max_descriptors},
+                                               .server_id = 7,
+                                               .connection_id = 8,
+                                               .offers_side_socket = max_descriptors != 0});
   while (handshake->Step() == Progress::kWaiting) {
     if (!Poll(handshake->fd(), POLLIN)) throw std::runtime_error("the client says nothing");
   }

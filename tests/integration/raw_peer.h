@@ -46,6 +46,11 @@ class RawPeer {
   // The header of the next frame that comes, within a long time.
   wire::FrameHeader Receive();
 
+  // Whether the other end hangs up, within a long time.
+  bool PeerHangsUp() const;
+  // A control message, right or wrong.
+  void SendControl(std::span<const std::byte> bytes) const;
+
   int control() const { return connection_.control.get(); }
   transport::Connection& connection() { return connection_; }
 
@@ -71,11 +76,13 @@ class RawDoor {
  public:
   explicit RawDoor(absl::string_view address);
 
-  // A client's socket, before any handshake.
-  base::Fd Accept();
+  // A client, before any handshake; and his socket.
+  transport::Newcomer Accept();
+  base::Fd AcceptSocket();
 
-  // A client that has shaken hands, over the transport under test or another row of that name.
-  transport::Connection Serve(const transport::TransportRow& row = TransportUnderTest());
+  // A client that has shaken hands, over the transport under test or another row of that name. `max_descriptors`: that
+  // it may send with a message; zero: there is no side socket.
+  transport::Connection Serve(const transport::TransportRow& row = TransportUnderTest(), uint8_t max_descriptors = 0);
 
  private:
   std::unique_ptr<transport::Listener> listener_;
@@ -83,8 +90,9 @@ class RawDoor {
 
 class RawServer : public RawPeer {
  public:
-  explicit RawServer(RawDoor& door, const transport::TransportRow& row = TransportUnderTest())
-      : RawPeer(door.Serve(row)) {}
+  explicit RawServer(RawDoor& door, const transport::TransportRow& row = TransportUnderTest(),
+                     uint8_t max_descriptors = 0)
+      : RawPeer(door.Serve(row, max_descriptors)) {}
 };
 
 }  // namespace nearcall::integration

@@ -18,6 +18,10 @@ const transport::TransportRow& TransportUnderTest() {
   std::exit(2);
 }
 
+absl::string_view SocketTransportName() {
+  return TransportUnderTest().MeetsAtSocket() ? TransportName() : transport::Transports().front().name;
+}
+
 std::string Address(absl::string_view name) {
   return absl::StrCat(TransportName(), ":", name);
 }

@@ -16,6 +16,25 @@ inline absl::string_view TransportName() {
   return TransportUnderTest().name;
 }
 
+// The same, or the best of those that meet at a socket, if that one does not.
+absl::string_view SocketTransportName();
+
+// Of what is said at a server's socket, or over that of a connection.
+#define NEEDS_SOCKETS() \
+  if (!TransportUnderTest().MeetsAtSocket()) GTEST_SKIP() << TransportName() << " has no socket"
+
+// Whether descriptors, and memory by them, go with messages. Not what the table says, which is under test too.
+inline bool CarriesDescriptors() {
+  return TransportName() != "sysv" && TransportName() != "fifo";
+}
+
+#define NEEDS_DESCRIPTORS() \
+  if (!CarriesDescriptors()) GTEST_SKIP() << TransportName() << " carries no descriptors"
+
+// Of clients or servers of another user.
+#define NEEDS_OTHER_USERS() \
+  if (!TransportUnderTest().MeetsAtSocket()) GTEST_SKIP() << TransportName() << " is for one user"
+
 // Where a name (or an absolute path) is reached over that transport: "shm:echo".
 std::string Address(absl::string_view name = "echo");
 

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -76,20 +77,37 @@ void ExpectSize(const pb::StreamingOutputCallResponse& reply, int32_t size) {
 Where WhereIsTheServer() {
   const char* const where = std::getenv("NEARCALL_TEST_SERVER");
   if (where == nullptr) return Where::kOtherProcess;
-  return absl::string_view(where) == "exec" ? Where::kExec : Where::kInProcess;
+  for (const auto& [name, which] :
+       {std::pair("exec", Where::kExec), std::pair("shared", Where::kShared), std::pair("proxy", Where::kProxy)}) {
+    if (absl::string_view(where) == name) return which;
+  }
+  return Where::kInProcess;
 }
 
 namespace {
 
 std::string HowItIsReached() {
-  if (InProcess()) return "in-process";
-  return absl::StrCat(WhereIsTheServer() == Where::kExec ? "exec-" : "", integration::TransportName());
+  switch (WhereIsTheServer()) {
+    case Where::kInProcess:
+      return "in-process";
+    case Where::kExec:
+      return absl::StrCat("exec-", integration::TransportName());
+    case Where::kProxy:
+      return "gRPC";
+    case Where::kShared:
+      return absl::StrCat("shared-", integration::TransportName());
+    case Where::kOtherProcess:
+      break;
+  }
+  return std::string(integration::TransportName());
 }
 
 }  // namespace
 
 ServerUnderTest::ServerUnderTest() {
-  if (WhereIsTheServer() == Where::kOtherProcess) child_.emplace(Serve);
+  const Where where = WhereIsTheServer();
+  const bool forks = where == Where::kOtherProcess || where == Where::kShared || where == Where::kProxy;
+  if (forks) child_.emplace(Serve);
 }
 
 void ServerUnderTest::Serve(Link& parent) {
@@ -102,9 +120,17 @@ void ServerUnderTest::Serve(Link& parent) {
   const auto queue = integration::ServersHaveQueues() ? std::make_unique<EventQueue>() : nullptr;
   const ServerOptions options = {
       .expected_clients = 48, .handle_signals = true, .signal_grace = kLong, .event_queue = queue.get()};
-  const auto server = Must(ServerBuilder(options).Listen(Address()).Register(service.get()).Start());
+  const bool shared = WhereIsTheServer() == Where::kShared;
+  const auto server =
+      Must(ServerBuilder(options).Listen(Address(), {.shared = shared}).Register(service.get()).Start());
+  const auto other = shared ? Must(ServerBuilder({.expected_clients = 48})
+                                       .Listen(Address(), {.shared = true})
+                                       .Register(service.get())
+                                       .Start())
+                            : nullptr;
   parent.Tell("ready");
   server->Wait();
+  if (shared) other->Shutdown(kLong);
 }
 
 void ServerUnderTest::Start() {
@@ -145,7 +171,41 @@ int64_t ServerUnderTest::ResidentSize() const {
   return resident * ::sysconf(_SC_PAGESIZE);
 }
 
+namespace {
+
+testing::Process StartProxy(const std::string& listen, const std::string& to) {
+  const char* const program = std::getenv("NEARCALL_PROXY");
+  if (program == nullptr) throw std::runtime_error("NEARCALL_PROXY names no program");
+  // Which does not outlive this one.
+  return {"/usr/bin/setpriv", {"--pdeathsig", "KILL", program, "--grace=30", listen, to}};
+}
+
+// "grpc:127.0.0.1:40321" of "grpc:127.0.0.1:40321 -> shm:echo".
+std::string ListeningAt(testing::Process& proxy) {
+  const std::string line = proxy.ReadLine();
+  return line.substr(0, line.find(' '));
+}
+
+int EndOf(testing::Process& proxy) {
+  ::kill(proxy.pid(), SIGTERM);
+  return proxy.End();
+}
+
+}  // namespace
+
+Proxies::Proxies()
+    : port_(StartProxy("grpc:127.0.0.1:0", integration::Address())), name_(StartProxy(Address(), ListeningAt(port_))) {
+  if (ListeningAt(name_) != Address()) throw std::runtime_error("the proxy does not start");
+}
+
+int Proxies::End() {
+  return EndOf(name_) | EndOf(port_);
+}
+
 void Interop::TearDown() {
+  if (proxies_.has_value()) {
+    EXPECT_EQ(proxies_->End(), 0);
+  }
   EXPECT_EQ(server.End(), 0);
   if (HasFailure()) return;
   const ::testing::TestInfo* const test = ::testing::UnitTest::GetInstance()->current_test_info();

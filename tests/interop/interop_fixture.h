@@ -13,6 +13,7 @@
 #include "child.h"
 #include "fixture.h"
 #include "interop_service.h"
+#include "support/process.h"
 
 namespace nearcall::interop {
 
@@ -40,9 +41,10 @@ absl::string_view Style();
 std::string Program();
 std::unique_ptr<Service> MakeService(std::string id);
 
-// Where the server of this run is ($NEARCALL_TEST_SERVER): in a process of its own, in this one ("in-process"), or in
-// one that each channel starts for itself ("exec").
-enum class Where { kOtherProcess, kInProcess, kExec };
+// Where the server of this run is ($NEARCALL_TEST_SERVER): in a process of its own, in this one ("in-process"), in one
+// that each channel starts for itself ("exec"), one of two that share a name, in another process ("shared"), or beyond
+// gRPC ("proxy").
+enum class Where { kOtherProcess, kInProcess, kExec, kShared, kProxy };
 Where WhereIsTheServer();
 inline bool InProcess() {
   return WhereIsTheServer() == Where::kInProcess;
@@ -75,10 +77,29 @@ class ServerUnderTest {
   std::unique_ptr<Server> server_;
 };
 
+// Two proxies ($NEARCALL_PROXY): calls of the one's name go to the other's gRPC port, and from there to the server
+// under test.
+class Proxies {
+ public:
+  Proxies();
+
+  static std::string Address() { return integration::Address("beyond"); }
+
+  // As SIGTERM ends them; 0: all was well with both.
+  int End();
+
+ private:
+  testing::Process port_;
+  testing::Process name_;
+};
+
 // Each test is a case of gRPC's, called as it is there.
 class Interop : public integration::IntegrationTest {
  protected:
-  Interop() { server.Start(); }
+  Interop() {
+    server.Start();
+    if (WhereIsTheServer() == Where::kProxy) proxies_.emplace();
+  }
 
   // The server ends well whatever was done to its calls. Says which case has passed.
   void TearDown() override;
@@ -90,7 +111,10 @@ class Interop : public integration::IntegrationTest {
       case Where::kExec:
         options.exec.argv = {Program(), "inherited:"};
         return IntegrationTest::Connect(std::move(options), absl::StrCat("exec:", Program()));
+      case Where::kProxy:
+        return IntegrationTest::Connect(std::move(options), Proxies::Address());
       case Where::kOtherProcess:
+      case Where::kShared:
         break;
     }
     return IntegrationTest::Connect(std::move(options));
@@ -98,6 +122,9 @@ class Interop : public integration::IntegrationTest {
   pb::TestService::Stub Stub(ChannelOptions options = {}) { return pb::TestService::Stub(Connect(std::move(options))); }
 
   ServerUnderTest server;
+
+ private:
+  std::optional<Proxies> proxies_;
 };
 
 }  // namespace nearcall::interop

@@ -50,10 +50,12 @@ cmake --build cmake
 ./hello_test.sh cmake/hello_server cmake/hello_client
 [ -s /usr/share/man/man1/protoc-gen-nearcall.1.gz ]
 [ -s /usr/share/man/man1/nearcall.1.gz ]
+[ -s /usr/share/man/man1/nearcall-proxy.1.gz ]
+nearcall-proxy --check grpc:localhost:50051 shm:hello
 [ -s /usr/share/man/man7/nearcall.7.gz ]
 [ -s /usr/share/zsh/vendor-completions/_nearcall ]
 nearcall ls
-apt-get purge -y libnearcall-dev nearcall-tools libprotobuf-dev libabsl-dev
+apt-get purge -y libnearcall-dev libnearcall-grpc-dev nearcall-proxy nearcall-tools libprotobuf-dev libabsl-dev
 ./hello_test.sh cmake/hello_server cmake/hello_client
 TRY
 chroot "$root" sh /hello/try

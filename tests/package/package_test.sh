@@ -48,6 +48,17 @@ find_package_static() {
   run_contract_test "$dir/contract_test"
 }
 
+# nearcall::grpc, and its archive.
+beyond() {
+  for target in nearcall::grpc nearcall::grpc_static; do
+    link=nearcall::nearcall
+    [ "$target" = nearcall::grpc ] || link=nearcall::nearcall_static
+    configure beyond -DBEYOND="$target" -DNEARCALL_LINK="$link"
+    cmake --build "$dir" --target beyond
+    [ "$("$dir/beyond")" = hello ]
+  done
+}
+
 # Two plug-ins that know nothing of each other, in one process.
 plugins() {
   configure plugins -DPLUGINS=ON
@@ -89,7 +100,7 @@ compile_with() {
     # shellcheck disable=SC2046 # these are lists of flags
     "$@" -Wall -Wextra -Werror -I. $(pkg-config --cflags nearcall) -c "$file" -o "$(basename "$file" .cc).o"
   done
-  objects='contract_test.o async_contract.o echo.pb.o echo.nearcall.pb.o'
+  objects='contract_test.o async_contract.o derived_contract.o echo.pb.o echo.nearcall.pb.o'
   # shellcheck disable=SC2046,SC2086
   "$@" -o with_archive $objects $(pkg-config --static --libs nearcall | sed 's/-lnearcall\b/-l:libnearcall.a/')
   # shellcheck disable=SC2046,SC2086
@@ -139,7 +150,8 @@ add_subdirectory() {
 
 case $verb in
   install) install_package ;;
-  find_package | find_package_static | plugins | compilers | pkg_config | add_subdirectory | quick_start) "$verb" ;;
+  find_package | find_package_static | pkg_config | add_subdirectory) "$verb" ;;
+  beyond | plugins | compilers | quick_start) "$verb" ;;
   *)
     echo "package_test: unknown verb $verb" >&2
     exit 2

@@ -2,6 +2,7 @@
 #include "support/leak_check.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -55,6 +56,12 @@ std::string Difference(const Resources& now, const Resources& before) {
   return absl::StrJoin(parts, "; ");
 }
 
+// By its name: whoever has the descriptor may be closing it.
+bool IsFifo(const std::string& fd) {
+  struct stat status {};
+  return ::stat(absl::StrCat("/proc/self/fd/", fd).c_str(), &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
 // Those in which this process was the last one to send or to receive.
 std::multiset<std::string> OwnSystemVQueues() {
   std::multiset<std::string> queues;
@@ -84,6 +91,11 @@ Resources Resources::Now() {
     char target[256];
     const ssize_t size = ::readlink(absl::StrCat("/proc/self/fd/", fd).c_str(), target, sizeof(target));
     if (size <= 0) continue;
+    // A server's are others, under other numbers and names, after each client that comes.
+    if (target[0] == '/' && IsFifo(fd)) {
+      now.descriptors.insert("a FIFO");
+      continue;
+    }
     // Which file it is, whether or not that has a name still: one that was inherited may lose it meanwhile.
     const absl::string_view file = absl::StripSuffix({target, static_cast<size_t>(size)}, " (deleted)");
     now.descriptors.insert(absl::StrCat(fd, " -> ", file));

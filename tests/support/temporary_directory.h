@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -14,10 +15,16 @@
 
 namespace nearcall::testing {
 
+// With what the names of all temporary directories of this program begin, its children's too.
+inline std::string TemporaryPrefix() {
+  const char* const run = std::getenv("NEARCALL_TEST_RUN");  // see leak_check_main.cc
+  return std::string("nearcall-test-") + (run == nullptr ? "" : run) + "-";
+}
+
 // An empty directory that is removed with all that is in it.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() : path_(std::filesystem::temp_directory_path() / "nearcall-test-XXXXXX") {
+  TemporaryDirectory() : path_(std::filesystem::temp_directory_path() / (TemporaryPrefix() + "XXXXXX")) {
     if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp " + path_);
   }
   ~TemporaryDirectory() {

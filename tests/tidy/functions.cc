@@ -6,8 +6,6 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "source_file.h"
 
 namespace nearcall::tidy {
@@ -15,17 +13,6 @@ namespace nearcall::tidy {
 namespace {
 
 enum class Block { kScope, kFunction, kOther };
-
-std::string WithoutDirectives(std::string code) {
-  std::vector<std::string> lines = absl::StrSplit(code, '\n');
-  bool continues = false;
-  for (std::string& line : lines) {
-    const bool directive = continues || absl::StartsWith(absl::StripLeadingAsciiWhitespace(line), "#");
-    continues = directive && absl::EndsWith(line, "\\");
-    if (directive) line.clear();
-  }
-  return absl::StrJoin(lines, "\n");
-}
 
 // What a block is, by what stands before its brace.
 Block Classify(const std::string& head, bool inside_function) {

@@ -44,6 +44,9 @@ TEST(ProjectTest, FilesAreShort) {
 TEST(ProjectTest, FunctionsAreShort) {
   ExpectInEachFile(FunctionsAreShort);
 }
+TEST(ProjectTest, ClassesAreSmall) {
+  ExpectInEachFile(ClassesAreSmall);
+}
 TEST(ProjectTest, LinesAreShort) {
   ExpectInEachFile(LinesAreShort);
 }

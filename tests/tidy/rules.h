@@ -22,6 +22,7 @@ Problems HeadersHavePragmaOnce(const SourceFile& file);
 
 Problems FilesAreShort(const SourceFile& file);
 Problems FunctionsAreShort(const SourceFile& file);
+Problems ClassesAreSmall(const SourceFile& file);
 Problems LinesAreShort(const SourceFile& file);
 
 // Left-over notes, and calls that the design rules out, each with what to do instead.

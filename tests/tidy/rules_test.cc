@@ -106,6 +106,26 @@ TEST(FunctionsAreShortTest, LetsTypesNamespacesAndTablesBeLong) {
   EXPECT_THAT(FunctionsAreShort({"a.h", "#define F() { \\\n" + Repeat("  f(); \\\n", 80) + "}\n"}), IsEmpty());
 }
 
+TEST(ClassesAreSmallTest, CountsMethods) {
+  const auto with = [](const std::string& methods) {
+    return SourceFile{"runtime/src/base/a.h", "class A final : public B<C, D> {\n public:\n" + methods + "};\n"};
+  };
+  const std::string some = Repeat("  void F(int x) const;\n", 19) +
+                           "  A() : x_(1), y_{2} {}\n  ~A() override = default;\n" +
+                           "  int F(S s = {}) ABSL_REQUIRES(mutex_) { return g(s); }\n  A& operator=(A&&);\n";
+  const std::string others =
+      "  A(const A&) = delete;\n  friend bool Eq(A, A);\n  using F = void(int);\n  enum class E { kA };\n"
+      "  struct S {\n    void f();\n  };\n  std::function<void(int)> on_end_ ABSL_GUARDED_BY(mutex_) = {};\n"
+      "  int z_ = f(1);\n  std::atomic<bool> b_{false};\n";
+  EXPECT_THAT(ClassesAreSmall(with(some + "  template <typename T>\n  [[nodiscard]] T G();\n" + others)), IsEmpty());
+  EXPECT_THAT(ClassesAreSmall(with(some + "  void G();\n private:\n  void H();\n" + others)),
+              ElementsAre("runtime/src/base/a.h:1: A has 26 methods"));
+  EXPECT_THAT(
+      ClassesAreSmall({"bridge/src/a.h", "class A {\n  class B {\n" + Repeat("  void F();\n", 26) + "  };\n};\n"}),
+      ElementsAre("bridge/src/a.h:1: A has 26 methods", "bridge/src/a.h:2: B has 26 methods"));
+  EXPECT_THAT(ClassesAreSmall({"tests/a.h", with(Repeat("  void F();\n", 40)).text}), IsEmpty());
+}
+
 TEST(WordsAreAllowedTest, ReportsLeftOverNotes) {
   EXPECT_THAT(WordsAreAllowed({"README.md", "fine\nTODO: the rest\n"}), ElementsAre(StartsWith("README.md:2: 'TODO'")));
   for (const char* note : {"// FIXME", "# XXX", "/* HACK */"}) {

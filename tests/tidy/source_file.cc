@@ -6,8 +6,10 @@
 #include <fstream>
 #include <iterator>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
 namespace nearcall::tidy {
@@ -101,6 +103,17 @@ std::vector<std::string> SourceFile::Lines() const {
 
 std::string CodeOnly(absl::string_view text) {
   return Blanker(text).Run();
+}
+
+std::string WithoutDirectives(std::string code) {
+  std::vector<std::string> lines = absl::StrSplit(code, '\n');
+  bool continues = false;
+  for (std::string& line : lines) {
+    const bool directive = continues || absl::StartsWith(absl::StripLeadingAsciiWhitespace(line), "#");
+    continues = directive && absl::EndsWith(line, "\\");
+    if (directive) line.clear();
+  }
+  return absl::StrJoin(lines, "\n");
 }
 
 std::vector<SourceFile> ReadProject(const std::string& root) {

@@ -23,6 +23,9 @@ struct SourceFile {
 // `text` with comments, and what stands in string and character literals, replaced by blanks. Line breaks stay.
 std::string CodeOnly(absl::string_view text);
 
+// `code` with the lines of the preprocessor blank.
+std::string WithoutDirectives(std::string code);
+
 // Every text file below `root` that people write: without version control, builds, and what golden tests compare with.
 std::vector<SourceFile> ReadProject(const std::string& root);
 

@@ -10,6 +10,7 @@
 #include "fixture.h"
 #include "handlers.h"
 #include "measured.h"
+#include "nearcall/buffer.h"
 #include "support/leak_check.h"
 #include "torture/executioner.h"
 #include "torture/leftovers.h"
@@ -22,7 +23,14 @@ using testing::Resources;
 constexpr size_t kBatch = 500;
 constexpr int kHeldCalls = 2;
 
-// Connects, calls, and hangs up, again and again.
+// Large enough to be passed.
+CallOptions WithMemory(bool some) {
+  CallOptions options;
+  if (some) options.attachments.assign(3, Must(Buffer::Allocate(300'000)));
+  return options;
+}
+
+// Connects, calls, with descriptors of memory under way, and hangs up, again and again.
 void BeClient(Stage& stage, std::mt19937& random) {
   for (;;) {
     stage.phase = Phase::kOpening;
@@ -31,9 +39,13 @@ void BeClient(Stage& stage, std::mt19937& random) {
     const Echo::Stub stub(*channel);
     const Echo::AsyncStub async(*channel);
     stage.phase = Phase::kWorking;
-    for (int i = 0; i < kHeldCalls; ++i) async.MayBlock(MakeBlob("held"), [](absl::StatusOr<Blob>) {});
+    for (int i = 0; i < kHeldCalls; ++i) {
+      async.MayBlock(
+          MakeBlob("held"), [](absl::StatusOr<Blob>) {}, WithMemory(i == 0));
+    }
     for (auto calls = random() % 40; calls > 0; --calls) {
-      stub.Say(MakeBlob(std::string(random() % 8 == 0 ? 100'000 : random() % 200, 'x'))).IgnoreError();
+      const std::string data(random() % 8 == 0 ? 100'000 : random() % 200, 'x');
+      stub.Say(MakeBlob(data), WithMemory(random() % 4 == 0)).IgnoreError();
     }
     stage.phase = Phase::kClosing;
     *channel = nullptr;
@@ -94,7 +106,7 @@ class KillClientTest : public IntegrationTest {
     const Resources before = Resources::Now();
     HeldCalls held;
     echo.may_block = held.handler();
-    auto server = StartServer({.max_connections_per_uid = 4096});
+    auto server = StartServer({.max_connections_per_uid = 4096, .max_attachment_bytes = size_t{1} << 20});
     auto survivor = std::make_unique<Echo::Stub>(Connect());
     Must(survivor->Say(MakeBlob("hello")));
     const Resources alone = Resources::Now();

@@ -17,7 +17,7 @@ Leftovers::Leftovers() : own_queues_(TransportUnderTest().sweep != nullptr && ::
 std::string Leftovers::In(const std::string& directory) const {
   std::string left;
   for (const auto& file : std::filesystem::directory_iterator(directory)) {
-    if (file.is_socket() || file.is_symlink()) absl::StrAppend(&left, " ", file.path().string());
+    if (file.is_socket() || file.is_symlink() || file.is_fifo()) absl::StrAppend(&left, " ", file.path().string());
   }
   if (!own_queues_) return left;
   std::ifstream table("/proc/sysvipc/msg");

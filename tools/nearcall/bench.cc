@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -38,13 +37,9 @@ std::atomic<bool> interrupted{false};
 absl::StatusOr<Bytes> RequestOf(const Settings& settings, const MethodDescriptor& method) {
   absl::StatusOr<Input> input = Input::Open(settings.data.value_or(""));
   if (!input.ok()) return input.status();
-  const absl::StatusOr<std::string> text = input->All(settings.deadline);
-  if (!text.ok()) return text.status();
   google::protobuf::DynamicMessageFactory factory;
   const std::unique_ptr<google::protobuf::Message> request(factory.GetPrototype(method.input_type())->New());
-  if (!absl::StripAsciiWhitespace(*text).empty()) {
-    if (absl::Status parsed = FromJson(*text, *request); !parsed.ok()) return parsed;
-  }
+  if (absl::Status read = ReadMessage(*input, settings.deadline, *request); !read.ok()) return read;
   return Bytes(request->SerializeAsString());
 }
 

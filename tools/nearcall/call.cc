@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "commands.h"
 #include "input.h"
@@ -45,20 +44,12 @@ class JsonCall {
     if (method_.client_streaming()) {
       return method_.server_streaming() ? RunStream(stub_.BidiStreaming(name_, options_), *input) : RunUpload(*input);
     }
-    if (Outcome read = ReadRequest(*input); !read.ok()) return read;
+    if (absl::Status read = ReadMessage(*input, settings_.deadline, *request_); !read.ok()) return OfInput(read);
     return method_.server_streaming() ? RunDownload() : RunUnary();
   }
 
  private:
   // --- what is sent ---
-
-  Outcome ReadRequest(Input& input) {
-    const absl::StatusOr<std::string> text = input.All(settings_.deadline);
-    if (!text.ok()) return OfInput(text.status());
-    if (absl::StripAsciiWhitespace(*text).empty()) return {};
-    const absl::Status parsed = FromJson(*text, *request_);
-    return parsed.ok() ? Outcome() : OfInput(parsed);
-  }
 
   static Outcome OfInput(const absl::Status& status) {
     if (absl::IsDeadlineExceeded(status)) return Outcome::OfCall(status);

@@ -17,6 +17,8 @@ Outcome Call(const Settings& settings);
 Outcome Ping(const Settings& settings);
 // What a server counts, or all of them, again and again.
 Outcome Stat(const Settings& settings);
+// Calls of a server, each when it is over, until the user ends it.
+Outcome Trace(const Settings& settings);
 // Calls one method as fast, or as often, as is asked for, and tells how long that takes.
 Outcome Bench(const Settings& settings);
 

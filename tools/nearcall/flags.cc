@@ -95,6 +95,12 @@ void AddStatFlags(CLI::App& command, Settings& settings) {
       ->excludes(json);
 }
 
+void AddTraceFlags(CLI::App& command, Settings& settings) {
+  command.add_option("-n,--count", settings.calls, "ends after so many calls")->check(CLI::PositiveNumber);
+  command.add_flag_callback(
+      "--json", [&settings] { settings.format = Format::kJson; }, "each call as a line of JSON");
+}
+
 void AddBenchFlags(CLI::App& command, Settings& settings) {
   command.add_option("-d,--data", settings.data, "what is sent each time, in JSON: a text, @FILE, or @-");
   command.add_option("--rate", settings.rate, "calls a second: an open loop; else each caller calls again at once")

@@ -15,6 +15,7 @@ void AddHeaders(CLI::App& command, Settings& settings);
 
 // Flags of one command.
 void AddStatFlags(CLI::App& command, Settings& settings);
+void AddTraceFlags(CLI::App& command, Settings& settings);
 void AddBenchFlags(CLI::App& command, Settings& settings);
 
 }  // namespace nearcall::tools

@@ -15,6 +15,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "json.h"
 
 namespace nearcall::tools {
 
@@ -84,6 +85,12 @@ absl::StatusOr<std::string> Input::All(absl::Time deadline) {
     if (!more.ok()) return more.status();
     if (!*more) return std::exchange(text_, "");
   }
+}
+
+absl::Status ReadMessage(Input& input, absl::Time deadline, google::protobuf::Message& message) {
+  const absl::StatusOr<std::string> text = input.All(deadline);
+  if (!text.ok()) return text.status();
+  return absl::StripAsciiWhitespace(*text).empty() ? absl::OkStatus() : FromJson(*text, message);
 }
 
 }  // namespace nearcall::tools

@@ -7,6 +7,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
+namespace google::protobuf {
+class Message;
+}
+
 namespace nearcall::tools {
 
 // What is to be sent, by lines: of a text, a file, or standard input, for which nobody waits longer than he may.
@@ -32,5 +36,8 @@ class Input {
   std::string text_;  // that has been read and not given
   int fd_;            // -1: there is no more than that
 };
+
+// One message in JSON, which is all that is left; blank: `message` stays as it is.
+absl::Status ReadMessage(Input& input, absl::Time deadline, google::protobuf::Message& message);
 
 }  // namespace nearcall::tools

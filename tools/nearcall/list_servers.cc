@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <cstdio>
-#include <future>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "ask_all.h"
 #include "commands.h"
 #include "nearcall/generic.h"
 #include "printable.h"
@@ -19,12 +17,8 @@ namespace nearcall::tools {
 
 namespace {
 
-// How many are asked at once, and how long one may take: one that hangs does not hold up the others.
-constexpr size_t kAtOnce = 16;
-constexpr absl::Duration kPatience = absl::Seconds(1);
-
+// Those that a server may have at its socket.
 constexpr const char* kTransports[] = {"shm", "mq", "pipe", "sysv"};
-
 struct Row {
   std::string address;
   std::string pid;
@@ -32,6 +26,18 @@ struct Row {
   std::string transports;
   std::string state;
 };
+
+struct Way {
+  const char* transport;
+  std::string address;
+};
+
+std::vector<Way> WaysTo(const ServerSocket& socket) {
+  if (socket.has_fifos) return {{"fifo", socket.path}};
+  std::vector<Way> ways;
+  for (const char* transport : kTransports) ways.push_back({transport, absl::StrCat(transport, ":", socket.path)});
+  return ways;
+}
 
 // What its health service says of the whole.
 std::string HealthOf(const std::shared_ptr<Channel>& channel, absl::Time deadline) {
@@ -46,45 +52,28 @@ std::string HealthOf(const std::shared_ptr<Channel>& channel, absl::Time deadlin
   return reply->str() == "\x08\x02" ? "not serving" : "unknown";
 }
 
-std::string WhyNot(const absl::Status& status) {
-  if (absl::IsDeadlineExceeded(status)) return "hangs";
-  return Printable(status.message());
-}
-
 Row Ask(const ServerSocket& socket, absl::Time end) {
-  const SocketOwner owner = OwnerOf(socket.path);
+  const SocketOwner owner = OwnerOf(socket);
   Row row = {.address = Printable(socket.address),
              .pid = owner.pid == 0 ? "-" : absl::StrCat(owner.pid),
              .user = owner.user.empty() ? "-" : owner.user,
              .transports = "-",
              .state = owner.why_not};
   if (!owner.why_not.empty()) return row;
-  const absl::Time deadline = std::min(end, absl::Now() + kPatience);
+  const absl::Time deadline = PatienceUntil(end);
   std::vector<std::string> transports;
-  for (const char* transport : kTransports) {
-    const auto channel = ConnectTo(absl::StrCat(transport, ":", socket.path), deadline);
+  for (const Way& way : WaysTo(socket)) {
+    const auto channel = ConnectTo(way.address, deadline);
     if (channel.ok()) {
       if (transports.empty()) row.state = HealthOf(*channel, deadline);
-      transports.emplace_back(transport);
+      transports.emplace_back(way.transport);
     } else if (transports.empty()) {
-      row.state = WhyNot(channel.status());
+      row.state = WhyNoAnswer(channel.status());
       if (!absl::IsFailedPrecondition(channel.status())) break;
     }
   }
   if (!transports.empty()) row.transports = absl::StrJoin(transports, ",");
   return row;
-}
-
-std::vector<Row> AskAll(const std::vector<ServerSocket>& sockets, absl::Time end) {
-  std::vector<Row> rows;
-  for (size_t at = 0; at < sockets.size(); at += kAtOnce) {
-    std::vector<std::future<Row>> asked;
-    for (size_t i = at; i < std::min(at + kAtOnce, sockets.size()); ++i) {
-      asked.push_back(std::async(std::launch::async, Ask, std::cref(sockets[i]), end));
-    }
-    for (std::future<Row>& row : asked) rows.push_back(row.get());
-  }
-  return rows;
 }
 
 void Print(const std::vector<Row>& rows) {
@@ -96,7 +85,10 @@ void Print(const std::vector<Row>& rows) {
 }  // namespace
 
 Outcome ListServers(const Settings& settings) {
-  Print(AskAll(FindServerSockets(), settings.deadline));
+  const std::vector<ServerSocket> sockets = FindServerSockets();
+  std::vector<Row> rows(sockets.size());
+  AskAll(sockets.size(), [&](size_t i) { rows[i] = Ask(sockets[i], settings.deadline); });
+  Print(rows);
   return {};
 }
 

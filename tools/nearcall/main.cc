@@ -26,6 +26,7 @@ constexpr char kAbout[] = R"(Sees the servers of Nearcall on this machine, and c
   nearcall call echo demo.Echo/Chat -d @-   one message in JSON a line, in both directions
   nearcall ping echo                        how long a call takes
   nearcall stat                             what all servers do just now;  nearcall stat echo: what one does
+  nearcall trace echo                       its calls, each when it is over
   nearcall bench echo demo.Echo/Say -c 8    how fast its calls are
 
 An ADDRESS is a name, or a transport and a name (shm:echo), or a path (shm:/run/app/echo). What a server looks like
@@ -47,6 +48,7 @@ class CommandLine {
     AddCall();
     AddPing();
     AddStat();
+    AddTrace();
     AddBench();
   }
 
@@ -132,6 +134,14 @@ class CommandLine {
     command.add_option("ADDRESS", settings_.address, "of a server; left out: all that this user can reach");
     command.add_flag("--emit-defaults", settings_.json.defaults, "with --json: shows what is zero, too");
     AddStatFlags(command, settings_);
+  }
+
+  void AddTrace() {
+    CLI::App& command = Add("trace", "Shows calls of a server, each when it is over, until it is interrupted", &Trace,
+                            "connecting, until the trace begins");
+    command.add_option("ADDRESS", settings_.address, "of a server")->required();
+    command.add_option("METHOD", settings_.name, "package.Service/Method, or package.Service; left out: all");
+    AddTraceFlags(command, settings_);
   }
 
   void AddBench() {

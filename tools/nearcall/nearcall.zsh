@@ -33,6 +33,7 @@ _nearcall() {
     'call:calls a method, with JSON'
     'ping:how long a call takes'
     'stat:what servers do just now'
+    'trace:calls of a server, each when it is over'
     'bench:how fast the calls of a method are'
   )
   if (( CURRENT == 2 )); then
@@ -69,6 +70,10 @@ _nearcall() {
       _arguments $timeout '(-n --count)--once[one table]' '(--once)'{-n,--count}'[how many tables]:number:' \
         '--interval[from one to the next]:time:' '(--prometheus)--json' '(--json)--prometheus' --emit-defaults \
         '1:address:_nearcall_addresses'
+      ;;
+    trace)
+      _arguments $timeout {-n,--count}'[of calls]:number:' --json \
+        '1:address:_nearcall_addresses' '2:method:_nearcall_methods'
       ;;
     bench)
       _arguments $timeout $files $request '--rate[calls a second]:rate:' {-c,--concurrency}'[callers]:number:' \

@@ -14,9 +14,12 @@
 #include <cstring>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 
 namespace nearcall::tools {
 
@@ -37,15 +40,32 @@ std::vector<std::string> Directories() {
   return directories;
 }
 
-std::vector<std::string> SocketsIn(const std::string& directory) {
-  std::vector<std::string> names;
+constexpr absl::string_view kFifo = "fifo:";
+constexpr absl::string_view kToServer = ".c2s";  // see runtime/PROTOCOL.md, "`fifo`"
+
+std::vector<ServerSocket> SocketsIn(const std::string& directory) {
+  std::vector<ServerSocket> sockets;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename();
-    if (name[0] != '.' && entry.is_socket(error)) names.push_back(name);
+    const std::string file = entry.path().filename();
+    if (file[0] == '.') continue;
+    absl::string_view name = file;
+    if (entry.is_socket(error)) {
+      sockets.push_back({.address = file, .path = absl::StrCat(directory, "/", file)});
+    } else if (entry.is_fifo(error) && absl::ConsumeSuffix(&name, kToServer)) {
+      sockets.push_back(
+          {.address = absl::StrCat(kFifo, name), .path = absl::StrCat(kFifo, directory, "/", name), .has_fifos = true});
+    }
   }
-  std::sort(names.begin(), names.end());
-  return names;
+  std::sort(sockets.begin(), sockets.end(), [](const auto& one, const auto& other) { return one.path < other.path; });
+  return sockets;
+}
+
+SocketOwner OwnerOfFifos(absl::string_view address) {
+  const std::string path = absl::StrCat(absl::StripPrefix(address, kFifo), kToServer);
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return {.why_not = std::strerror(errno)};
+  return {.user = UserName(status.st_uid)};
 }
 
 std::string WhyNot(int error) {
@@ -70,15 +90,17 @@ std::vector<ServerSocket> FindServerSockets() {
   std::vector<ServerSocket> sockets;
   std::set<std::string> seen;
   for (const std::string& directory : Directories()) {
-    for (const std::string& name : SocketsIn(directory)) {
-      const std::string path = absl::StrCat(directory, "/", name);
-      sockets.push_back({seen.insert(name).second ? name : path, path});
+    for (ServerSocket& socket : SocketsIn(directory)) {
+      if (!seen.insert(socket.address).second) socket.address = socket.path;
+      sockets.push_back(std::move(socket));
     }
   }
   return sockets;
 }
 
-SocketOwner OwnerOf(const std::string& path) {
+SocketOwner OwnerOf(const ServerSocket& socket) {
+  if (socket.has_fifos) return OwnerOfFifos(socket.path);
+  const std::string& path = socket.path;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) return {.why_not = "its path is too long for a socket"};

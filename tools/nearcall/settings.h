@@ -17,7 +17,7 @@
 
 namespace nearcall::tools {
 
-// How `stat` and `bench` print.
+// How `stat`, `trace` and `bench` print.
 enum class Format { kText, kJson, kPrometheus };
 
 // What the command line says.
@@ -45,11 +45,13 @@ struct Settings {
   size_t rounds = 0;  // 0: until it is interrupted
   absl::Duration interval = absl::Seconds(1);
 
+  // --- trace and bench ---
+  std::optional<size_t> calls;  // unset: until it is interrupted; as many as come in `duration`
+
   // --- bench ---
   std::optional<double> rate;  // calls a second; unset: as many as the callers can
   size_t concurrency = 1;      // callers
   size_t connections = 1;
-  std::optional<size_t> calls;             // unset: as many as come in `duration`
   std::optional<absl::Duration> duration;  // unset: 5 s, or as long as `calls` take
 
   bool has_files() const { return !protosets.empty() || !protos.empty(); }

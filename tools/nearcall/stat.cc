@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "ask_all.h"
 #include "commands.h"
 #include "json.h"
 #include "nearcall/stats/v1/stats.nearcall.pb.h"
@@ -22,6 +22,7 @@
 #include "server_sockets.h"
 #include "snapshot.h"
 #include "stat_tables.h"
+#include "stats_outcome.h"
 #include "table.h"
 
 namespace nearcall::tools {
@@ -31,20 +32,10 @@ namespace {
 using stats::v1::GetRequest;
 using stats::v1::GetResponse;
 
-// How many servers are asked at once, and how long one may take: one that hangs does not hold up the others.
-constexpr size_t kAtOnce = 16;
-constexpr absl::Duration kPatience = absl::Seconds(1);
-
 absl::StatusOr<GetResponse> Ask(const std::shared_ptr<Channel>& channel, absl::Time deadline) {
   absl::StatusOr<GetResponse> response = stats::v1::Stats::Stub(channel).Get(GetRequest(), {.deadline = deadline});
-  if (response.ok() || !absl::IsUnimplemented(response.status())) return response;
-  return absl::UnimplementedError(
-      "the server does not tell what it counts: ServerOptions::stats is false, or it was built with an older version");
-}
-
-Outcome OfAnswer(const absl::Status& status) {
-  if (!absl::IsUnimplemented(status)) return Outcome::OfCall(status);
-  return Outcome::Because(kUnknownSymbol, Printable(status.message()));
+  if (!response.ok()) return ExplainStats(response.status());
+  return response;
 }
 
 absl::StatusOr<std::string> JsonOf(const GetResponse& stats, const Settings& settings) {
@@ -86,7 +77,7 @@ Outcome StatOne(const Settings& settings) {
   GetResponse before;
   return Repeat(settings, [&](absl::Time deadline) -> Outcome {
     absl::StatusOr<GetResponse> now = Ask(*channel, deadline);
-    if (!now.ok()) return OfAnswer(now.status());
+    if (!now.ok()) return OfStats(now.status());
     if (settings.format == Format::kPrometheus) {
       const Snapshot snapshot = {settings.address, *now};
       std::fputs(PrometheusText({&snapshot, 1}).c_str(), stdout);
@@ -111,20 +102,19 @@ struct Watched {
   std::shared_ptr<Channel> channel;
 };
 
-void Refresh(Watched& watched, const std::string& path, absl::Time end) {
+void Refresh(Watched& watched, const ServerSocket& socket, absl::Time end) {
   watched.row.before = std::move(watched.row.now);
   watched.row.now.Clear();
   watched.row.state.clear();
-  const absl::Time deadline = std::min(end, absl::Now() + kPatience);
+  const absl::Time deadline = PatienceUntil(end);
   if (watched.channel == nullptr) {
-    if (SocketOwner owner = OwnerOf(path); !owner.why_not.empty()) {
+    if (SocketOwner owner = OwnerOf(socket); !owner.why_not.empty()) {
       watched.row.state = owner.why_not;
       return;
     }
-    auto connected = ConnectTo(path, deadline);
+    auto connected = ConnectTo(socket.path, deadline);
     if (!connected.ok()) {
-      watched.row.state =
-          absl::IsDeadlineExceeded(connected.status()) ? "hangs" : Printable(connected.status().message());
+      watched.row.state = WhyNoAnswer(connected.status());
       return;
     }
     watched.channel = *std::move(connected);
@@ -135,23 +125,20 @@ void Refresh(Watched& watched, const std::string& path, absl::Time end) {
     return;
   }
   watched.channel = nullptr;
-  watched.row.state = absl::IsDeadlineExceeded(now.status()) ? "hangs" : Printable(now.status().message());
+  watched.row.state = WhyNoAnswer(now.status());
 }
 
 using AllWatched = std::map<std::string, Watched>;  // by path
 
 void RefreshAll(AllWatched& all, absl::Time end) {
   AllWatched present;
-  std::vector<std::future<void>> asked;
-  for (const ServerSocket& socket : FindServerSockets()) {
+  const std::vector<ServerSocket> sockets = FindServerSockets();
+  for (const ServerSocket& socket : sockets) {
     Watched& watched = present[socket.path];
     if (auto known = all.find(socket.path); known != all.end()) watched = std::move(known->second);
     watched.row.address = Printable(socket.address);
-    if (asked.size() >= kAtOnce) asked[asked.size() - kAtOnce].wait();
-    asked.push_back(
-        std::async(std::launch::async, [&watched, path = socket.path, end] { Refresh(watched, path, end); }));
   }
-  for (std::future<void>& one : asked) one.wait();
+  AskAll(sockets.size(), [&](size_t i) { Refresh(present.at(sockets[i].path), sockets[i], end); });
   all = std::move(present);
 }
 

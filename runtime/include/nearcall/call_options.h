@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "nearcall/buffer.h"
 #include "nearcall/export.h"
 #include "nearcall/metadata.h"
 #include "nearcall/priority.h"
@@ -96,14 +97,28 @@ struct CallOptions {
   // The method declares them in the .proto (`option (nearcall.descriptors) = 4`), and the server takes as many
   // (ServerOptions::max_descriptors_per_message). Before anything is sent: INVALID_ARGUMENT: the method declares none,
   // there are too many, or one is not open. FAILED_PRECONDITION: this server takes none, or the transport carries none:
-  // shm, mq and pipe do, sysv does not. RESOURCE_EXHAUSTED: this process cannot have as many, or has too many under way
-  // (RLIMIT_NOFILE); the server has no room for them.
+  // shm, mq and pipe do, the others do not. RESOURCE_EXHAUSTED: this process cannot have as many, or has too many under
+  // way (RLIMIT_NOFILE); the server has no room for them.
   std::span<const int> descriptors = {};
 
   // Out. Takes those that come with the reply, in order; what it had is closed. Filled when the call has ended with OK,
   // on the thread that gets the reply, and must outlive the call as response_metadata must (a CoStub's until the reply
   // is awaited). Null: they are closed. A method that sends some declares it as above; the client need grant nothing.
   std::vector<UniqueFd>* reply_descriptors = nullptr;
+
+  // Memory that goes with the request (of a stream: with what opens it) and is not copied where that can be: see
+  // nearcall/buffer.h. At most 16. They are sealed by the call, whatever becomes of it, and may be sent again.
+  //
+  //   store.Put(request, {.attachments = {pixels}});
+  //
+  // Before anything is sent: INVALID_ARGUMENT: too many. FAILED_PRECONDITION: one cannot be sealed, or the server is of
+  // a version without attachments. RESOURCE_EXHAUSTED: what is to be copied makes the request larger than one side
+  // takes (max_message_size), or this process has no descriptor left to pass one with.
+  std::vector<Buffer> attachments = {};
+
+  // Out. Those that come with the reply, in order, in place of what it had; as reply_descriptors else. Null: they are
+  // not looked at. One that is not what it should be (see Buffer) ends the call with INTERNAL.
+  std::vector<Buffer>* reply_attachments = nullptr;
 };
 
 }  // namespace nearcall

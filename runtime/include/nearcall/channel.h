@@ -48,7 +48,8 @@ struct KeepaliveOptions {
   // From a ping to its answer. 10 ms or more. A busy machine may need a second.
   absl::Duration timeout = absl::Seconds(20);
 
-  // true: while no call is in flight, too. A call that begins then does not wait for what could be known already.
+  // true: while no call is in flight, too. A call that begins then does not wait for what could be known already. Not
+  // over fifo, where nobody would read the answer.
   bool without_calls = false;
 };
 
@@ -147,6 +148,14 @@ struct ChannelOptions {
   // What sees every call of this channel begin and end, and may refuse it (nearcall/interceptor.h); the first is the
   // outermost. Not those that the server makes of `services`.
   std::vector<std::shared_ptr<ClientInterceptor>> interceptors = {};
+
+  // How much memory a server may pass with one reply or element, and not copy (nearcall/buffer.h), in bytes: 0 to
+  // 2 GiB. More comes as a copy, within max_message_size. It is looked at when the program takes it.
+  size_t max_attachment_bytes = size_t{1} << 30;
+
+  // true: that memory may be of the server's BufferPool (nearcall/buffer_pool.h): it is trusted not to write there
+  // while it is read here.
+  bool trust_sender = false;
 };
 
 // What a channel's connection, or the best of several, is doing (gRPC's "connectivity semantics",
@@ -164,6 +173,7 @@ enum class ChannelState : uint8_t {
 //
 //   shm:search        transport and name      search     the transport that NEARCALL_TRANSPORT names, else the best
 //   shm:/run/app/s    the socket's own path   fd:3       a connected socket inherited from the parent process
+//   fifo:/run/app/s   two FIFOs at that path, and no socket (docs/transports.md has what they cannot do)
 //   exec:/bin/server  a program that the channel starts, and ends (ExecOptions), over the best transport or that of
 //                     NEARCALL_TRANSPORT
 //

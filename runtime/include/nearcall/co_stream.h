@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "nearcall/buffer.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/call_awaiter.h"
 #include "nearcall/internal/client_call.h"
@@ -38,7 +39,8 @@
 // channel's thread or executor (see nearcall::Channel), a server's on a thread that runs handlers, with a place among
 // them. Elements, ends of calls and metadata are those of the streams in nearcall/stream.h.
 //
-// Descriptors go with elements as in nearcall/stream.h; they are lent until what writes them has been awaited.
+// Descriptors and attachments go with elements as in nearcall/stream.h; descriptors are lent until what writes them has
+// been awaited.
 //
 // One coroutine that reads (Read, Finish, WaitForInitialMetadata) and one that writes (Write, WriteLast, WritesDone) at
 // a time, which may be the same; Cancel by any thread. To destroy a coroutine that is suspended here is to give up
@@ -84,6 +86,8 @@ class CoCall {
     return ClientWriteAwaiter(*call_, writing_, request, last, fds);
   }
   std::vector<UniqueFd> TakeThoseOfLast() { return call_->TakeDescriptors(); }
+  const std::vector<Buffer>& AttachmentsOfLast() const { return call_->attachments(); }
+  void AttachToNext(Buffer buffer) { call_->Attach(std::move(buffer)); }
   auto HalfClose() { return Known(call_->WritesDone()); }
   auto AwaitStatus() { return StatusAwaiter(*call_, reading_); }
   template <typename Reply>
@@ -141,8 +145,9 @@ class [[nodiscard]] CoReader final : public internal::CoCall {
   [[nodiscard]] auto Read() { return this->template ReadNext<Reply>(); }
   // The same in `*reply`, which may be used again: bool.
   [[nodiscard]] auto Read(Reply* reply) { return ReadInto(*reply); }
-  // The descriptors that came with the element that was read last; once.
+  // What came with the element that was read last: the descriptors, once, and the memory, until the next one is read.
   std::vector<UniqueFd> TakeDescriptors() { return TakeThoseOfLast(); }
+  const std::vector<Buffer>& attachments() const { return AttachmentsOfLast(); }
 
   // How the call has ended: absl::Status. Discards what has not been read. (To stop early: Cancel() first.) May be
   // repeated.
@@ -161,6 +166,8 @@ class [[nodiscard]] CoWriter final : public internal::CoCall {
   [[nodiscard]] auto Write(const Request& request, std::span<const int> fds = {}) {
     return WriteOne(request, false, fds);
   }
+  // Goes with the next element, beside others.
+  void Attach(Buffer buffer) { AttachToNext(std::move(buffer)); }
   // The same, and WritesDone() with it.
   [[nodiscard]] auto WriteLast(const Request& request, std::span<const int> fds = {}) {
     return WriteOne(request, true, fds);
@@ -184,8 +191,10 @@ class [[nodiscard]] CoReaderWriter final : public internal::CoCall {
   [[nodiscard]] auto Read() { return this->template ReadNext<Reply>(); }
   [[nodiscard]] auto Read(Reply* reply) { return ReadInto(*reply); }
   std::vector<UniqueFd> TakeDescriptors() { return TakeThoseOfLast(); }
+  const std::vector<Buffer>& attachments() const { return AttachmentsOfLast(); }
 
   // See CoWriter.
+  void Attach(Buffer buffer) { AttachToNext(std::move(buffer)); }
   [[nodiscard]] auto Write(const Request& request, std::span<const int> fds = {}) {
     return WriteOne(request, false, fds);
   }
@@ -213,8 +222,13 @@ class CoServerReader final {
   [[nodiscard]] auto Read(Request* request) {
     return internal::ReadAwaiter<internal::ServerStream>(stream_, reading_, *request);
   }
-  // The descriptors that came with the element that was read last; once.
+  // What came with the element that was read last: the descriptors, once, and the memory, until the next one is read.
   std::vector<UniqueFd> TakeDescriptors() { return stream_.TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() const { return stream_.attachments(); }
+
+  // Reads find what has come, and then nothing, as after the client's half-close: for a handler that has its answer
+  // while another coroutine of it waits for the client. By any thread, before the handler has ended.
+  void StopReading() { stream_.TellNews(); }
 
  private:
   internal::ServerStream& stream_;
@@ -232,6 +246,7 @@ class CoServerWriter final {
   // True when the element has been sent; waits while the client does not read. False: nobody waits for the answer any
   // more, or the element cannot be sent (it is too large), and the call ends with that. `reply` is used until this has
   // been awaited.
+  void Attach(Buffer buffer) { stream_.Attach(std::move(buffer)); }  // goes with the next element, beside others
   [[nodiscard]] auto Write(const Reply& reply, std::span<const int> fds = {}) {
     return internal::ServerWriteAwaiter(stream_, writing_, reply, fds);
   }
@@ -253,8 +268,11 @@ class CoServerReaderWriter final {
   [[nodiscard]] auto Read() { return reader_.Read(); }
   [[nodiscard]] auto Read(Request* request) { return reader_.Read(request); }
   std::vector<UniqueFd> TakeDescriptors() { return reader_.TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() const { return reader_.attachments(); }
+  void StopReading() { reader_.StopReading(); }
 
   // See CoServerWriter.
+  void Attach(Buffer buffer) { writer_.Attach(std::move(buffer)); }
   [[nodiscard]] auto Write(const Reply& reply, std::span<const int> fds = {}) { return writer_.Write(reply, fds); }
 
  private:

@@ -3,6 +3,8 @@
 
 // Everything a program or a generated header needs.
 
+#include "nearcall/buffer.h"              // IWYU pragma: export
+#include "nearcall/buffer_pool.h"         // IWYU pragma: export
 #include "nearcall/call_options.h"        // IWYU pragma: export
 #include "nearcall/callback.h"            // IWYU pragma: export
 #include "nearcall/channel.h"             // IWYU pragma: export

@@ -127,7 +127,7 @@ struct ServerOptions {
   // 0600 to 0777. Unset: 0660 if there is a group; else 0600 for a name, 0666 for an absolute path. (Others than the
   // server's user also need a directory that they may search: that of names is usually 0700.) Group: the server runs as
   // root, or is a member; unset: the kernel's choice. As SocketMode= and SocketGroup= of systemd.socket(5). A socket
-  // that was inherited is left as it is.
+  // that was inherited is left as it is. FIFOs (fifo:) are the server's own user's alone: INVALID_ARGUMENT for more.
   std::optional<mode_t> socket_mode = {};
   std::optional<gid_t> socket_group = {};
 
@@ -155,8 +155,8 @@ struct ServerOptions {
   //   auto server = nearcall::ServerBuilder({.handle_signals = true, .allow_successor = true}).Listen("echo")...
   //
   // The socket keeps its mode and group. Sockets that were inherited (fd:, systemd:) are not passed on: whoever has
-  // made those keeps them open for a successor anyway. Do not use it to start a server twice by mistake: the second is
-  // the successor of the first.
+  // made those keeps them open for a successor anyway. Nor are FIFOs (fifo:): ALREADY_EXISTS. Do not use it to start a
+  // server twice by mistake: the second is the successor of the first.
   bool allow_successor = false;
   absl::Duration successor_grace = absl::Seconds(30);
 
@@ -169,9 +169,10 @@ struct ServerOptions {
   bool reflection = true;
 
   // The same for nearcall.stats.v1.Stats, of which `nearcall stat` makes its tables: by method how often it was called,
-  // how its calls have ended and how long they took, by connection and by user what is under way and held. Users other
-  // than the server's own and root are told of their own connections only. Counting takes no lock and no memory of a
-  // call; false: nothing is counted.
+  // how its calls have ended and how long they took, by connection and by user what is under way and held; and of
+  // `nearcall trace`, which shows each call when it is over. Users other than the server's own and root are told of
+  // their own connections only. Counting takes no lock and no memory of a call, and a call costs no more while nobody
+  // traces; false: nothing is counted, or shown.
   bool stats = true;
 
   // What sees every call begin and end, and may refuse it (nearcall/interceptor.h); the first is the outermost. Not
@@ -187,6 +188,26 @@ struct ServerOptions {
   // RESOURCE_EXHAUSTED. One connection has at most 1024, and is closed if it goes on sending beyond its user's part.
   // The runtime does nothing with them but to close what nobody takes, on threads that a peer may block without harm.
   size_t max_descriptors_per_message = 0;
+
+  // How much memory a client may pass with one message and not copy (nearcall/buffer.h), in bytes: 0 to 2 GiB. Zero:
+  // none. Then attachments of clients come as copies, within max_message_size, and neither side's program notices: what
+  // a server has not asked for is bytes, and nothing that its clients have made of the kernel.
+  //
+  // What is passed is looked at before a handler sees it: sealed for good, of the size that was announced, all there.
+  // As long as it is kept it counts for the client's user (max_total_bytes); over that its call ends with
+  // RESOURCE_EXHAUSTED. A connection needs one more descriptor at each end.
+  size_t max_attachment_bytes = 0;
+
+  // true: that memory may be of a client's BufferPool (nearcall/buffer_pool.h). Then only the client's word keeps it
+  // from writing there while it is read here; whoever may lie about that can change what a handler has already checked.
+  // Of that alone a client is trusted: memory that is not there, or goes away, is refused as ever. INVALID_ARGUMENT
+  // (Start()): without max_attachment_bytes.
+  bool trust_sender = false;
+
+  // true: attachments of replies and of elements are passed to clients as memory, though this server takes none from
+  // them. (It does so in any case to whom messages may bring descriptors.) A connection needs one more descriptor at
+  // each end. false: they are copied.
+  bool passes_attachments = false;
 };
 
 // Every member has a default.

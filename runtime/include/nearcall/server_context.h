@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "nearcall/buffer.h"
 #include "nearcall/export.h"
 #include "nearcall/metadata.h"
 #include "nearcall/priority.h"
@@ -20,7 +21,8 @@ namespace nearcall {
 class Channel;
 
 // Who calls, as the kernel says (SO_PASSCRED, see unix(7)), never as the peer says. `pid` is 0 for a process of a pid
-// namespace that this one cannot see.
+// namespace that this one cannot see. Over fifo the kernel says nothing, but that a FIFO of mode 0600 has been opened:
+// `uid` is this process's own (root, who can be any user, may be the peer, too), `pid` 0, `gid` -1.
 struct PeerIdentity {
   pid_t pid;
   uid_t uid;
@@ -31,7 +33,8 @@ struct PeerIdentity {
 };
 
 // What a handler knows of its call beside the request. Lives as long as the handler runs (for an asynchronous handler:
-// until it has answered). Thread-safe, except for the metadata to send and for descriptors: one thread at a time.
+// until it has answered). Thread-safe, except for the metadata to send, for descriptors and for
+// attachments: one thread at a time.
 class NEARCALL_EXPORT ServerContext {
  public:
   ServerContext(const ServerContext&) = delete;
@@ -72,9 +75,21 @@ class NEARCALL_EXPORT ServerContext {
 
   // Sent with the reply if the handler answers with OK, at most 16; they are closed when they have been sent, or if
   // they are not. Checked when the handler returns: too many, or of a method that does not declare `option
-  // (nearcall.descriptors) = 4`: INTERNAL; for a client that takes none (of an older version, or over sysv):
+  // (nearcall.descriptors) = 4`: INTERNAL; for a client that takes none (of an older version, or over sysv, fifo):
   // FAILED_PRECONDITION.
   virtual std::vector<UniqueFd>& reply_descriptors() = 0;
+
+  // The memory that came with the request (of a stream: with its opening), in order (nearcall/buffer.h). Whoever needs
+  // one longer than the handler runs copies the Buffer, which is a handle. A request whose attachments are not what
+  // they should be does not get here.
+  virtual const std::vector<Buffer>& attachments() const = 0;
+  // The i-th of them; one of no bytes where there is none.
+  const Buffer& attachment(size_t i) const;
+
+  // Sent with the reply if the handler answers with OK, at most 16, which are sealed then. What cannot be sent ends the
+  // call: INTERNAL: too many. FAILED_PRECONDITION: one cannot be sealed, or the client is of a version without
+  // attachments.
+  virtual std::vector<Buffer>& reply_attachments() = 0;
 
   // The handler is about to wait for something slow that is not of this library: a disk, a lock, another program. Whom
   // its thread serves beside is served by another one from now on. Costs some microseconds; does nothing on threads
@@ -91,7 +106,7 @@ class NEARCALL_EXPORT ServerContext {
   // Of the request's first frame, in its connection and lane.
   virtual uint64_t sequence_number() const = 0;
 
-  // "shm", "mq", "pipe", "sysv".
+  // "shm", "mq", "pipe", "sysv", "fifo".
   virtual absl::string_view transport() const = 0;
 
   // Who called, to be called back over the same connection: what its ChannelOptions::services has. Stubs of any style

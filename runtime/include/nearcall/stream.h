@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/utility/utility.h"
+#include "nearcall/buffer.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/stream.h"
 #include "nearcall/unique_fd.h"
@@ -40,6 +41,14 @@
 // Descriptors may go with elements, as with requests (CallOptions::descriptors says how many, to whom, and of which
 // methods): a writer lends them for as long as Write() takes, a reader takes those of the element that it has read
 // last, before it reads the next one. What is not taken is closed.
+//
+// So may memory that is not copied (nearcall/buffer.h): a writer attaches it before he writes the element, a reader has
+// it until he reads the next one, or as long as he keeps the Buffer. It counts for the window as bytes of the element
+// do, so nobody is further ahead of his reader than one element that is larger.
+//
+//   frames.Attach(pixels);
+//   if (!frames.Write(description)) ...
+//   while (frames.Read(&description)) Show(description, frames.attachments()[0].bytes());
 //
 // How a call ends is what comes first: the server's status, the deadline, a cancel, the loss of the connection. What
 // had come before the status, or before the loss, can still be read; after a cancel or the deadline Read() is false at
@@ -119,6 +128,8 @@ class ClientReader final : public internal::ClientStreamBase {
   bool Read(Reply* reply) { return stream().Read(*reply); }
   // The descriptors that came with the element that was read last; once.
   std::vector<UniqueFd> TakeDescriptors() { return stream().TakeDescriptors(); }
+  // The memory that came with it; until the next one is read.
+  const std::vector<Buffer>& attachments() { return stream().attachments(); }
 
   // The elements that are left, as a range.
   internal::StreamIterator<ClientReader, Reply> begin() { return internal::StreamIterator<ClientReader, Reply>(*this); }
@@ -143,6 +154,9 @@ class ClientWriter final : public internal::ClientStreamBase {
     stream().Lend(fds);
     return stream().Write(request, false);
   }
+  // Goes with the next element, beside others (at most 16), and is sealed by that. What cannot be sent ends the call
+  // (see CallOptions::attachments).
+  void Attach(Buffer buffer) { stream().Attach(std::move(buffer)); }
   // The same, and WritesDone() with it.
   bool WriteLast(const Request& request) { return stream().Write(request, true); }
   bool WriteLast(const Request& request, std::span<const int> fds) {
@@ -173,12 +187,14 @@ class ClientReaderWriter final : public internal::ClientStreamBase {
   // See ClientReader.
   bool Read(Reply* reply) { return stream().Read(*reply); }
   std::vector<UniqueFd> TakeDescriptors() { return stream().TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() { return stream().attachments(); }
   internal::StreamIterator<ClientReaderWriter, Reply> begin() {
     return internal::StreamIterator<ClientReaderWriter, Reply>(*this);
   }
   std::default_sentinel_t end() const { return std::default_sentinel; }
 
   // See ClientWriter.
+  void Attach(Buffer buffer) { stream().Attach(std::move(buffer)); }
   bool Write(const Request& request) { return stream().Write(request, false); }
   bool Write(const Request& request, std::span<const int> fds) {
     stream().Lend(fds);
@@ -206,8 +222,13 @@ class ServerReader final {
   // Waits for the next element. False: the client sends no more (half-close), or nobody waits for the answer any more:
   // ask ServerContext::IsCancelled().
   bool Read(Request* request) { return stream_.Read(*request); }
-  // The descriptors that came with the element that was read last; once.
+  // What came with the element that was read last: the descriptors, once, and the memory, until the next one is read.
   std::vector<UniqueFd> TakeDescriptors() { return stream_.TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() { return stream_.attachments(); }
+
+  // Reads find what has come, and then nothing, as after the client's half-close: for a handler that has its answer
+  // while another thread of it waits for the client. By any thread, before the handler has ended.
+  void StopReading() { stream_.TellNews(); }
 
   internal::StreamIterator<ServerReader, Request> begin() {
     return internal::StreamIterator<ServerReader, Request>(*this);
@@ -228,6 +249,7 @@ class ServerWriter final {
 
   // Waits while the client does not read. False: nobody waits for the answer any more, or the element cannot be sent
   // (it is too large), and the call ends with that.
+  void Attach(Buffer buffer) { stream_.Attach(std::move(buffer)); }  // goes with the next element; see ClientWriter
   bool Write(const Reply& reply) { return stream_.Write(reply); }
   bool Write(const Reply& reply, std::span<const int> fds) {
     stream_.Lend(fds);
@@ -252,12 +274,15 @@ class ServerReaderWriter final {
   // See ServerReader.
   bool Read(Request* request) { return stream_.Read(*request); }
   std::vector<UniqueFd> TakeDescriptors() { return stream_.TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() { return stream_.attachments(); }
+  void StopReading() { stream_.TellNews(); }
   internal::StreamIterator<ServerReaderWriter, Request> begin() {
     return internal::StreamIterator<ServerReaderWriter, Request>(*this);
   }
   std::default_sentinel_t end() const { return std::default_sentinel; }
 
   // See ServerWriter.
+  void Attach(Buffer buffer) { stream_.Attach(std::move(buffer)); }
   bool Write(const Reply& reply) { return stream_.Write(reply); }
   bool Write(const Reply& reply, std::span<const int> fds) {
     stream_.Lend(fds);

@@ -4,12 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "nearcall/buffer.h"
 #include "nearcall/co_stream.h"
 #include "nearcall/internal/call_awaiter.h"
 #include "nearcall/internal/topic.h"
@@ -69,7 +71,13 @@ class Topic {
   // and nobody has got it. (In an event queue's Run() such a wait would hold up those it waits for.)
   // FAILED_PRECONDITION after Close(); RESOURCE_EXHAUSTED without memory.
   absl::Status Publish(const T& message, absl::Time deadline = absl::InfiniteFuture()) {
-    return core_.Publish(message, deadline);
+    return core_.Publish(message, {}, deadline);
+  }
+  // And memory with it, which all subscribers read in place (nearcall/buffer.h): it is made once, whatever their
+  // number. It counts for their queues (max_queued_bytes) as the message does.
+  absl::Status Publish(const T& message, std::span<const Buffer> attachments,
+                       absl::Time deadline = absl::InfiniteFuture()) {
+    return core_.Publish(message, attachments, deadline);
   }
 
   // No further messages: subscriptions, those that come later too, end with `status` once they have sent what waits.
@@ -89,6 +97,7 @@ class Topic {
     for (;;) {
       for (Next next = subscription.Take(); next.message != nullptr; next = subscription.Take()) {
         if (next.dropped != 0 && options.notice && !stream.Write(options.notice(next.dropped))) return Over();
+        next.AttachTo(stream);
         if (!stream.Write(*next.message)) return Over();
       }
       if (const auto ended = subscription.ended()) return End(context, subscription, *ended);
@@ -110,6 +119,7 @@ class Topic {
           const bool told = co_await tells;
           if (!told) co_return Over();
         }
+        next.AttachTo(stream);
         internal::ServerWriteAwaiter writes(stream, writing, *next.message);
         const bool written = co_await writes;
         if (!written) co_return Over();

@@ -61,6 +61,15 @@ class Descriptors::Set final : public Unclosed {
   std::span<const int> fds() const { return {fds_.data(), size_}; }
   const char* why() const { return why_; }
 
+  // An empty one for some of these.
+  Ptr MakeAnother() const { return Ptr(new Set({}, budget_, over_, why_)); }
+  // The last `count` of `other`, with what has been taken of the budget for them.
+  void TakeLast(size_t count, Set& other) {
+    other.size_ -= count;
+    std::copy_n(other.fds_.begin() + static_cast<std::ptrdiff_t>(other.size_), count, fds_.begin());
+    size_ = count;
+  }
+
   std::vector<UniqueFd> Release() {
     std::vector<UniqueFd> released;
     released.reserve(size_);
@@ -120,6 +129,15 @@ std::span<const int> Descriptors::fds() const {
 
 absl::Status Descriptors::Refusal() const {
   return set_->why() == nullptr ? absl::OkStatus() : absl::ResourceExhaustedError(set_->why());
+}
+
+Descriptors Descriptors::TakeLast(size_t count) {
+  if (set_ == nullptr || count == 0 || count > set_->fds().size()) return {};
+  if (count == set_->fds().size()) return std::move(*this);
+  Descriptors taken;
+  taken.set_ = set_->MakeAnother();
+  taken.set_->TakeLast(count, *set_);
+  return taken;
 }
 
 std::vector<UniqueFd> Descriptors::Release() {

@@ -76,6 +76,8 @@ class Descriptors {
   // RESOURCE_EXHAUSTED if they have been refused.
   absl::Status refusal() const { return set_ == nullptr ? absl::OkStatus() : Refusal(); }
 
+  // The last `count` of them, which are the result's from now on; none if there are fewer.
+  Descriptors TakeLast(size_t count);
   // They are the program's from now on.
   std::vector<UniqueFd> Release();
   void Clear() {

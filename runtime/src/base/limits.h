@@ -117,6 +117,11 @@ inline constexpr size_t kDescriptorsPerConnection = 4;
 inline constexpr size_t kProgramsPartOfDescriptors = 8;
 inline constexpr size_t kMinProgramsDescriptors = 32;
 
+// Of each of a user's traces: what has ended and was not fetched yet, some hundreds of calls. And how many of them,
+// each of which every call that ends is shown to.
+inline constexpr size_t kMaxTraceBytes = size_t{128} << 10;
+inline constexpr size_t kMaxTracersOfAUser = 8;
+
 // Frames that are read of a client which has gone, for its one-way calls: what the largest ring holds of the smallest.
 inline constexpr size_t kMaxFramesLeft = size_t{1} << 18;
 
@@ -132,6 +137,28 @@ inline constexpr size_t kMaxMessageDescriptors = 16;
 // that its user may have beyond his allowance, until they are closed, before the connection is given up (two messages).
 inline constexpr size_t kMaxHeldDescriptors = 1024;
 inline constexpr size_t kMaxDescriptorsOverAllowance = 2 * kMaxMessageDescriptors;
+
+// --- attachments ---
+
+// With one message, however they travel.
+inline constexpr size_t kMaxMessageAttachments = 16;
+
+// One from this size on is passed as memory, if the peer takes it: below a copy is cheaper than making, sealing and
+// mapping. (`tests/bench` has the figures.)
+inline constexpr size_t kPassedFrom = size_t{256} << 10;
+
+// And the least that is taken so: each that is kept is a mapping, of which Linux gives a process 65530
+// (vm.max_map_count), so they must not be cheap for who sends them. 1 GiB of the smallest are 16384.
+inline constexpr size_t kMinPassed = size_t{64} << 10;
+
+// What one Buffer has, and what a side can grant for those of one message: with a message beside it this still is a
+// credit (u32).
+inline constexpr size_t kMaxAttachmentBytes = size_t{2} << 30;
+
+// Blocks of a peer's pool that stay mapped, of one connection. Each is a mapping.
+inline constexpr size_t kMaxLentBlocks = 32;
+
+// --- letters ---
 
 // Letters that are kept for frames that have not come yet. They overtake each other only as frames do: a message queue
 // holds ten of these (kMaxQueueMessages), the others keep all in order.

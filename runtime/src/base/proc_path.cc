@@ -19,8 +19,8 @@ constexpr long kFchmodat2 = 452;
 
 }  // namespace
 
-std::string ProcPath(const Fd& fd) {
-  return absl::StrCat("/proc/thread-self/fd/", fd.get());
+std::string ProcPath(int fd) {
+  return absl::StrCat("/proc/thread-self/fd/", fd);
 }
 
 bool HasProc() {

@@ -11,7 +11,10 @@ namespace nearcall::base {
 
 // What is open at `fd`, as a path, for system calls that want one. (Not below /proc/self: nothing stands there any more
 // when the first thread of a process has ended.)
-std::string ProcPath(const Fd& fd);
+std::string ProcPath(int fd);
+inline std::string ProcPath(const Fd& fd) {
+  return ProcPath(fd.get());
+}
 
 // Whether such paths lead anywhere: /proc is mounted, and it is that of this process's pid namespace.
 bool HasProc();

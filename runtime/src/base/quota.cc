@@ -2,6 +2,7 @@
 #include "base/quota.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/limits.h"
 
 namespace nearcall::base {
 
@@ -79,6 +80,16 @@ absl::Status Account::MemoryRefusal(size_t bytes) const {
       name, " has ", taken.count(), " calls under way at this server, which hold ", taken.bytes(), " B; with ", bytes,
       " B more that is over its part of ServerOptions::max_total_calls and max_total_bytes, at most ", limit.count(),
       " calls and ", limit.bytes(), " B: make fewer calls at once, or let the server have more"));
+}
+
+absl::StatusOr<PaidBytes> PaidBytes::Take(std::shared_ptr<Account> account, size_t size) {
+  PaidBytes paid;
+  if (account == nullptr) return paid;
+  if (!paid.charge_.TryTake(&account->memory, Amount::Of(0, size + kKeptMessageCost))) {
+    return account->MemoryRefusal(size);
+  }
+  paid.account_ = std::move(account);
+  return paid;
 }
 
 absl::Status Account::DescriptorRefusal() const {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 namespace nearcall::base {
 
@@ -127,6 +128,25 @@ struct Account {
   // RESOURCE_EXHAUSTED: what it has, what it may have, and who can change that.
   absl::Status MemoryRefusal(size_t bytes) const;
   absl::Status DescriptorRefusal() const;
+};
+
+// Bytes of something that is kept, which a user pays for until this is destroyed.
+class PaidBytes {
+ public:
+  PaidBytes() = default;
+  PaidBytes(PaidBytes&&) noexcept = default;
+  PaidBytes& operator=(PaidBytes&& other) noexcept {
+    charge_ = std::move(other.charge_);  // first: what it was taken of may go with the account
+    account_ = std::move(other.account_);
+    return *this;
+  }
+
+  // `account`: null: nobody pays. RESOURCE_EXHAUSTED: the user has used up his part.
+  static absl::StatusOr<PaidBytes> Take(std::shared_ptr<Account> account, size_t size);
+
+ private:
+  std::shared_ptr<Account> account_;
+  Charge charge_;  // of that
 };
 
 // What a server has for all its users. Half of each total is kept in equal shares for those on the allow-list, and one

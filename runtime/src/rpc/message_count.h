@@ -10,6 +10,7 @@ namespace nearcall::rpc {
 class MessageCount {
  public:
   void Add() { count_.store(get() + 1, std::memory_order_relaxed); }
+  void Reset() { count_.store(0, std::memory_order_relaxed); }
   uint64_t get() const { return count_.load(std::memory_order_relaxed); }
 
  private:

@@ -12,10 +12,13 @@ namespace nearcall::rpc {
 
 namespace {
 
-void Serialize(std::span<std::byte> to, std::span<const std::byte> envelope,
-               const google::protobuf::MessageLite* reply) {
+using Parts = std::span<const std::span<const std::byte>>;
+
+void Serialize(std::span<std::byte> to, std::span<const std::byte> envelope, const google::protobuf::MessageLite* reply,
+               size_t reply_size, Parts tail) {
   if (!envelope.empty()) std::memcpy(to.data(), envelope.data(), envelope.size());
-  if (reply != nullptr) SerializeCached(*reply, to.subspan(envelope.size()));
+  if (reply != nullptr) SerializeCached(*reply, to.subspan(envelope.size(), reply_size));
+  if (!tail.empty()) SerializeTail(tail, to.subspan(envelope.size() + reply_size));
 }
 
 // Sends a large message piece by piece while there is room, and collects the rest from the first piece that finds none.
@@ -71,9 +74,11 @@ class LargeMessage {
 
 Written WriteMessage(session::Outbox& outbox, size_t max_frame_size, const wire::FrameHeader& header,
                      std::span<const std::byte> envelope, const google::protobuf::MessageLite* payload,
-                     size_t payload_size, session::Flow* flow, std::shared_ptr<const base::Descriptors> descriptors) {
-  const size_t size = envelope.size() + payload_size;
-  const auto write = [&](std::span<std::byte> to) { Serialize(to, envelope, payload); };
+                     size_t payload_size, session::Flow* flow, std::shared_ptr<const base::Descriptors> descriptors,
+                     const Attached* attached) {
+  const Parts tail = attached == nullptr ? Parts() : attached->tail();
+  const size_t size = envelope.size() + payload_size + (attached == nullptr ? 0 : attached->tail_size());
+  const auto write = [&](std::span<std::byte> to) { Serialize(to, envelope, payload, payload_size, tail); };
   if (session::GoesInPlace(size, max_frame_size)) {
     if (header.fd_count == 0 && outbox.TrySend(header, size, write)) return Written::kAll;
     auto message = std::make_unique<session::Outgoing>(header, size, max_frame_size);
@@ -88,7 +93,7 @@ Written WriteMessage(session::Outbox& outbox, size_t max_frame_size, const wire:
   LargeMessage large(outbox, header, size, max_frame_size, flow, std::move(descriptors));
   const auto take = [&](std::span<const std::byte> piece) { return large.Take(piece); };
   PieceStream pieces(size, max_frame_size, take);
-  if (pieces.WriteAll(envelope, payload)) {
+  if (pieces.WriteAll(envelope, payload, tail)) {
     large.Finish();
     return Written::kAll;
   }

@@ -24,8 +24,11 @@ void PieceStream::BackUp(int count) {
   written_ -= static_cast<size_t>(count);
 }
 
-bool PieceStream::WriteAll(std::span<const std::byte> envelope, const google::protobuf::MessageLite* payload) {
-  return Write(envelope) && (payload == nullptr || payload->SerializePartialToZeroCopyStream(this)) && Finish();
+bool PieceStream::WriteAll(std::span<const std::byte> envelope, const google::protobuf::MessageLite* payload,
+                           std::span<const std::span<const std::byte>> tail) {
+  return Write(envelope) && (payload == nullptr || payload->SerializePartialToZeroCopyStream(this)) &&
+         std::all_of(tail.begin(), tail.end(), [this](std::span<const std::byte> part) { return Write(part); }) &&
+         Finish();
 }
 
 bool PieceStream::Write(std::span<const std::byte> bytes) {

@@ -22,9 +22,10 @@ class PieceStream final : public google::protobuf::io::ZeroCopyOutputStream {
   PieceStream(size_t message_size, size_t max_frame_size, Sink sink)
       : left_(message_size), piece_(max_frame_size - wire::kHeaderSize), sink_(sink) {}
 
-  // All of a message: `envelope`, and then `payload`, which may be null. False: the sink gave up, or there were fewer
-  // or more bytes than were announced.
-  bool WriteAll(std::span<const std::byte> envelope, const google::protobuf::MessageLite* payload);
+  // All of a message: `envelope`, then `payload`, which may be null, then `tail`, in parts. False: the sink gave up, or
+  // there were fewer or more bytes than were announced.
+  bool WriteAll(std::span<const std::byte> envelope, const google::protobuf::MessageLite* payload,
+                std::span<const std::span<const std::byte>> tail = {});
 
   // The envelope goes first.
   bool Write(std::span<const std::byte> bytes);

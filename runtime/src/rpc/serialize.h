@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "base/check.h"
@@ -16,6 +17,14 @@ inline void SerializeCached(const google::protobuf::MessageLite& message, std::s
   auto* const begin = reinterpret_cast<uint8_t*>(to.data());
   const uint8_t* const end = message.SerializeWithCachedSizesToArray(begin);
   NEARCALL_CHECK(static_cast<size_t>(end - begin) == to.size());
+}
+
+// What stands behind it, one part behind the other.
+inline void SerializeTail(std::span<const std::span<const std::byte>> tail, std::span<std::byte> to) {
+  for (const std::span<const std::byte> part : tail) {
+    if (!part.empty()) std::memcpy(to.data(), part.data(), part.size());
+    to = to.subspan(part.size());
+  }
 }
 
 }  // namespace nearcall::rpc

@@ -7,14 +7,6 @@
 
 namespace nearcall::session {
 
-namespace {
-
-std::span<const std::byte> PayloadOf(const wire::Message& message) {
-  return message.bytes.bytes().subspan(message.header.envelope_size);
-}
-
-}  // namespace
-
 // reserve() alone would make room for this element only, and move all of them for the next one.
 void Arrivals::MakeRoom(size_t more) {
   const size_t needed = small_.size() + more;
@@ -34,8 +26,8 @@ void Arrivals::Push(std::span<const std::byte> element) {
 }
 
 void Arrivals::Push(wire::Message& message) {
-  if (message.header.message_size <= kMaxCopied && message.descriptors.empty()) {
-    Push(PayloadOf(message));
+  if (message.header.message_size <= kMaxCopied && message.descriptors.empty() && message.attachments.empty()) {
+    Push(message.payload());
     message.charge.Release();
     return;
   }
@@ -45,6 +37,7 @@ void Arrivals::Push(wire::Message& message) {
   kept.bytes = std::move(message.bytes);
   kept.charge = std::move(message.charge);
   kept.descriptors = std::move(message.descriptors);
+  kept.attachments = std::move(message.attachments);
   PushSize(kInLarge);
 }
 
@@ -60,12 +53,21 @@ uint32_t Arrivals::SizeOfFront() const {
 
 std::span<const std::byte> Arrivals::front() const {
   const uint32_t size = SizeOfFront();
-  if (size == kInLarge) return PayloadOf(large_[large_read_]);
+  if (size == kInLarge) return large_[large_read_].payload();
   return std::span(small_).subspan(read_ + sizeof(size), size);
+}
+
+size_t Arrivals::front_cost() const {
+  return front().size() + (SizeOfFront() == kInLarge ? large_[large_read_].attachments.total() : 0);
 }
 
 base::Descriptors Arrivals::TakeDescriptors() {
   return SizeOfFront() == kInLarge ? std::move(large_[large_read_].descriptors) : base::Descriptors();
+}
+
+wire::Message* Arrivals::FrontWithAttachments() {
+  if (SizeOfFront() != kInLarge || large_[large_read_].attachments.empty()) return nullptr;
+  return &large_[large_read_];
 }
 
 void Arrivals::Pop() {

@@ -12,8 +12,8 @@
 namespace nearcall::session {
 
 // Elements of a stream that have come and were not read, in order. Small ones stand one behind the other in memory that
-// is used again; a large one, and one with descriptors, keeps the buffer in which it was put together, and the charge
-// for it.
+// is used again; a large one, and one with descriptors or attachments, keeps the buffer in which it was put together,
+// and the charge for it.
 //
 // Not synchronised. A reader exchanges its own, empty one for the one that is filled, and then reads without a lock.
 class Arrivals {
@@ -29,8 +29,12 @@ class Arrivals {
   // Of one that is not empty. Stays until Pop().
   std::span<const std::byte> front() const;
   void Pop();
+  // What it costs of its stream's window beside what each does: its bytes and those of its attachments.
+  size_t front_cost() const;
   // Those that came with it.
   base::Descriptors TakeDescriptors();
+  // The message, if it has attachments; else null. Until Pop().
+  wire::Message* FrontWithAttachments();
 
   void Clear();
 

@@ -187,14 +187,9 @@ void Callers::TellLine() {
   line_.ForEach([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS { role_.Tell(waiting); });
 }
 
-size_t Callers::in_flight() {
+Callers::Slots Callers::slots() {
   base::MutexLock lock(mutex_);
-  return calls_.in_use();
-}
-
-bool Callers::has_given_up() {
-  base::MutexLock lock(mutex_);
-  return calls_.given_up() != 0;
+  return {.in_use = calls_.in_use(), .given_up = calls_.given_up()};
 }
 
 std::string Callers::WhyFull() {

@@ -102,9 +102,11 @@ class Callers {
   // Fewer bytes wait for room now.
   void TellNext();
 
-  size_t in_flight();
-  // Whether calls that were given up keep slots, until somebody reads their replies.
-  bool has_given_up();
+  struct Slots {
+    size_t in_use;
+    size_t given_up;  // of these: until somebody reads their replies
+  };
+  Slots slots();
   std::string WhyFull();
 
  private:

@@ -2,12 +2,9 @@
 #include "session/client_session.h"
 
 #include <algorithm>
-#include <cstring>
-#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/exec_state.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "session/server_session.h"
@@ -18,12 +15,11 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
                                                                     const ClientSessionOptions& options,
                                                                     std::shared_ptr<base::Logger> logger,
                                                                     std::string address) {
-  base::Fd control = std::move(connection.control);
-  base::Fd pidfd = std::move(connection.peer_pidfd);
+  transport::ControlEnd control = connection.TakeControl();
   std::shared_ptr<ClientSession> session(
       new ClientSession(std::move(connection), options, std::move(logger), std::move(address)));
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
-      transport::WatchControl(std::move(control), std::move(pidfd), session, options.reactor);
+      transport::WatchControl(std::move(control), session, options.reactor);
   if (!watched.ok()) return watched.status();
   const auto on_room = [weak = std::weak_ptr(session)] {
     if (const std::shared_ptr<ClientSession> present = weak.lock()) present->callers_.InterruptReader();
@@ -37,7 +33,9 @@ absl::StatusOr<std::shared_ptr<ClientSession>> ClientSession::Start(transport::C
 
 ClientSession::ClientSession(transport::Connection connection, const ClientSessionOptions& options,
                              std::shared_ptr<base::Logger> logger, std::string address)
-    : own_side_(std::in_place, connection, base::kMaxMessageDescriptors, nullptr),
+    : own_side_(std::in_place, connection,
+                SideLine::Grant{base::kMaxMessageDescriptors, options.max_attachment_bytes, options.trust_sender},
+                nullptr),
       side_(*own_side_),
       own_transport_(std::move(connection.transport)),
       transport_(*own_transport_),
@@ -54,8 +52,10 @@ ClientSession::ClientSession(transport::Connection connection, const ClientSessi
       callers_(transport_, outbox_, end_,
                std::clamp<size_t>(connection.peer_terms.max_calls_in_flight, 1, options.max_calls_in_flight),
                options.max_queued_bytes),
-      receiver_(transport_, connection.peer_id, options.max_message_size, callers_, side_.letterbox()),
-      readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns) {
+      receiver_(transport_, connection.peer_id, options.max_message_size, callers_, side_.letterbox(),
+                side_.attachments()),
+      readers_(transport_, end_, outbox_, callers_, receiver_, options.max_spin_ns),
+      poster_(transport_, outbox_, callers_, readers_, nullptr) {
   if (options.keepalive.interval_ns != 0) {
     keepalive_.emplace(options.keepalive, end_, callers_, receiver_, options.reactor);
   }
@@ -70,14 +70,15 @@ ClientSession::ClientSession(const Accepted& accepted, const ClientSessionOption
       terms_{.peer_max_message_size = accepted.client.max_message_size(),
              .send_window = accepted.client.send_window(),
              .receive_window = options.stream_window},
-      memory_(accepted.client.memory()),
       end_({std::string(ServerName::kClient), std::string(transport_.name()), accepted.client.peer()},
            std::move(logger)),
       outbox_(accepted.outbox),
       callers_(transport_, outbox_, end_, std::min(accepted.client.granted_calls(), options.max_calls_in_flight),
-               options.max_queued_bytes, Callers::Back{.memory = memory_, .stream_cost = options.stream_window}),
+               options.max_queued_bytes,
+               Callers::Back{.memory = accepted.client.memory(), .stream_cost = options.stream_window}),
       receiver_(callers_),
-      readers_(transport_, end_, outbox_, callers_, receiver_, late_ring_, options.max_spin_ns, /*others_read=*/true) {
+      readers_(transport_, end_, outbox_, callers_, receiver_, options.max_spin_ns, /*others_read=*/true),
+      poster_(transport_, outbox_, callers_, readers_, accepted.client.memory()) {
   end_.Borrow(accepted.control);
 }
 
@@ -95,58 +96,7 @@ absl::Status ClientSession::Late(absl::string_view what, const ClientCall& call)
 }
 
 void ClientSession::Cancel(ClientCall& call) {
-  if (callers_.Fail(call, absl::CancelledError("the call was cancelled by its caller"))) TellCancelled(call);
-}
-
-void ClientSession::TellCancelled(const ClientCall& call) {
-  end_.SendCancel(call.id);
-}
-
-void ClientSession::Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when, Flow* flow,
-                         std::shared_ptr<const base::Descriptors> descriptors) {
-  const size_t size = bytes.size();
-  const auto write = [&](std::span<std::byte> to) {
-    if (size != 0) std::memcpy(to.data(), bytes.data(), size);
-  };
-  const bool is_small = GoesInPlace(size, transport_.max_frame_size());
-  if (!is_small || header.fd_count != 0 || !outbox_.TrySend(header, size, write, when)) {
-    auto message = std::make_unique<Outgoing>(header, size, transport_.max_frame_size());
-    if (is_small) {
-      // The call keeps it, too: it may have to be made again, over another connection.
-      message->kept.Resize(size);
-      write(message->kept.bytes());
-    } else {
-      message->kept = std::move(bytes);
-    }
-    message->flow = flow;
-    message->Enclose(std::move(descriptors));
-    if (!TryCharge(*message, size)) {
-      const absl::Status failure = absl::ResourceExhaustedError(absl::StrCat(
-          "an element of ", size,
-          " B waits for room, for which the client's user has none left (ServerOptions::", "max_total_bytes)"));
-      callers_.FailStream(header, base::WithExecState(failure, ExecState::kMaybeExecuted)).IgnoreError();
-      return;
-    }
-    outbox_.Keep(std::move(message));
-  }
-  WakeReaderForRest();
-}
-
-// A call has one request, which is paid for in any case, but any number of elements.
-bool ClientSession::TryCharge(Outgoing& message, size_t size) {
-  if (outbox_.TryCharge(message, size)) return true;
-  if (message.fragmenter.kind() == wire::FrameKind::kMessage) return false;
-  message.charge.TakeAnyway(memory_, base::Amount::Of(0, size + base::kKeptMessageCost));
-  return true;
-}
-
-void ClientSession::Publish() {
-  readers_.Pump();
-  WakeReaderForRest();
-}
-
-void ClientSession::WakeReaderForRest() {
-  if (outbox_.has_waiting()) callers_.InterruptReader();
+  if (callers_.Fail(call, absl::CancelledError("the call was cancelled by its caller"))) end_.SendCancel(call.id);
 }
 
 // --- the end of the connection ---
@@ -157,6 +107,11 @@ void ClientSession::OnControl(const transport::ControlMessage& message) {
     if (!guest_.was_set()) OnControlViolation("a cancel of a call of the server's, where it was granted none");
   }
   if (message.kind == transport::ControlMessage::Kind::kGoAway) callers_.Retire();
+  if (message.kind == transport::ControlMessage::Kind::kRing) {
+    // What nobody waits for is read all the same.
+    Waiting unfinished;
+    readers_.Look(unfinished, /*rung=*/false);
+  }
   if (message.kind == transport::ControlMessage::Kind::kPong && keepalive_) keepalive_->OnPong(message);
 }
 
@@ -192,7 +147,7 @@ void ClientSession::OnControlViolation(const char* what) {
 std::string ClientSession::DebugString() {
   const ServerName& name = end_.server();
   return absl::StrCat("connection to ", name.address, " over ", name.transport, ", server pid ", name.peer.pid, " uid ",
-                      name.peer.uid, ": ", callers_.in_flight(), " calls in flight, ", outbox_.frames_sent(),
+                      name.peer.uid, ": ", callers_.slots().in_use, " calls in flight, ", outbox_.frames_sent(),
                       " frames sent, ", outbox_.held().kept(), " B held back", end_.dead() ? ", dead" : "",
                       end_.going_away() ? ", going away" : "");
 }

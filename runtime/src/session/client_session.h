@@ -11,17 +11,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "base/buffer.h"
 #include "base/log.h"
-#include "base/quota.h"
 #include "base/reactor.h"
 #include "session/callers.h"
 #include "session/client_call.h"
 #include "session/connection_end.h"
 #include "session/guest.h"
 #include "session/keepalive.h"
-#include "session/late_ring.h"
 #include "session/outbox.h"
+#include "session/poster.h"
 #include "session/readers.h"
 #include "session/receiver.h"
 #include "session/served_client.h"
@@ -37,7 +35,9 @@ struct ClientSessionOptions {
   size_t max_calls_in_flight;
   size_t max_queued_bytes;
   int64_t max_spin_ns;
-  uint32_t stream_window = 0;  // what the server was granted
+  uint32_t stream_window = 0;       // what the server was granted
+  size_t max_attachment_bytes = 0;  // likewise, with a message
+  bool trust_sender = false;        // and these may be lent
   KeepaliveTimes keepalive = {};
   std::function<void()> on_end = {};  // no new calls may begin any more: on any thread, under locks, perhaps repeated
   base::Reactor* reactor = nullptr;   // watches the server's end; null: the monitor does
@@ -57,8 +57,8 @@ struct SessionTerms {
 // waited longest when its own reply has come or its time is up. One of these may be the thread that waits for all
 // asynchronous calls (CompletionQueue).
 //
-// The way of a blocking call is WaitingCall's. That of an asynchronous one: callers().TryBegin, Post; while calls are
-// in flight, readers().Wait; when it comes out of its queue, callers().Release.
+// The way of a blocking call is WaitingCall's. That of an asynchronous one: callers().TryBegin, poster().Post; while
+// calls are in flight, readers().Wait; when it comes out of its queue, callers().Release.
 //
 // At the side that has accepted a connection it is for the calls that this side begins (BackCalls): then it borrows
 // what the session that serves there has, and does not read.
@@ -86,8 +86,8 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
   const SideLine& side() const { return side_; }
   ConnectionEnd& end() { return end_; }
   const ConnectionEnd& end() const { return end_; }
-  LateRing& late_ring() { return late_ring_; }
   Readers& readers() { return readers_; }
+  Poster& poster() { return poster_; }
   Receiver& receiver() { return receiver_; }
   Guest& guest() { return guest_; }
   const transport::Transport& transport() const { return transport_; }
@@ -102,19 +102,6 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
   // Ends the call with CANCELLED, unless it has ended, and tells the server. Any thread, as long as the call exists;
   // before it begins too.
   void Cancel(ClientCall& call);
-  // Only the second: this side has ended the call by itself.
-  void TellCancelled(const ClientCall& call);
-
-  // Sends the request of a call that has begun, and keeps what finds no room. The call may end before this returns.
-  // kLater: the server need not see it before Publish(). A request that is kept moves out of `bytes`. `flow`: what
-  // orders it among others of its call; may be null. `descriptors`: that go with it; may be null.
-  void Post(const wire::FrameHeader& header, base::Buffer& bytes, Outbox::HandOver when, Flow* flow = nullptr,
-            std::shared_ptr<const base::Descriptors> descriptors = nullptr);
-  void Publish();
-
-  // After something has been sent. What the transport has not taken yet waits for room, and so must whoever reads: he
-  // may be asleep already, for replies only.
-  void WakeReaderForRest();
 
   // This side ends the connection.
   void HangUp();
@@ -132,14 +119,12 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
 
   void EndWithServer();
   void OnEnd();
-  bool TryCharge(Outgoing& message, size_t size);
 
   std::optional<SideLine> own_side_;
   SideLine& side_;
   const std::unique_ptr<transport::Transport> own_transport_;
   transport::Transport& transport_;
   const SessionTerms terms_;
-  base::Allowance* const memory_ = nullptr;  // who pays for what is kept; null: nobody
 
   // Synchronise themselves.
   const std::function<void()> on_end_;
@@ -148,10 +133,10 @@ class ClientSession final : public transport::ControlSink, public std::enable_sh
   std::optional<Outbox> own_outbox_;
   Outbox& outbox_;
   Callers callers_;
-  LateRing late_ring_;
 
   Receiver receiver_;  // the reader's only
   Readers readers_;
+  Poster poster_;
 
   // Synchronises itself. Uses those above.
   std::optional<Keepalive> keepalive_;

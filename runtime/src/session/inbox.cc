@@ -27,6 +27,7 @@ Inbox::Event Inbox::Next(wire::Message& message) {
   if (absl::Status status = wire::DecodeHeader(raw, size, header); !status.ok()) return Break(std::move(status));
   if (absl::Status status = CheckFrame(header); !status.ok()) return Break(std::move(status));
   message.descriptors.Clear();
+  message.attachments.Clear();
 
   const auto copy = [this](std::span<std::byte> to) { transport_.CopyOut(wire::kHeaderSize, to); };
   const absl::StatusOr<wire::Reassembler::Result> result = reassembler_.Receive(header, message, copy);
@@ -37,6 +38,9 @@ Inbox::Event Inbox::Next(wire::Message& message) {
   ++frames_received_;
   switch (*result) {
     case wire::Reassembler::Result::kMessage:
+      if (header.attachment_count == 0) return Event::kMessage;
+      if (absl::Status found = wire::FindAttachments(message, attachments_); !found.ok())
+        return Break(std::move(found));
       return Event::kMessage;
     case wire::Reassembler::Result::kTooLarge:
       return Event::kTooLarge;

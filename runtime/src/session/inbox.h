@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "session/letterbox.h"
 #include "transport/transport.h"
+#include "wire/attachments.h"
 #include "wire/header.h"
 #include "wire/reassembler.h"
 #include "wire/sequence.h"
@@ -22,8 +23,12 @@ class Inbox {
  public:
   // `memory`: who pays for messages; may be null. `letterbox`: where their descriptors are; null: no message has any.
   Inbox(transport::Transport& transport, uint32_t peer_id, size_t max_message_size, base::Allowance* memory = nullptr,
-        Letterbox* letterbox = nullptr)
-      : transport_(transport), peer_id_(peer_id), letterbox_(letterbox), reassembler_(max_message_size, memory) {}
+        Letterbox* letterbox = nullptr, const wire::AttachmentTerms& attachments = {})
+      : transport_(transport),
+        peer_id_(peer_id),
+        letterbox_(letterbox),
+        attachments_(attachments),
+        reassembler_(max_message_size, memory) {}
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
 
@@ -55,6 +60,7 @@ class Inbox {
   transport::Transport& transport_;
   const uint32_t peer_id_;
   Letterbox* const letterbox_;
+  const wire::AttachmentTerms attachments_;
   wire::SequenceChecker sequence_;
   wire::Reassembler reassembler_;
   absl::Status error_;

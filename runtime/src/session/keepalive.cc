@@ -38,7 +38,7 @@ void Keepalive::Arm(base::SteadyNs when) {
 void Keepalive::OnTimer(base::SteadyNs due) {
   const base::SteadyNs now = base::NowNs();
   if (end_.dead()) return;
-  const bool is_wanted = times_.without_calls || callers_.in_flight() != 0;
+  const bool is_wanted = times_.without_calls || callers_.slots().in_use != 0;
   const uint64_t taken = receiver_.times_taken();
   ControlMessage ping{.kind = ControlMessage::Kind::kPing};
   bool is_silent;

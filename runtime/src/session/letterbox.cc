@@ -22,8 +22,9 @@ bool IsOf(const transport::Letter& letter, const wire::FrameHeader& header) {
 }  // namespace
 
 absl::Status Letterbox::OpenLetter(const wire::FrameHeader& header) {
-  if (header.fd_count > max_descriptors_) {
-    return Violation(header, absl::StrCat("it announces ", header.fd_count, ", granted were ", max_descriptors_));
+  const size_t granted = header.attachment_count == 0 ? max_descriptors_ : max_with_attachments_;
+  if (header.fd_count > granted) {
+    return Violation(header, absl::StrCat("it announces ", header.fd_count, ", granted were ", granted));
   }
   Kept found;
   while (!TakeKept(header, found)) {

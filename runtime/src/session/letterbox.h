@@ -21,10 +21,13 @@ namespace nearcall::session {
 // Used by who uses the inbox.
 class Letterbox {
  public:
-  // `max_descriptors`: that the peer may send with a message. `account`: of its user, who pays for them; may be null.
-  Letterbox(transport::SideSocket& socket, size_t max_descriptors, std::shared_ptr<base::Account> account)
+  // `max_descriptors`: that the peer may send with a message; with one that has attachments, too, if
+  // `with_attachments`. `account`: of its user, who pays for them; may be null.
+  Letterbox(transport::SideSocket& socket, size_t max_descriptors, std::shared_ptr<base::Account> account,
+            bool with_attachments = false)
       : socket_(socket),
         max_descriptors_(max_descriptors),
+        max_with_attachments_(with_attachments ? base::kMaxMessageDescriptors : max_descriptors),
         budget_(std::make_shared<base::DescriptorBudget>(std::move(account))) {}
   Letterbox(const Letterbox&) = delete;
   Letterbox& operator=(const Letterbox&) = delete;
@@ -57,6 +60,7 @@ class Letterbox {
 
   transport::SideSocket& socket_;
   const size_t max_descriptors_;
+  const size_t max_with_attachments_;  // how many of these are the program's is seen when the message is whole
   const std::shared_ptr<base::DescriptorBudget> budget_;
   std::array<Kept, base::kMaxLettersKept> letters_;  // the first kept_ of them
   size_t kept_ = 0;

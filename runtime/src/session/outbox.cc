@@ -3,49 +3,32 @@
 
 #include <utility>
 
-#include "base/check.h"
-#include "base/probes.h"
-#include "base/thread_sanitizer.h"
-
 namespace nearcall::session {
 
 bool Outbox::TrySend(const wire::FrameHeader& header, size_t payload_size, Write write, HandOver when) {
   base::MutexLock lock(mutex_);
   const size_t lane = header.priority;
   if (closed_ || !lanes_.Overtakes(lane)) return false;
-  const std::span<std::byte> frame = transport_.Reserve(wire::kHeaderSize + payload_size, static_cast<int>(lane));
+  const std::span<std::byte> frame = frames_.Reserve(payload_size, lane);
   if (frame.empty()) return false;
   wire::FrameHeader complete = header;
   complete.flags |= wire::kFirst | wire::kLast;
   complete.payload_size = static_cast<uint32_t>(payload_size);
   if (header.kind != wire::FrameKind::kCredit) complete.message_size = complete.payload_size;
-  complete.source_id = source_id_;
-  complete.sequence = sequence_.Next(static_cast<int>(lane));
-  wire::EncodeHeader(complete, frame);
-  write(frame.subspan(wire::kHeaderSize));
-  CommitFrame();
-  unannounced_ = true;
+  write(frames_.Begin(complete, lane, frame));
+  frames_.Commit();
   if (when == HandOver::kNow) HandOverAll();
   return true;
 }
 
-void Outbox::CommitFrame() {
-  base::Released(source_id_);
-  transport_.Commit();
-  ++frames_sent_;
-}
-
-// After CommitFrame(). What the transport could not hand over waits as a message does: somebody must flush it.
+// What the transport could not hand over waits as a message does: somebody must flush it.
 void Outbox::HandOverAll() {
-  unannounced_ = false;
-  flushed_ = transport_.Flush();
-  if (flushed_) frames_handed_over_ = frames_sent_;
-  if (transport_.Notify()) NEARCALL_PROBE2(wake, source_id_, frames_sent_);
+  frames_.HandOver();
   UpdateHasWaiting();
 }
 
 void Outbox::UpdateHasWaiting() {
-  has_waiting_.store(!lanes_.empty() || !flushed_, std::memory_order_relaxed);
+  has_waiting_.store(!lanes_.empty() || frames_.keeps(), std::memory_order_relaxed);
 }
 
 bool Outbox::Offer(Outgoing& message) {
@@ -121,9 +104,7 @@ Outbox::Pumped Outbox::Pump() {
 }
 
 Outbox::Pumped Outbox::PumpLocked() {
-  const bool rest_has_gone = !flushed_ && transport_.Flush();
-  if (rest_has_gone) frames_handed_over_ = frames_sent_;
-  Pumped pumped = rest_has_gone ? kSent : unannounced_ ? kShown : kNothing;
+  Pumped pumped = frames_.FlushRest() ? kSent : frames_.unannounced() ? kShown : kNothing;
   while (!lanes_.empty() && SendNext()) pumped = kSent;
   if (pumped != kNothing) HandOverAll();
   return pumped;
@@ -154,36 +135,24 @@ void Outbox::Drop(Outgoing& message) {
   }
 }
 
-// Before the frame is committed: who reads that finds the letter there.
-bool Outbox::SendLetter(const Outgoing& message, const wire::FrameHeader& header) {
-  NEARCALL_CHECK(side_ != nullptr);
-  const transport::Letter letter = {.lane = header.priority,
-                                    .count = header.fd_count,
-                                    .lost = false,
-                                    .sequence = sequence_.Peek(static_cast<int>(message.lane)),
-                                    .call_id = header.call_id};
-  letter_waits_ = !side_->Send(letter, message.descriptors);
-  return !letter_waits_;
-}
-
 bool Outbox::SendFrame(Outgoing& message) {
   size_t offset = 0;
   wire::Fragmenter next = message.fragmenter;
   wire::FrameHeader header = message.given_up ? next.Abort() : next.Next(offset);
-  const std::span<std::byte> frame =
-      transport_.Reserve(wire::kHeaderSize + header.payload_size, static_cast<int>(message.lane));
-  if (frame.empty()) return letter_waits_ = false;
-  if (header.fd_count != 0 && !message.started && !SendLetter(message, header)) return false;
+  const std::span<std::byte> frame = frames_.Reserve(header.payload_size, message.lane);
+  if (frame.empty()) {
+    letters_.NoteOther();
+    return false;
+  }
+  const bool has_letter = header.fd_count != 0 && !message.started;
+  if (has_letter && !letters_.Send(message, header, frames_.NextSequence(message.lane))) return false;
 
-  header.source_id = source_id_;
-  header.sequence = sequence_.Next(static_cast<int>(message.lane));
-  wire::EncodeHeader(header, frame);
   const std::span<const std::byte> payload =
       message.kept.size() == 0
           ? message.piece.first(header.payload_size)
           : std::as_const(message.kept).bytes().subspan(offset - message.kept_from, header.payload_size);
-  transport_.Fill(frame.subspan(wire::kHeaderSize), payload);
-  CommitFrame();
+  frames_.Fill(frames_.Begin(header, message.lane, frame), payload);
+  frames_.Commit();
   message.fragmenter = next;
   message.kept_descriptors.reset();
   lanes_.NoteSent(message, next.done());
@@ -192,17 +161,16 @@ bool Outbox::SendFrame(Outgoing& message) {
 
 size_t Outbox::RoomWanted() {
   base::MutexLock lock(mutex_);
-  if (!flushed_) return transport_.max_frame_size();
+  if (frames_.keeps()) return transport_.max_frame_size();
   const Outgoing* const next = lanes_.Next();
-  if (next == nullptr || (letter_waits_ && next->fragmenter.descriptors() != 0 && !next->started)) return 0;
-  return transport_.max_frame_size();
+  return next == nullptr || letters_.Delays(*next) ? 0 : transport_.max_frame_size();
 }
 
 void Outbox::Close() {
   base::MutexLock lock(mutex_);
   closed_ = true;
   while (Outgoing* const message = lanes_.Last()) Drop(*message);
-  flushed_ = true;
+  frames_.DropRest();
   UpdateHasWaiting();
 }
 
@@ -215,12 +183,12 @@ std::array<size_t, base::kLanes> Outbox::WaitingByLane() {
 
 uint64_t Outbox::frames_sent() {
   base::MutexLock lock(mutex_);
-  return frames_sent_;
+  return frames_.sent();
 }
 
 bool Outbox::HasHandedOver(uint64_t frames) {
   base::MutexLock lock(mutex_);
-  return frames_handed_over_ >= frames;
+  return frames_.handed_over() >= frames;
 }
 
 }  // namespace nearcall::session

@@ -13,17 +13,18 @@
 #include "base/limits.h"
 #include "base/mutex.h"
 #include "base/quota.h"
+#include "session/frame_sender.h"
 #include "session/held_bytes.h"
+#include "session/letter_sender.h"
 #include "session/outgoing.h"
 #include "session/send_lanes.h"
 #include "transport/side_socket.h"
 #include "transport/transport.h"
 #include "wire/header.h"
-#include "wire/sequence.h"
 
 namespace nearcall::session {
 
-// The sending side of one connection: what waits (SendLanes), and one counter of sequence numbers for each lane.
+// The sending side of one connection: what waits (SendLanes), and how it leaves (FrameSender, LetterSender).
 //
 // Thread-safe. Whoever has something to send writes it himself if there is room and nothing waits before it; what has
 // to wait is written by whoever calls Pump() next. Never blocks.
@@ -32,7 +33,7 @@ class Outbox {
   // `memory`: who pays for what is kept; may be null. `side`: where descriptors go; null: no message has any.
   Outbox(transport::Transport& transport, uint32_t source_id, base::Allowance* memory = nullptr,
          transport::SideSocket* side = nullptr)
-      : transport_(transport), source_id_(source_id), memory_(memory), side_(side) {}
+      : transport_(transport), memory_(memory), frames_(transport, source_id), letters_(side) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
   ~Outbox() { Close(); }
@@ -86,30 +87,22 @@ class Outbox {
  private:
   bool TryOfferLocked(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SendNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool SendLetter(const Outgoing& message, const wire::FrameHeader& header) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SendFrame(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Pumped PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void CommitFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HandOverAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UpdateHasWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  transport::Transport& transport_;
-  const uint32_t source_id_;
+  const transport::Transport& transport_;
   base::Allowance* const memory_;
-  transport::SideSocket* const side_;
 
   std::atomic<bool> has_waiting_{false};  // written under the mutex
   HeldBytes held_;                        // likewise
 
   base::Mutex mutex_;
   SendLanes lanes_ ABSL_GUARDED_BY(mutex_);
-  wire::SequenceCounter sequence_ ABSL_GUARDED_BY(mutex_);
-  bool letter_waits_ ABSL_GUARDED_BY(mutex_) = false;  // of who is next; the side socket tells when there is room
-  bool unannounced_ ABSL_GUARDED_BY(mutex_) = false;   // committed, and not handed over yet
-  bool flushed_ ABSL_GUARDED_BY(mutex_) = true;        // the transport has handed over all that was committed
-  uint64_t frames_sent_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t frames_handed_over_ ABSL_GUARDED_BY(mutex_) = 0;  // of these
+  FrameSender frames_ ABSL_GUARDED_BY(mutex_);
+  LetterSender letters_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

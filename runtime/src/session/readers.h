@@ -29,12 +29,11 @@ namespace nearcall::session {
 class Readers {
  public:
   Readers(transport::Transport& transport, ConnectionEnd& end, Outbox& outbox, Callers& callers, Receiver& receiver,
-          LateRing& late_ring, int64_t max_spin_ns, bool others_read = false)
+          int64_t max_spin_ns, bool others_read = false)
       : transport_(transport),
         end_(end),
         outbox_(outbox),
         callers_(callers),
-        late_ring_(late_ring),
         receiver_(receiver),
         others_read_(others_read),
         peer_wait_(transport, max_spin_ns) {}
@@ -69,6 +68,8 @@ class Readers {
   void RingIfLate(Waiting& waiting, base::SteadyNs now);
   // When that will be.
   base::SteadyNs LateAt(const Waiting& waiting) const { return late_ring_.When(waiting); }
+  // What was waited for has come, or not, by `now`: from that it learns what is late.
+  void LearnWhatIsLate(const Waiting& waiting, base::SteadyNs now) { late_ring_.Learn(waiting, now); }
   // The server has done what it must not.
   void Break(const absl::Status& violation);
 
@@ -86,7 +87,7 @@ class Readers {
   ConnectionEnd& end_;
   Outbox& outbox_;
   Callers& callers_;
-  const LateRing& late_ring_;
+  LateRing late_ring_;
   std::function<void()> on_sent_;
 
   // Touched by the reader only.

@@ -30,6 +30,7 @@ bool Receiver::TakeFrames(const base::Waiter& reader) {
       TakeServed(event);
     }
     message_.descriptors.Clear();  // nobody waited for them
+    message_.attachments.Clear();
   }
   if (!taken) return false;
   inbox_->Release();

@@ -21,8 +21,9 @@ namespace nearcall::session {
 class Receiver {
  public:
   Receiver(transport::Transport& transport, uint32_t peer_id, size_t max_message_size, Callers& callers,
-           Letterbox* letterbox = nullptr)
-      : inbox_(std::in_place, transport, peer_id, max_message_size, nullptr, letterbox), callers_(callers) {}
+           Letterbox* letterbox = nullptr, const wire::AttachmentTerms& attachments = {})
+      : inbox_(std::in_place, transport, peer_id, max_message_size, nullptr, letterbox, attachments),
+        callers_(callers) {}
   // Where somebody else has the inbox, and calls Take() for what he finds there.
   explicit Receiver(Callers& callers) : callers_(callers), options_name_("ServerOptions") {}
 

@@ -30,11 +30,11 @@ class ServedInbox {
   };
   // What it is given outlives it. `letterbox`: where descriptors of messages are; null: none has any.
   ServedInbox(transport::Transport& transport, const Limits& limits, const ServedClient& client, ServedCalls& calls,
-              Letterbox* letterbox)
+              Letterbox* letterbox, const wire::AttachmentTerms& attachments)
       : limits_(limits),
         client_(client),
         calls_(calls),
-        own_(std::in_place, transport, client.id(), limits.max_message_size, client.memory(), letterbox) {}
+        own_(std::in_place, transport, client.id(), limits.max_message_size, client.memory(), letterbox, attachments) {}
   // `host`: of the host, which does not hang up before what it hands over is over.
   ServedInbox(Relay& relay, Callers& host, const Limits& limits, const ServedClient& client, ServedCalls& calls)
       : limits_(limits), client_(client), calls_(calls), relay_(&relay), host_(&host) {}

@@ -17,22 +17,19 @@ absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::Start(transport::C
                                                                     std::shared_ptr<base::Logger> logger,
                                                                     SessionListener::Calls listener,
                                                                     std::shared_ptr<base::Account> account) {
-  base::Fd control = std::move(connection.control);
-  base::Fd pidfd = std::move(connection.peer_pidfd);
+  transport::ControlEnd control = connection.TakeControl();
   std::shared_ptr<ServerSession> session(
       new ServerSession(std::move(connection), options, std::move(logger), std::move(listener), std::move(account)));
   absl::StatusOr<std::unique_ptr<transport::ControlChannel>> watched =
-      transport::WatchControl(std::move(control), std::move(pidfd), session, options.reactor);
+      transport::WatchControl(std::move(control), session, options.reactor);
   if (!watched.ok()) return watched.status();
   const auto on_room = [weak = std::weak_ptr(session)] {
     if (const std::shared_ptr<ServerSession> present = weak.lock()) present->listener_.AskToLook();
   };
   if (absl::Status sided = session->side_.Watch(on_room, options.reactor); !sided.ok()) return sided;
-  base::MutexLock lock(session->mutex_);
-  session->control_ = *std::move(watched);
-  session->back_.set_control(session->control_);
-  // A violation may have come in before there was anything to hang up.
-  if (session->gone_.load(std::memory_order_acquire)) session->control_->HangUp();
+  const std::shared_ptr<transport::ControlChannel> channel = *std::move(watched);
+  session->back_.set_control(channel);
+  session->end_.Attach(channel);
   return session;
 }
 
@@ -40,7 +37,9 @@ ServerSession::ServerSession(transport::Connection connection, const ServerSessi
                              std::shared_ptr<base::Logger> logger, SessionListener::Calls listener,
                              std::shared_ptr<base::Account> account)
     : client_(connection, std::move(account)),
-      own_side_(std::in_place, connection, options.max_descriptors, client_.shared_account()),
+      own_side_(std::in_place, connection,
+                SideLine::Grant{options.max_descriptors, options.max_attachment_bytes, options.trust_sender},
+                client_.shared_account()),
       side_(*own_side_),
       transport_(std::move(connection.transport)),
       logger_(std::move(logger)),
@@ -50,7 +49,8 @@ ServerSession::ServerSession(transport::Connection connection, const ServerSessi
       listener_(std::move(listener)),
       back_({*transport_, outbox_, side_, client_, listener_, options.max_message_size, options.stream_window}, logger_,
             nullptr),
-      inbox_(*transport_, {options.max_message_size, options.stream_window}, client_, calls_, side_.letterbox()) {}
+      inbox_(*transport_, {options.max_message_size, options.stream_window}, client_, calls_, side_.letterbox(),
+             side_.attachments()) {}
 
 absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::StartOver(std::shared_ptr<ClientSession> host,
                                                                         const ServedClient& client,
@@ -59,8 +59,8 @@ absl::StatusOr<std::shared_ptr<ServerSession>> ServerSession::StartOver(std::sha
                                                                         SessionListener::Calls listener) {
   // Guest and host are there for each other as long as the guest is.
   ClientSession& session = *host;
-  auto relay =
-      std::make_unique<Relay>(session.transport(), session.outbox(), [&session] { session.WakeReaderForRest(); });
+  auto relay = std::make_unique<Relay>(session.transport(), session.outbox(),
+                                       [&session] { session.poster().WakeReaderForRest(); });
   if (absl::Status opened = relay->Open(); !opened.ok()) return opened;
   std::shared_ptr<ServerSession> guest(
       new ServerSession(std::move(host), std::move(relay), client, options, std::move(logger), std::move(listener)));
@@ -140,39 +140,25 @@ void ServerSession::Break(const absl::Status& violation) {
   const std::string text = absl::StrCat("protocol violation by client pid ", client_.peer().pid, " uid ",
                                         client_.peer().uid, " (connection ", id(), ", ", transport_->name(),
                                         "): ", violation.message(), "; the connection is closed");
-  {
-    base::MutexLock lock(mutex_);
-    if (!violation_.empty()) return;
-    violation_ = text;
-  }
+  if (!end_.NoteViolation(text)) return;
   logger_->Log({base::LogKind::kViolation, client_.peer().uid}, LogSeverity::kError, text);
   HangUp();
 }
 
-std::shared_ptr<transport::ControlChannel> ServerSession::control() {
-  base::MutexLock lock(mutex_);
-  return control_;
-}
-
-void ServerSession::SendGoAway() {
-  control()->Send({.kind = transport::ControlMessage::Kind::kGoAway});
-}
-
 void ServerSession::HangUp() {
-  hung_up_.store(true, std::memory_order_release);
+  end_.HangUp();
   if (host_ != nullptr) host_->HangUp();
-  if (const auto control = this->control()) control->HangUp();
   if (End()) return;
   // The client had gone before: what it had sent one way ends, too.
-  calls_.CancelAll(hung_up());
+  calls_.CancelAll(/*one_way_too=*/true);
   listener_.AskToLook();
 }
 
 // False: it had ended before.
 bool ServerSession::End() {
-  if (gone_.exchange(true, std::memory_order_acq_rel)) return false;
+  if (!end_.End()) return false;
   if (own_outbox_) own_outbox_->Close();
-  calls_.CancelAll(hung_up());
+  calls_.CancelAll(end_.hung_up());
   listener_.TellGone();
   return true;
 }
@@ -181,10 +167,9 @@ std::string ServerSession::DebugString() {
   const size_t kept = outbox_.held().kept();
   const uint64_t frames_sent = outbox_.frames_sent();
   const size_t calls = calls_.count();
-  base::MutexLock lock(mutex_);
   return absl::StrCat("connection ", id(), ": ", transport_->name(), ", client pid ", client_.peer().pid, " uid ",
                       client_.peer().uid, ", ", calls, " calls, ", frames_sent, " frames sent, ", kept, " B held back",
-                      gone() ? ", gone" : "", violation_.empty() ? "" : absl::StrCat(", ", violation_));
+                      end_.DebugString());
 }
 
 }  // namespace nearcall::session

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/log.h"
-#include "base/mutex.h"
 #include "base/quota.h"
 #include "base/reactor.h"
 #include "session/active_call.h"
@@ -22,6 +19,7 @@
 #include "session/relay.h"
 #include "session/served_calls.h"
 #include "session/served_client.h"
+#include "session/served_end.h"
 #include "session/served_inbox.h"
 #include "session/session_listener.h"
 #include "session/side_line.h"
@@ -37,6 +35,8 @@ struct ServerSessionOptions {
   size_t max_calls;                  // that the client was granted
   uint32_t stream_window = 0;        // likewise
   size_t max_descriptors = 0;        // likewise, with a message
+  size_t max_attachment_bytes = 0;   // likewise
+  bool trust_sender = false;         // and these may be lent
   base::Reactor* reactor = nullptr;  // that watches its control socket; null: the monitor does
 };
 
@@ -69,6 +69,7 @@ class ServerSession final : public transport::ControlSink {
   // What this side may begin.
   BackCalls& back() { return back_; }
   SessionListener& listener() { return listener_; }
+  ServedEnd& end() { return end_; }
 
   // Inbox::Next; a violation has been dealt with when it says kBroken. What is for a stream has been brought to it, and
   // is kProgress.
@@ -80,9 +81,6 @@ class ServerSession final : public transport::ControlSink {
   [[nodiscard]] bool AddCall(ActiveCall& call);
   ServedCalls& calls() { return calls_; }
 
-  bool gone() const { return gone_.load(std::memory_order_acquire); }
-  // Gone because of this side. Else what the client has sent one way is still to be done.
-  bool hung_up() const { return hung_up_.load(std::memory_order_acquire); }
   // See SessionListener.
   void WantALook() {
     listener_.WantALook();
@@ -94,7 +92,6 @@ class ServerSession final : public transport::ControlSink {
   // for its requests only; and what has gone may have been all that the poller waited for.
   bool NeedsALook() { return listener_.TakeWanted() || outbox_.has_waiting(); }
 
-  void SendGoAway();
   // Cancels the calls and closes the connection; the client's calls end with UNAVAILABLE.
   void HangUp();
 
@@ -116,7 +113,6 @@ class ServerSession final : public transport::ControlSink {
   ServerSession(std::shared_ptr<ClientSession> host, std::unique_ptr<Relay> relay, const ServedClient& client,
                 const ServerSessionOptions& options, std::shared_ptr<base::Logger> logger,
                 SessionListener::Calls listener);
-  std::shared_ptr<transport::ControlChannel> control();
   bool End();
 
   // Constant after construction.
@@ -133,14 +129,9 @@ class ServerSession final : public transport::ControlSink {
   ServedCalls calls_;
   SessionListener listener_;  // its lock is taken before the other
   BackCalls back_;
-  std::atomic<bool> gone_{false};
-  std::atomic<bool> hung_up_{false};
+  ServedEnd end_;
 
   ServedInbox inbox_;
-
-  base::Mutex mutex_;
-  std::shared_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);  // set once, by Start
-  std::string violation_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace nearcall::session

@@ -52,7 +52,7 @@ absl::Status Stream::TakeElements(wire::Message& message) {
     taken = TakePacked(bytes.subspan(header.envelope_size));
     if (taken.ok()) arrivals_.Keep(message);
   } else {
-    taken = CheckElement(header.message_size - header.envelope_size);
+    taken = CheckElement(message.payload().size() + message.attachments.total());
     if (taken.ok()) arrivals_.Push(message);
   }
   if (!taken.ok()) return Violation(header, taken.message());

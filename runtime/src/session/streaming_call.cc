@@ -45,7 +45,7 @@ void StreamingCall::GiveCredit(const wire::FrameHeader& header, size_t element_s
   frame.kind = wire::FrameKind::kCredit;
   frame.message_size = credit;
   base::Buffer nothing;
-  session().Post(frame, nothing, Outbox::HandOver::kNow);
+  session().poster().Post(frame, nothing, Outbox::HandOver::kNow);
   caller().Await(base::NowNs());
 }
 
@@ -54,7 +54,7 @@ std::optional<std::string> StreamingCall::InitialEnvelope() {
 }
 
 void StreamingCall::Discard(const wire::FrameHeader& header, Arrivals& taken) {
-  for (; !taken.empty(); taken.Pop()) GiveCredit(header, taken.front().size());
+  for (; !taken.empty(); taken.Pop()) GiveCredit(header, taken.front_cost());
 }
 
 void StreamingCall::Drain(const wire::FrameHeader& header) {
@@ -75,7 +75,7 @@ void StreamingCall::Drain(const wire::FrameHeader& header) {
 
 // SUBTLE: does not wait for the end (somebody may be just making it): that is for the one who reads.
 void StreamingCall::GiveUp(absl::Status why) {
-  if (session().callers().Fail(*this, std::move(why))) session().TellCancelled(*this);
+  if (session().callers().Fail(*this, std::move(why))) session().end().SendCancel(id);
 }
 
 void StreamingCall::GiveUp(absl::Status why, Outgoing& element) {
@@ -115,7 +115,7 @@ bool StreamingCall::BeginElement(size_t size, bool fail_fast) {
 
 bool StreamingCall::TrySendElement(const wire::FrameHeader& header, size_t size, Outbox::Write write) {
   if (!session().outbox().TrySend(header, size, write)) return false;
-  session().WakeReaderForRest();
+  session().poster().WakeReaderForRest();
   NoteWritten();
   return true;
 }
@@ -134,7 +134,7 @@ bool StreamingCall::SendElement(Outgoing& element) {
       return element.fragmenter.done();
     }
   } else {
-    session().WakeReaderForRest();
+    session().poster().WakeReaderForRest();
   }
   if (finished()) {
     outbox.Withdraw(element);

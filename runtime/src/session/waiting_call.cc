@@ -24,7 +24,7 @@ absl::Status WaitingCall::Begin(bool fail_fast) try {
   Begun begun = callers.TryBegin(*this);
   // Reading, if nobody else does: what waits for room may belong to calls that have ended, and the replies to those
   // that were given up may have come. The latter is worth a look in any case.
-  if (begun == Begun::kFull && (!fail_fast || callers.has_given_up())) {
+  if (begun == Begun::kFull && (!fail_fast || callers.slots().given_up != 0)) {
     caller_.Await(base::NowNs());  // where nobody waits for a reply, nobody else rings
     session_.readers().Wait(caller_, fail_fast ? 0 : deadline,
                             [&] { return begun != Begun::kFull || (begun = callers.TryBegin(*this)) != Begun::kFull; });
@@ -47,7 +47,7 @@ absl::Status WaitingCall::Begin(bool fail_fast) try {
 bool WaitingCall::TrySend(const wire::FrameHeader& header, size_t size, Outbox::Write write) {
   if (finished() || !session_.outbox().TrySend(header, size, write)) return false;
   NoteSent();
-  session_.WakeReaderForRest();
+  session_.poster().WakeReaderForRest();
   return true;
 }
 
@@ -59,7 +59,7 @@ bool WaitingCall::Send(Outgoing& message, bool fail_fast) {
     if (outbox.Offer(message)) {
       sent_any_ = true;
       if (message.fragmenter.done()) NoteSent();
-      session_.WakeReaderForRest();
+      session_.poster().WakeReaderForRest();
       return true;
     }
     if (first && fail_fast) {
@@ -123,7 +123,7 @@ void WaitingCall::Wait() {
   } else {
     Fail(session_.Late("no reply", *this));
   }
-  if (sent_ && caller_.slept) session_.late_ring().Learn(caller_, base::NowNs());
+  if (sent_ && caller_.slept) session_.readers().LearnWhatIsLate(caller_, base::NowNs());
 }
 
 // What has not been sent will not be, for the connection is just ending: Wait() sees that.

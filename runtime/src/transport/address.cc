@@ -110,6 +110,9 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text, std::span<const Tra
     if (prefix == "systemd") return ParseActivated(text, rest);
     if (prefix == "exec") return ParseExec(text, rest);
     if (prefix == "inherited") return ParseInherited(text, rest);
+    if (prefix == "grpc") {
+      return Malformed(text, "grpc: is for nearcall::grpc::Connect() and nearcall::grpc::Port (nearcall/grpc.h)");
+    }
     if (std::none_of(transports.begin(), transports.end(), [&](const auto& row) { return row.name == prefix; })) {
       return Malformed(text, absl::StrCat("there is no transport \"", absl::CHexEscape(prefix),
                                           "\", there are: ", NamesOf(transports)));

@@ -66,6 +66,25 @@ absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(base::Fd control, b
                                                              std::weak_ptr<ControlSink> sink,
                                                              base::Reactor* reactor = nullptr);
 
+// How control messages travel where there is no socket for them: between the frames. They are heard when those before
+// them are read, and by who reads; the peer has gone when it holds its end no more, whether or not it is dead.
+class InBandControl {
+ public:
+  virtual ~InBandControl() = default;
+  // As WatchControl(). Once, before the transport is read.
+  virtual absl::StatusOr<std::unique_ptr<ControlChannel>> Watch(std::weak_ptr<ControlSink> sink,
+                                                                base::Reactor* reactor) = 0;
+};
+
+// What a connection has for it.
+struct ControlEnd {
+  base::Fd socket = {};
+  base::Fd peer_pidfd = {};
+  std::unique_ptr<InBandControl> in_band = {};  // null: there is a socket
+};
+absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(ControlEnd end, std::weak_ptr<ControlSink> sink,
+                                                             base::Reactor* reactor = nullptr);
+
 // Destroying it cancels it: after that the callback does not start, and is not running (except when destroyed from
 // within).
 class Timer {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
@@ -87,6 +88,20 @@ struct SocketAccess {
   bool take_over = false;
 };
 
+class ServerHandshake;
+struct ServeParams;
+
+// Who has come to a listener, or over a socket.
+struct Newcomer {
+  // Begins his handshake. Null: there is nobody.
+  absl::AnyInvocable<std::unique_ptr<ServerHandshake>(ServeParams&& params)&&> shake_hands = nullptr;
+  // As far as the kernel knows; who speaks may be another.
+  uid_t connected_by = static_cast<uid_t>(-1);
+};
+
+// At the other end of a SOCK_SEQPACKET socket that is connected: just accepted, or one of a socketpair(2).
+Newcomer NewcomerAt(base::Fd socket);
+
 // A listening socket under a name (or an inherited one). The name goes away with Unlink() or the destructor, if it is
 // still ours; in a fork()ed child neither touches it. Unlink() by any thread, everything else by one at a time.
 class Listener {
@@ -99,8 +114,10 @@ class Listener {
   static absl::StatusOr<std::unique_ptr<Listener>> Adopt(base::Fd fd);
 
   virtual ~Listener() = default;
-  virtual int fd() const = 0;            // non-blocking; for epoll and accept4
+  virtual int fd() const = 0;            // readable when somebody waits; for epoll, edge-triggered
   virtual std::string name() const = 0;  // the socket's path, for people
+  // Takes somebody who waits. Nobody, and an errno: EAGAIN if nobody waits, or what accept4(2) says. Never blocks.
+  virtual Newcomer Accept();
   // Gives the name up; connections in the backlog are still accepted. An error: it stays behind, as after setuid(2).
   virtual absl::Status Unlink() = 0;
 
@@ -147,6 +164,10 @@ struct ServeParams {
   bool wants_method_names = false;         // of each request
   bool offers_side_socket = false;         // to a client that wants it, over a transport without kNoDescriptors
 };
+
+// On a handshake's error: the client has asked for a transport that is not offered, and has been told which ones are.
+// To the server that is no news: whoever looks which ones it offers asks for each.
+inline constexpr absl::string_view kNotOffered = "type.nearcall/not_offered";
 
 // The server's half of one handshake: never blocks, so that a silent client holds up nobody. Call Step() when the
 // socket is readable (it is in epoll, edge-triggered), and drop the object after the time limit. Used by one thread at

@@ -14,11 +14,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/closer.h"
 #include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/monitor_use.h"
+#include "transport/rendezvous/passed_fds.h"
 #include "transport/rendezvous/peer_socket.h"
 #include "transport/rendezvous/socket_kind.h"
 
@@ -87,22 +87,6 @@ struct Looked {
   std::span<base::Fd> taken() { return std::span(fds).first(count); }
 };
 
-void TakeFds(msghdr& message, Looked& looked) {
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t size = header->cmsg_len - CMSG_LEN(0);
-    NEARCALL_CHECK(size <= looked.fds.size() * sizeof(int));
-    for (size_t offset = 0; offset + sizeof(int) <= size; offset += sizeof(int)) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header) + offset, sizeof(fd));
-      looked.fds[looked.count].Reset(fd);
-      // It had one of the standard numbers, and there was no room to move it.
-      if (!looked.fds[looked.count].valid()) looked.lost = true;
-      ++looked.count;
-    }
-  }
-}
-
 // SUBTLE: to look (MSG_PEEK) gives descriptors of their own, while the message keeps its references. So those that
 // there is no room for are not closed here, which could take as long as the peer likes; and when the message is taken
 // the references that it drops are not the last ones.
@@ -121,12 +105,16 @@ void Look(const base::Fd& socket, Looked& looked) {
   if (looked.size < 0 && errno == ECONNRESET) looked.size = base::Retry(look);
   if (looked.size < 0) return;
   looked.cut = (message.msg_flags & MSG_CTRUNC) != 0;
-  TakeFds(message, looked);
+  TakePassedFds(message, [&looked](base::Fd fd) {
+    NEARCALL_CHECK(looked.count < looked.fds.size());
+    if (!fd.valid()) looked.lost = true;
+    looked.fds[looked.count++] = std::move(fd);
+  });
 }
 
 absl::Status CheckLetter(const Looked& looked) {
   const Layout& layout = looked.layout;
-  if (looked.size < 0) return Violation("a message is to bring descriptors, and they were not sent before it");
+  if (looked.size <= 0) return Violation("a message is to bring descriptors, and they were not sent before it");
   if (looked.size != sizeof(Layout)) return Violation(absl::StrCat("a letter has ", looked.size, " bytes, not 24"));
   const bool other =
       std::any_of(std::begin(layout.reserved), std::end(layout.reserved), [](uint8_t b) { return b != 0; });
@@ -169,10 +157,6 @@ void Drop(const base::Fd& socket) {
   Layout layout;
   const auto take = [&] { return ::recv(socket.get(), &layout, sizeof(layout), MSG_DONTWAIT); };
   if (base::Retry(take) < 0 && errno == ECONNRESET) static_cast<void>(base::Retry(take));
-}
-
-void CloseAll(std::span<base::Fd> fds) {
-  for (base::Fd& fd : fds) base::CloseElsewhere(std::move(fd));
 }
 
 }  // namespace
@@ -297,13 +281,13 @@ absl::Status SideSocket::Receive(const std::shared_ptr<base::DescriptorBudget>& 
   Taken taken = Taken::kYes;
   if (checked.ok() && !no_room) checked = Charge(*budget, looked.count, taken);
   if (!checked.ok()) {
-    CloseAll(looked.taken());
+    Discard(looked.taken());
     return checked;
   }
   Drop(socket_);
   letter = LetterOf(looked.layout);
   if (no_room) {
-    CloseAll(looked.taken());
+    Discard(looked.taken());
     received = base::Descriptors::Refused(kNoneLeft);
   } else if (letter.lost) {
     received = base::Descriptors::Refused(kLost);

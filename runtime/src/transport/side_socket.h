@@ -48,8 +48,6 @@ class SideSocket {
   // It is not called any more, nor running, unless this is called from within.
   void EndWatch();
 
-  int fd() const { return socket_.get(); }
-
   // False: no room now. Descriptors that the kernel does not pass (too many of this user's are under way, one is not
   // open any more), or that are not as many as `letter` says, are lost, and the letter says so.
   bool Send(Letter letter, std::span<const int> descriptors);

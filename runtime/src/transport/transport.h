@@ -32,9 +32,12 @@ namespace nearcall::transport {
 //  7. The peer's memory, values and descriptors are never trusted: what cannot be is kBroken with a text in error(),
 //  for
 //     good. It is never a crash, never an endless loop, never a read or write outside the transport's memory.
-//  8. The death of the peer is not seen here (the control socket tells it: OnPeerGone()); every call stays harmless
-//     after it.
+//  8. The death of the peer is not seen here (the control channel tells it: OnPeerGone()); every call stays harmless
+//     after it. Where the kernel wakes who sleeps, whoever looks finds nothing.
 //  9. In a fork()ed child only the destructor may be called.
+// 10. What goes beside frames, before them, is not left behind: of the frames that were committed later at most
+//     base::kMaxLettersKept overtake one. Else the row in the table says so (kNoDescriptors): no descriptors go, and
+//     memory goes as bytes.
 //
 // Threads: the writing calls by one thread at a time, the reading calls and sleeping calls by one thread at a time,
 // both at once; Interrupt(), Ring() and OnPeerGone() by any thread at any time.

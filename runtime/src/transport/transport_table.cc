@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "transport/fifo/fifo_rendezvous.h"
 #include "transport/mq/mq_offer.h"
 #include "transport/pipe/pipe_offer.h"
 #include "transport/shm/shm_offer.h"
@@ -37,6 +38,12 @@ constexpr TransportRow kTransports[] = {
      .offer = &sysv::OfferSysv,
      .attach = &sysv::AttachSysv,
      .sweep = &sysv::SweepSysv},
+    {.name = "fifo",
+     .bit = 4,
+     .traits = kOnlyByName | kNoDescriptors,
+     .sweep = &fifo::SweepNames,
+     .listen = &fifo::ListenAtFifo,
+     .dial = &fifo::DialFifo},
 };
 
 }  // namespace

@@ -16,6 +16,12 @@
 
 namespace nearcall::transport {
 
+struct Address;
+struct ConnectParams;
+class Dial;
+class Listener;
+struct SocketAccess;
+
 // What the two ends of one transport agree on, carried in the server's hello; only the transport knows what it means.
 using Geometry = std::array<uint64_t, 4>;
 
@@ -58,13 +64,20 @@ struct TransportRow {
   absl::string_view name;  // as in an address
   uint8_t bit;             // in the hello's set of transports: 1 << bit
   uint32_t traits = 0;     // a set of Trait
-  absl::StatusOr<std::unique_ptr<TransportOffer>> (*offer)(const TransportConfig& config, const PeerIdentity& client);
+  absl::StatusOr<std::unique_ptr<TransportOffer>> (*offer)(const TransportConfig& config,
+                                                           const PeerIdentity& client) = nullptr;
   // The client's end. Checks each descriptor before it uses it: INTERNAL if the server sent what it should not, and
   // then they are still there: who knows what closing them takes.
   absl::StatusOr<std::unique_ptr<Transport>> (*attach)(std::vector<base::Fd>&& fds, const Geometry& geometry,
-                                                       const PeerIdentity& server);
+                                                       const PeerIdentity& server) = nullptr;
   // When a server starts: removes what servers that were killed have left. None: nothing is ever left.
   void (*sweep)() = nullptr;
+  // Where its two sides meet, if that is not the socket of a name: in place of Listener::Bind() and Dial::Start()
+  // (rendezvous.h), of which `dial` never blocks. Then offer and attach are null, and nobody asks for it at a socket.
+  absl::StatusOr<std::unique_ptr<Listener>> (*listen)(const Address& address, const SocketAccess& access) = nullptr;
+  std::unique_ptr<Dial> (*dial)(Address address, ConnectParams params) = nullptr;
+
+  bool MeetsAtSocket() const { return listen == nullptr; }
 
   bool has(Trait trait) const { return (traits & trait) != 0; }
 

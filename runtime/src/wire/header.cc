@@ -27,7 +27,8 @@ static_assert(offsetof(FrameHeader, method_id) == 24);
 static_assert(offsetof(FrameHeader, source_id) == 32);
 static_assert(offsetof(FrameHeader, status) == 36);
 static_assert(offsetof(FrameHeader, fd_count) == 37);
-static_assert(offsetof(FrameHeader, reserved) == 38);
+static_assert(offsetof(FrameHeader, attachment_count) == 38);
+static_assert(offsetof(FrameHeader, reserved) == 39);
 static_assert(offsetof(FrameHeader, time_left_ns) == 40);
 static_assert(offsetof(FrameHeader, message_size) == 48);
 static_assert(offsetof(FrameHeader, envelope_size) == 52);
@@ -58,9 +59,10 @@ absl::Status CheckFields(const FrameHeader& header) {
     return Unexpected("fd_count", header.fd_count, absl::StrCat("0 to ", base::kMaxMessageDescriptors));
   }
   if (header.priority >= base::kLanes) return Unexpected("priority", header.priority, "0 to 3");
-  if ((header.reserved[0] | header.reserved[1]) != 0) {
-    return Unexpected("a reserved byte", header.reserved[0] | header.reserved[1], 0u);
+  if (header.attachment_count > base::kMaxMessageAttachments) {
+    return Unexpected("attachment_count", header.attachment_count, absl::StrCat("0 to ", base::kMaxMessageAttachments));
   }
+  if (header.reserved != 0) return Unexpected("a reserved byte", header.reserved, 0u);
   if ((header.call_id & ~kBegunByAcceptor) == 0) return Unexpected("call_id", header.call_id, "a call's number");
   return absl::OkStatus();
 }
@@ -83,6 +85,9 @@ absl::Status CheckRequestFields(const FrameHeader& header) {
 absl::Status CheckStreamFlags(const FrameHeader& header) {
   if (header.has(kPacked) && header.fd_count != 0) {
     return Unexpected("fd_count", header.fd_count, 0, " (it holds several elements)");
+  }
+  if (header.has(kPacked) && header.attachment_count != 0) {
+    return Unexpected("attachment_count", header.attachment_count, 0, " (it holds several elements)");
   }
   const bool is_element = header.kind == FrameKind::kMessage;
   if (header.has(kEnd) && !is_element && header.kind != FrameKind::kRequest) {
@@ -107,6 +112,9 @@ absl::Status CheckBareFrame(const FrameHeader& header) {
   if (header.flags != kWholeMessage) return Unexpected("flags", header.flags, kWholeMessage, " (of this kind)");
   if (header.payload_size != 0) return Unexpected("payload_size", header.payload_size, 0, " (of this kind)");
   if (header.fd_count != 0) return Unexpected("fd_count", header.fd_count, 0, " (of this kind)");
+  if (header.attachment_count != 0) {
+    return Unexpected("attachment_count", header.attachment_count, 0, " (of this kind)");
+  }
   if (header.envelope_size != 0) return Unexpected("envelope_size", header.envelope_size, 0, " (of this kind)");
   const bool is_credit = header.kind == FrameKind::kCredit;
   if (is_credit && header.message_size == 0) return Unexpected("message_size", 0, "the bytes of credit");

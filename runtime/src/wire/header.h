@@ -54,7 +54,7 @@ constexpr size_t SlotOf(uint64_t call_id) {
 //    +--------+--------+--------+--------+--------+--------+--------+--------+
 // 24 | method_id                                                             |
 //    +--------+--------+--------+--------+--------+--------+--------+--------+
-// 32 | source_id                         | status |fd_count| 0 (2 bytes)     |
+// 32 | source_id                         | status |fd_count|attached| 0      |
 //    +--------+--------+--------+--------+--------+--------+--------+--------+
 // 40 | time_left_ns                                                          |
 //    +--------+--------+--------+--------+--------+--------+--------+--------+
@@ -64,15 +64,16 @@ struct FrameHeader {
   uint8_t version = kWireVersion;
   FrameKind kind = FrameKind::kRequest;
   uint8_t flags = 0;
-  uint8_t priority = 0;        // lane, 0 to 3
-  uint32_t payload_size = 0;   // bytes that follow this header in this frame
-  uint64_t sequence = 0;       // per connection, direction and lane; starts at 1
-  uint64_t call_id = 0;        // chosen by whoever begins the call, never reused, not 0
-  uint64_t method_id = 0;      // destination: MethodId("package.Service/Method"); a reply repeats it
-  uint32_t source_id = 0;      // who sends, as agreed in the handshake
-  uint8_t status = 0;          // canonical code; replies only
-  uint8_t fd_count = 0;        // descriptors that go with this message; their letter, with its first frame
-  uint8_t reserved[2] = {};    // 0
+  uint8_t priority = 0;          // lane, 0 to 3
+  uint32_t payload_size = 0;     // bytes that follow this header in this frame
+  uint64_t sequence = 0;         // per connection, direction and lane; starts at 1
+  uint64_t call_id = 0;          // chosen by whoever begins the call, never reused, not 0
+  uint64_t method_id = 0;        // destination: MethodId("package.Service/Method"); a reply repeats it
+  uint32_t source_id = 0;        // who sends, as agreed in the handshake
+  uint8_t status = 0;            // canonical code; replies only
+  uint8_t fd_count = 0;          // descriptors that go with this message; their letter, with its first frame
+  uint8_t attachment_count = 0;  // memory that goes with this message; their table is its end
+  uint8_t reserved = 0;
   uint64_t time_left_ns = 0;   // requests: until the deadline, 0: none
   uint32_t message_size = 0;   // of the whole message, envelope included; the same in each of its frames
   uint32_t envelope_size = 0;  // of the envelope at the message's start; the same in each of its frames

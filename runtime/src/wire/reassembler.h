@@ -11,6 +11,7 @@
 #include "base/descriptors.h"
 #include "base/limits.h"
 #include "base/quota.h"
+#include "wire/attachments.h"
 #include "wire/header.h"
 
 namespace nearcall::wire {
@@ -18,9 +19,18 @@ namespace nearcall::wire {
 // One message as received. Reused from frame to frame: the buffer keeps its memory.
 struct Message {
   FrameHeader header;             // of its first frame
-  base::Buffer bytes;             // the envelope, then the payload
-  base::Charge charge;            // for both, at a server
+  base::Buffer bytes;             // the envelope, then the payload, then the tail of its attachments
+  base::Charge charge;            // for all of that, at a server
   base::Descriptors descriptors;  // that came with it: see session/letterbox.h
+  Attachments attachments;
+
+  std::span<const std::byte> envelope() const { return bytes.bytes().first(header.envelope_size); }
+  std::span<const std::byte> payload() const {
+    const std::span<const std::byte> body = bytes.bytes().subspan(header.envelope_size);
+    return body.first(body.size() - attachments.tail_size());
+  }
+  // What is of `attachments` only.
+  std::span<const std::byte> tail() const { return bytes.bytes().last(attachments.tail_size()); }
 };
 
 // Puts the frames of one direction of a connection together again. Each byte goes straight from the transport to its

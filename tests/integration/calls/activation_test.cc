@@ -29,6 +29,7 @@ constexpr char kActivator[] = "/usr/bin/systemd-socket-activate";
 
 class ActivationTest : public IntegrationTest {
  protected:
+  void SetUp() override { NEEDS_SOCKETS(); }
   std::string PathOf(const std::string& name) const { return absl::StrCat(directory(), "/", name); }
   std::string AddressAt(const std::string& name) const { return absl::StrCat(TransportName(), ":", PathOf(name)); }
 

@@ -78,14 +78,29 @@ TEST_F(AddressTest, EnvironmentChoosesTheTransportOfABareNameOnly) {
   EXPECT_EQ(ConnectStatus("echo").ok(), TransportUnderTest().IsMeantBy(""));
 }
 
+// As `nearcall ls` does, to see which there are.
+TEST_F(AddressTest, WhoAsksForWhatIsNotOfferedIsToldWhatIsAndTheServerHasNoNews) {
+  if (!TransportUnderTest().MeetsAtSocket()) GTEST_SKIP() << TransportName() << " has no socket";
+  const auto server = StartServer({}, absl::StrCat(TransportName(), ":echo"));
+  const std::string other = TransportName() == "pipe" ? "shm" : "pipe";
+  EXPECT_THAT(ConnectStatus(absl::StrCat(other, ":echo")),
+              FailsWith(StatusCode::kFailedPrecondition, absl::StrCat("it offers: ", TransportName())));
+  server->Shutdown(absl::ZeroDuration());
+  server->Wait();
+  EXPECT_FALSE(log.Has("turned away"));
+}
+
 TEST_F(AddressTest, WhatIsOnlyAskedForByNameNoBareNameMeans) {
   if (TransportUnderTest().IsMeantBy("")) GTEST_SKIP() << "bare names mean " << TransportName();
   ::unsetenv("NEARCALL_TRANSPORT");
   const auto bare = StartServer({}, "bare");
+  // Without a socket the two do not even meet.
+  const bool meets = TransportUnderTest().MeetsAtSocket();
+  const StatusCode code = meets ? StatusCode::kFailedPrecondition : StatusCode::kUnavailable;
   EXPECT_THAT(ConnectStatus(Address("bare")),
-              FailsWith(StatusCode::kFailedPrecondition, "the server does not offer the transport asked for"));
+              FailsWith(code, meets ? "the server does not offer the transport asked for" : "no server listens"));
   const auto server = StartServer();
-  EXPECT_EQ(ConnectStatus("echo").code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ConnectStatus("echo").code(), code);
   const auto channel = Connect();
   EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob("")).ok());
   EXPECT_EQ(channel->transport(), TransportName());
@@ -101,7 +116,10 @@ TEST_F(AddressTest, NobodyListens) {
   const absl::Status status = ConnectStatus(Address("nobody"));
   EXPECT_LT(absl::Now() - before, absl::Seconds(2));
   EXPECT_THAT(status, FailsWith(StatusCode::kUnavailable, Address("nobody")));
-  EXPECT_THAT(status, FailsWith(StatusCode::kUnavailable, absl::StrCat(directory(), "/nobody (does not exist)")));
+  EXPECT_THAT(status,
+              FailsWith(StatusCode::kUnavailable, absl::StrCat(directory(), (TransportUnderTest().MeetsAtSocket()
+                                                                                 ? "/nobody (does not exist)"
+                                                                                 : "/nobody.c2s (does not exist)"))));
   EXPECT_THAT(status, FailsWith(StatusCode::kUnavailable, "start it"));
 }
 
@@ -169,6 +187,7 @@ TEST_F(AddressTest, NothingIsLeftWhenOneOfTwoNamesIsTaken) {
 }
 
 TEST_F(AddressTest, ANameThatSomebodyRemovesIsBoundAgain) {
+  NEEDS_SOCKETS();
   auto server = StartServer();
   const Echo::Stub before = ConnectStub();
   const std::string path = directory() + "/echo";
@@ -188,6 +207,7 @@ TEST_F(AddressTest, ANameThatSomebodyRemovesIsBoundAgain) {
 }
 
 TEST_F(AddressTest, WhileAnotherServerStartsClientsOfOtherNamesAreServed) {
+  NEEDS_SOCKETS();
   const auto server = Must(ServerBuilder({.expected_clients = 48, .log_sink = log.sink()})
                                .Listen(Address("one"))
                                .Listen(Address("other"))

@@ -29,6 +29,7 @@ constexpr gid_t kGroup = 777;
 class GroupTest : public IntegrationTest {
  protected:
   void SetUp() override {
+    NEEDS_OTHER_USERS();
     if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
     // Where different users meet.
     address_ = Address(MakeMeetingPlace(directory()) + "/meeting");

@@ -241,6 +241,29 @@ TEST_F(CoroutineTest, MetadataComeWithTheFirstElementAndTheEnd) {
   });
 }
 
+// Before the other one waits, while it does, and just between.
+TEST_F(CoroutineTest, AHandlerMayStopItsReader) {
+  static constexpr auto kReadAll = [](CoChatStream& stream) -> Task<> {
+    Blob element;
+    while (co_await stream.Read(&element)) continue;
+  };
+  streams.chat = [](ServerContext&, CoChatStream& stream) -> Task<absl::Status> {
+    std::thread stopper([&stream] { stream.StopReading(); });
+    co_await kReadAll(stream);
+    stopper.join();
+    co_return absl::AbortedError("enough");
+  };
+  const auto server = StartServer();
+  const auto stub = ConnectStreams();
+  Run([&]() -> Task<> {
+    for (int i = 0; i < 500; ++i) {
+      auto chat = stub.Chat();
+      EXPECT_EQ((co_await chat.Read()).has_value(), false);
+      EXPECT_EQ((co_await chat.Finish()).code(), StatusCode::kAborted);
+    }
+  });
+}
+
 TEST_F(CoroutineTest, MetadataThatComeAloneAreNoElement) {
   Event may_write;
   streams.down = [&](ServerContext& context, const Blob&, CoServerWriter<Blob>& writer) -> Task<absl::Status> {

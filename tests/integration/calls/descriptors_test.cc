@@ -17,7 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "child.h"
 #include "file_service.h"
-#include "raw_peer.h"
+#include "nearcall/interceptor.h"
 
 namespace nearcall::integration {
 namespace {
@@ -25,9 +25,6 @@ namespace {
 using absl::StatusCode;
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
-
-#define SKIP_WHERE_NONE_GO() \
-  if (TransportName() == "sysv") GTEST_SKIP() << "sysv carries no descriptors"
 
 CallOptions Lending(std::span<const int> descriptors, std::vector<UniqueFd>* returned = nullptr) {
   CallOptions options;
@@ -38,7 +35,7 @@ CallOptions Lending(std::span<const int> descriptors, std::vector<UniqueFd>* ret
 }
 
 TEST_F(DescriptorsTest, GoWithRequestAndReply) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   const auto server = StartServer();
   const Files::Stub stub = ConnectFiles();
   std::vector<UniqueFd> returned;
@@ -51,7 +48,7 @@ TEST_F(DescriptorsTest, GoWithRequestAndReply) {
 }
 
 TEST_F(DescriptorsTest, SixteenGoWithOneMessage) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   const auto server = StartServer();
   std::vector<UniqueFd> returned;
   const Files::Stub stub = ConnectFiles();
@@ -61,7 +58,7 @@ TEST_F(DescriptorsTest, SixteenGoWithOneMessage) {
 
 // In their large messages, too, they come with the last byte of it.
 TEST_F(DescriptorsTest, GoWithLargeMessages) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   files.swap = [](ServerContext& context, const Blob& request, Blob& reply) {
     reply = request;
     for (UniqueFd& file : context.TakeDescriptors()) context.reply_descriptors().push_back(std::move(file));
@@ -77,7 +74,7 @@ TEST_F(DescriptorsTest, GoWithLargeMessages) {
 
 // More at once than the side socket holds, over all lanes: each call has its own.
 TEST_F(DescriptorsTest, EachCallHasItsOwn) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   constexpr int kThreads = 8;
   constexpr int kCalls = 100;
   const auto server = StartServer();
@@ -103,7 +100,7 @@ TEST_F(DescriptorsTest, EachCallHasItsOwn) {
 }
 
 TEST_F(DescriptorsTest, ACallbackGetsThemToo) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   constexpr size_t kCalls = 200;
   const auto server = StartServer();
   const Files::AsyncStub async(Connect());
@@ -133,7 +130,7 @@ TEST_F(DescriptorsTest, ACallbackGetsThemToo) {
 }
 
 TEST_F(DescriptorsTest, ACoroutineGetsThemToo) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   const auto server = StartServer();
   const UniqueFd file = FileOf("one");
   const int fd = file.get();
@@ -147,10 +144,8 @@ TEST_F(DescriptorsTest, ACoroutineGetsThemToo) {
   EXPECT_EQ(TextsOf(returned), "re:one");
 }
 
-TEST_F(DescriptorsTest, GoWithElementsInBothDirections) {
-  SKIP_WHERE_NONE_GO();
-  const auto server = StartServer();
-  const Files::Stub stub = ConnectFiles();
+// With every other element of a hundred.
+void ExpectElementsToBringThem(const Files::Stub& stub) {
   const auto chat = stub.Chat({.timeout = kLong});
   for (int i = 0; i < 100; ++i) {
     const std::string text = absl::StrCat(i);
@@ -166,8 +161,14 @@ TEST_F(DescriptorsTest, GoWithElementsInBothDirections) {
   EXPECT_TRUE(chat->Finish().ok());
 }
 
+TEST_F(DescriptorsTest, GoWithElementsInBothDirections) {
+  NEEDS_DESCRIPTORS();
+  const auto server = StartServer();
+  ExpectElementsToBringThem(ConnectFiles());
+}
+
 TEST_F(DescriptorsTest, GoWithWhatOpensAStreamAndWhatEndsIt) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   const auto server = StartServer();
   const Files::Stub stub = ConnectFiles();
   const UniqueFd file = FileOf("opening");
@@ -188,33 +189,51 @@ TEST_F(DescriptorsTest, GoWithWhatOpensAStreamAndWhatEndsIt) {
   EXPECT_EQ(Must(up->Finish()).data(), "none=;some=d;");
 }
 
+// With each of fifty elements: their numbers, or how the call has ended.
+Task<std::string> TalkOfFifty(Files::CoStub stub) {
+  const CallOptions options = {.timeout = kLong};
+  auto chat = stub.Chat(options);
+  std::string all;
+  for (int i = 0; i < 50; ++i) {
+    const Blob blob = MakeBlob(absl::StrCat(i));
+    const UniqueFd file = FileOf(blob.data());
+    const int fd = file.get();
+    const std::span<const int> lent(&fd, 1);
+    if (!co_await chat.Write(blob, lent)) break;
+    Blob reply;
+    if (!co_await chat.Read(&reply)) break;
+    if (TextsOf(chat.TakeDescriptors()) != reply.data()) break;
+    absl::StrAppend(&all, reply.data(), ",");
+  }
+  const absl::Status ended = co_await chat.Finish();
+  co_return ended.ok() ? all : ended.ToString();
+}
+
 TEST_F(DescriptorsTest, GoWithElementsOfCoroutines) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   SuspendingFileService suspending;
   const auto server = Must(ServerBuilder(Granting()).Listen(Address()).Register(&suspending).Start());
-  const auto talk = [](Files::CoStub stub) -> Task<std::string> {
-    const CallOptions options = {.timeout = kLong};
-    auto chat = stub.Chat(options);
-    std::string all;
-    for (int i = 0; i < 50; ++i) {
-      const Blob blob = MakeBlob(absl::StrCat(i));
-      const UniqueFd file = FileOf(blob.data());
-      const int fd = file.get();
-      const std::span<const int> lent(&fd, 1);
-      if (!co_await chat.Write(blob, lent)) break;
-      Blob reply;
-      if (!co_await chat.Read(&reply)) break;
-      if (TextsOf(chat.TakeDescriptors()) != reply.data()) break;
-      absl::StrAppend(&all, reply.data(), ",");
-    }
-    const absl::Status ended = co_await chat.Finish();
-    co_return ended.ok() ? all : ended.ToString();
-  };
-  EXPECT_THAT(SyncWait(talk(Files::CoStub(Connect()))), ::testing::EndsWith("48,49,"));
+  EXPECT_THAT(SyncWait(TalkOfFifty(Files::CoStub(Connect()))), ::testing::EndsWith("48,49,"));
+}
+
+class NothingToSay final : public ClientInterceptor {
+  absl::StatusOr<OnCallEnd> Start(const CallInfo&, CallOptions&) override { return nullptr; }
+};
+
+TEST_F(DescriptorsTest, GoPastInterceptors) {
+  NEEDS_DESCRIPTORS();
+  const auto server = StartServer();
+  const ChannelOptions options = {.interceptors = {std::make_shared<NothingToSay>()}};
+  const Files::Stub stub = ConnectFiles(options);
+  std::vector<UniqueFd> returned;
+  EXPECT_EQ(Must(Swap(stub, {"one"}, &returned)).data(), "one");
+  EXPECT_EQ(TextsOf(returned), "re:one");
+  ExpectElementsToBringThem(stub);
+  EXPECT_THAT(SyncWait(TalkOfFifty(Files::CoStub(Connect(options)))), ::testing::EndsWith("48,49,"));
 }
 
 TEST_F(DescriptorsTest, AServerSendsThemWithoutTakingAny) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   files.swap = [](ServerContext& context, const Blob&, Blob&) {
     context.reply_descriptors().push_back(FileOf("mine"));
     return absl::OkStatus();
@@ -231,7 +250,7 @@ TEST_F(DescriptorsTest, AServerSendsThemWithoutTakingAny) {
 }
 
 TEST_F(DescriptorsTest, AreRefusedBeforeAnythingIsSent) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   const auto server = StartServer(Granting(2));
   const Files::Stub stub = ConnectFiles();
   const UniqueFd file = FileOf("x");
@@ -257,7 +276,7 @@ TEST_F(DescriptorsTest, AreRefusedBeforeAnythingIsSent) {
 }
 
 TEST_F(DescriptorsTest, AHandlerIsToldWhatItMayNotSend) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   size_t count = 1;
   files.swap = [&](ServerContext& context, const Blob&, Blob&) {
     for (size_t i = 0; i < count; ++i) context.reply_descriptors().push_back(FileOf("x"));
@@ -273,22 +292,23 @@ TEST_F(DescriptorsTest, AHandlerIsToldWhatItMayNotSend) {
   EXPECT_THAT(stub.Swap(MakeBlob("")).status(), FailsWith(StatusCode::kInternal, "without a descriptor"));
 }
 
-TEST_F(DescriptorsTest, TheSysvTransportCarriesNone) {
+TEST_F(DescriptorsTest, WhereNoneGoCallsSaySo) {
   const auto server = StartServer();
-  if (TransportName() != "sysv") return;
-  constexpr char kWhy[] = "the sysv transport carries no descriptors; those that do are shm, mq, pipe";
+  if (CarriesDescriptors()) return;
+  const std::string why = absl::StrCat("the ", std::string(TransportName()),
+                                       " transport carries no descriptors; those that do are shm, mq, pipe");
   files.swap = [](ServerContext& context, const Blob&, Blob&) {
     context.reply_descriptors().push_back(FileOf("x"));
     return absl::OkStatus();
   };
   const Files::Stub stub = ConnectFiles();
-  EXPECT_THAT(Swap(stub, {"one"}).status(), FailsWith(StatusCode::kFailedPrecondition, kWhy));
-  EXPECT_THAT(Swap(stub, {}).status(), FailsWith(StatusCode::kFailedPrecondition, kWhy));
+  EXPECT_THAT(Swap(stub, {"one"}).status(), FailsWith(StatusCode::kFailedPrecondition, why));
+  EXPECT_THAT(Swap(stub, {}).status(), FailsWith(StatusCode::kFailedPrecondition, why));
 }
 
 // The leak check after each test would see them; here they do not even pile up.
 TEST_F(DescriptorsTest, WhatNobodyTakesIsClosed) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   files.swap = [](ServerContext& context, const Blob& request, Blob&) {
     context.reply_descriptors().push_back(FileOf("not wanted"));
     return request.data() == "fail" ? absl::AbortedError("no") : absl::OkStatus();
@@ -313,7 +333,7 @@ TEST_F(DescriptorsTest, WhatNobodyTakesIsClosed) {
 }
 
 TEST_F(DescriptorsTest, GoOneWay) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   std::string came;
   Event has_come;
   files.drop = [&](ServerContext& context, const Blob&) {
@@ -335,7 +355,7 @@ TEST_F(DescriptorsTest, GoOneWay) {
 
 // Of those that wait with their requests for a handler.
 TEST_F(DescriptorsTest, AreBoundedByTheUsersPart) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   Event began;
   Event may_end;
   files.swap = [&](ServerContext& context, const Blob& request, Blob&) {
@@ -374,7 +394,7 @@ TEST_F(DescriptorsTest, AreBoundedByTheUsersPart) {
 }
 
 TEST_F(DescriptorsTest, AreGivenUpWithTheirCall) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   Event began;
   Event may_end;
   files.swap = [&](ServerContext& context, const Blob& request, Blob& reply) {
@@ -403,7 +423,7 @@ TEST_F(DescriptorsTest, AreGivenUpWithTheirCall) {
 
 // Whoever dies with descriptors under way leaves none in the server.
 TEST_F(DescriptorsTest, OfAClientThatIsKilledNothingIsLeft) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   constexpr int kRounds = 5;
   std::vector<std::unique_ptr<Child>> children;
   for (int i = 0; i < kRounds; ++i) {
@@ -435,7 +455,7 @@ TEST_F(DescriptorsTest, OfAClientThatIsKilledNothingIsLeft) {
 }
 
 TEST_F(DescriptorsTest, GoWithinOneProcessToo) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   const auto server = StartServer();
   std::vector<UniqueFd> returned;
   const Files::Stub stub(Must(server->InProcessChannel()));
@@ -445,7 +465,7 @@ TEST_F(DescriptorsTest, GoWithinOneProcessToo) {
 
 // A service of the client's, called back by the server's handler.
 TEST_F(DescriptorsTest, GoWithCallsBack) {
-  SKIP_WHERE_NONE_GO();
+  NEEDS_DESCRIPTORS();
   FileService back;
   files.swap = [](ServerContext& context, const Blob&, Blob& reply) {
     std::vector<UniqueFd> returned;
@@ -457,114 +477,6 @@ TEST_F(DescriptorsTest, GoWithCallsBack) {
   const auto server = StartServer();
   const Files::Stub stub = ConnectFiles({.services = {&back}});
   EXPECT_EQ(Must(Swap(stub, {})).data(), "back,re:back");
-}
-
-// --- peers that break the rules ---
-
-class HostileDescriptorsTest : public DescriptorsTest {
- protected:
-  // A client that wants a side socket and does as it likes.
-  static RawClient Hostile() {
-    return RawClient(Address(), {.max_message_size = 1 << 20, .max_calls_in_flight = 16, .max_descriptors = 16},
-                     transport::Transports(), transport::kDescriptors);
-  }
-
-  static wire::FrameHeader Request(const RawClient& client, uint8_t count) {
-    wire::FrameHeader header = client.Header(wire::FrameKind::kRequest, 0);
-    header.method_id = internal::MethodId("nearcall.integration.Files/Swap");
-    header.fd_count = count;
-    return header;
-  }
-
-  void ExpectThrownOut(RawClient& hostile, const std::string& part) {
-    EXPECT_TRUE(HangsUp(hostile.control()));
-    EXPECT_TRUE(Eventually([&] { return log.Has(part); })) << part << "; " << absl::StrJoin(log.lines(), "\n");
-    EXPECT_EQ(Must(Swap(ConnectFiles(), {"still"})).data(), "still");
-  }
-};
-
-TEST_F(HostileDescriptorsTest, ALetterAndItsFrameAreServed) {
-  SKIP_WHERE_NONE_GO();
-  const auto server = StartServer();
-  RawClient client = Hostile();
-  const UniqueFd file = FileOf("raw");
-  const int fd = file.get();
-  EXPECT_TRUE(client.connection().side_socket->Send({.lane = 1, .count = 1, .sequence = 1, .call_id = 1}, {&fd, 1}));
-  client.Send(Request(client, 1));
-  const wire::FrameHeader reply = client.Receive();
-  EXPECT_EQ(reply.status, 0);
-  EXPECT_EQ(reply.fd_count, 1);
-  transport::Letter letter;
-  base::Descriptors came;
-  Must(client.connection().side_socket->Receive(std::make_shared<base::DescriptorBudget>(nullptr), letter, came));
-  EXPECT_EQ(letter.sequence, reply.sequence);
-  EXPECT_EQ(TextsOf(came.Release()), "re:raw");
-}
-
-TEST_F(HostileDescriptorsTest, AFrameWithoutItsLetter) {
-  SKIP_WHERE_NONE_GO();
-  const auto server = StartServer();
-  RawClient hostile = Hostile();
-  hostile.Send(Request(hostile, 1));
-  ExpectThrownOut(hostile, "they were not sent before it");
-}
-
-TEST_F(HostileDescriptorsTest, ALetterOfAnotherCount) {
-  SKIP_WHERE_NONE_GO();
-  const auto server = StartServer();
-  RawClient hostile = Hostile();
-  const UniqueFd file = FileOf("x");
-  const int fd = file.get();
-  hostile.connection().side_socket->Send({.lane = 1, .count = 1, .sequence = 1, .call_id = 1}, {&fd, 1});
-  hostile.Send(Request(hostile, 2));
-  ExpectThrownOut(hostile, "it announces 2, its letter 1 of call 1");
-}
-
-TEST_F(HostileDescriptorsTest, WhereNoneWereGranted) {
-  SKIP_WHERE_NONE_GO();
-  const auto server = StartServer(Granting(0));
-  RawClient hostile = Hostile();
-  hostile.Send(Request(hostile, 1));
-  EXPECT_TRUE(HangsUp(hostile.control()));
-  EXPECT_TRUE(Eventually([&] { return log.Has("it announces 1, granted were 0"); }));
-}
-
-// What it sends beyond what its user may have is refused call by call, and then the connection is.
-TEST_F(HostileDescriptorsTest, OneThatSendsOnBeyondItsPart) {
-  SKIP_WHERE_NONE_GO();
-  Event began;
-  Event may_end;
-  files.swap = [&](ServerContext& context, const Blob& request, Blob& reply) {
-    if (request.data() == "first") {
-      began.Set();
-      may_end.Wait();
-    }
-    return FileService::Return(context, request, reply);
-  };
-  ServerOptions options = Granting();
-  options.max_total_descriptors = 16;
-  options.max_handler_threads = 1;
-  const auto server = StartServer(options);
-  const Files::Stub honest = ConnectFiles();
-  std::thread first([honest] { honest.Swap(MakeBlob("first"), {.timeout = kLong}).IgnoreError(); });
-  began.Wait();
-  RawClient hostile = Hostile();
-  const UniqueFd file = FileOf("x");
-  const std::vector<int> five(5, file.get());
-  for (uint64_t i = 1; i <= 8; ++i) {
-    if (!hostile.connection().side_socket->Send({.lane = 1, .count = 5, .sequence = i, .call_id = i << 16 | i}, five)) {
-      break;
-    }
-    wire::FrameHeader header = Request(hostile, 5);
-    header.sequence = i;
-    header.call_id = i << 16 | i;
-    hostile.SendInSilence(header);
-  }
-  hostile.connection().transport->Ring();
-  may_end.Set();
-  first.join();
-  // The server lives, and so do its other clients.
-  EXPECT_TRUE(Eventually([&] { return Swap(honest, {"x"}).ok(); }));
 }
 
 }  // namespace

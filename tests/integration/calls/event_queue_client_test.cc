@@ -394,7 +394,11 @@ TEST_F(EventQueueClientTest, AChannelThatIsJustConnectingMayEnd) {
   EXPECT_TRUE(RunUntilIdle(queue));
 }
 
-using EventQueueDeathTest = EventQueueClientTest;
+// The process that dies begins with a fixture of its own, and leaves its directory behind.
+class EventQueueDeathTest : public EventQueueClientTest {
+  const testing::TemporaryDirectory left_behind_;
+  const testing::ScopedEnv within_{"TMPDIR", left_behind_.path().c_str()};
+};
 
 TEST_F(EventQueueDeathTest, TheQueueOutlivesItsChannels) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");

@@ -382,7 +382,7 @@ class GenericHostileTest : public CoGenericServiceTest {
     const auto server = StartAny();
     RawClient hostile(Address());
     SendNamed(hostile, envelope, "a.B/C");
-    EXPECT_TRUE(HangsUp(hostile.control()));
+    EXPECT_TRUE(hostile.PeerHangsUp());
     EXPECT_TRUE(Eventually([&] { return log.Has(part); })) << part;
     EXPECT_TRUE(GenericStub(Connect()).Unary("a.B/C", Bytes(), InTime()).ok());
     EXPECT_EQ(calls().size(), 1u);

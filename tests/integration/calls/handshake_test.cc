@@ -45,6 +45,7 @@ std::ptrdiff_t CountReadable(const std::vector<base::Fd>& sockets) {
 
 class HandshakeTest : public IntegrationTest {
  protected:
+  void SetUp() override { NEEDS_SOCKETS(); }
   std::string path() const { return directory() + "/echo"; }
 
   void ExpectServes(const Server&) { EXPECT_TRUE(ConnectStub().Say(MakeBlob(""), {.timeout = kLong}).ok()); }
@@ -65,7 +66,7 @@ TEST_F(HandshakeTest, ClientOfAnotherVersionIsTold) {
 TEST_F(HandshakeTest, ServerOfAnotherVersionIsNamed) {
   RawDoor door(Address());
   auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
-  const base::Fd client = door.Accept();
+  const base::Fd client = door.AcceptSocket();
   EXPECT_FALSE(Receive(client.get()).empty());
   Must(transport::SendHello(client, OfVersion(Encode(ServerHello{}), 7)));
   const absl::Status status = connected.get();
@@ -200,7 +201,7 @@ TEST_F(HandshakeTest, ServerThatSaysNothingEndsInADeadline) {
 TEST_F(HandshakeTest, ServerThatHangsUpIsAskedAgain) {
   RawDoor door(Address());
   auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
-  for (int i = 0; i < 3; ++i) door.Accept().Reset();
+  for (int i = 0; i < 3; ++i) door.AcceptSocket().Reset();
   const RawServer server(door);
   EXPECT_TRUE(connected.get().ok());
 }
@@ -215,7 +216,7 @@ TEST_F(HandshakeTest, ServerThatAlwaysHangsUpIsUnavailable) {
     ConnectRaw(directory() + "/echo");
     return status;
   });
-  while (!stop) door.Accept().Reset();
+  while (!stop) door.AcceptSocket().Reset();
   EXPECT_THAT(connected.get(), FailsWith(StatusCode::kUnavailable, Address()));
 }
 
@@ -226,7 +227,7 @@ TEST_F(HandshakeTest, ServerThatDoesNotAnswerIsAskedAgainUntilTheConnectTimeout)
     const ChannelOptions options = {.connect_timeout = kLong, .handshake_timeout = absl::Milliseconds(500)};
     return Channel::Connect(Address(), options).status();
   });
-  EXPECT_TRUE(HangsUp(door.Accept().get()));
+  EXPECT_TRUE(HangsUp(door.AcceptSocket().get()));
   const RawServer server(door);
   EXPECT_TRUE(connected.get().ok());
 }
@@ -235,7 +236,7 @@ TEST_F(HandshakeTest, ServerThatTalksNonsenseIsNamed) {
   RawDoor door(Address());
   for (const size_t size : {1u, 8u, 352u, 512u}) {
     auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
-    const base::Fd client = door.Accept();
+    const base::Fd client = door.AcceptSocket();
     Must(transport::SendHello(client, std::vector<std::byte>(size, std::byte{0x5a})));
     EXPECT_THAT(connected.get(), FailsWith(StatusCode::kInternal, "the server's hello")) << size;
   }
@@ -245,7 +246,7 @@ TEST_F(HandshakeTest, ServerThatTalksNonsenseIsNamed) {
 TEST_F(HandshakeTest, TextOfARefusalIsPrintable) {
   RawDoor door(Address());
   auto connected = std::async(std::launch::async, [] { return Channel::Connect(Address()).status(); });
-  const base::Fd client = door.Accept();
+  const base::Fd client = door.AcceptSocket();
   Must(transport::SendHello(client, Encode(ServerHello{.status = absl::AbortedError("\x1b[31mred\n\x07")})));
   EXPECT_EQ(connected.get(), absl::AbortedError(Address() + ": ?[31mred??"));
 }

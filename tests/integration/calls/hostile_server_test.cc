@@ -43,7 +43,7 @@ class HostileServerTest : public IntegrationTest {
     const absl::Status status = Call(spoil);
     EXPECT_THAT(status, FailsWith(StatusCode::kInternal, part));
     EXPECT_EQ(ExecStateOf(status), ExecState::kMaybeExecuted) << status;
-    EXPECT_TRUE(HangsUp(server_->control()));
+    EXPECT_TRUE(server_->PeerHangsUp());
     EXPECT_TRUE(Eventually([&] { return log.Has(part); }));
     EXPECT_EQ(log.lines().size(), 1u);
     // The channel goes on with the next server.
@@ -186,7 +186,7 @@ class HostileCallerTest : public IntegrationTest {
   }
 
   void ExpectViolation(const std::string& part) {
-    EXPECT_TRUE(HangsUp(server_->control()));
+    EXPECT_TRUE(server_->PeerHangsUp());
     EXPECT_TRUE(Eventually([&] { return log.Has(part); }));
     EXPECT_EQ(log.lines().size(), 1u);
   }
@@ -220,6 +220,7 @@ TEST_F(HostileCallerTest, ASlotWhoseCallRuns) {
   server_->Send(Request(2 << 16, 2));
   ExpectViolation("which has not been answered");
   may_end.Set();
+  channel_.reset();  // waits for the handler
 }
 
 TEST_F(HostileCallerTest, AReplyToACallThatIsItsOwn) {
@@ -231,7 +232,7 @@ TEST_F(HostileCallerTest, AReplyToACallThatIsItsOwn) {
 
 TEST_F(HostileCallerTest, ACancelOfItsClientsCall) {
   const std::array<std::byte, 16> cancel = {std::byte{1}, {}, {}, {}, {}, {}, {}, {}, std::byte{1}};
-  Send(server_->control(), cancel);
+  server_->SendControl(cancel);
   ExpectViolation("a cancel of call 1");
 }
 

@@ -27,6 +27,7 @@ constexpr size_t kMostFormer = 3;
 
 class HotRestartTest : public StreamTest {
  protected:
+  void SetUp() override { NEEDS_SOCKETS(); }
   static ServerOptions Succeeding(absl::Duration grace = kGrace) {
     return {.expected_clients = 48, .allow_successor = true, .successor_grace = grace};
   }

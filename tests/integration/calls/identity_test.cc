@@ -18,6 +18,7 @@ using absl::StatusCode;
 class IdentityTest : public IntegrationTest {
  protected:
   void SetUp() override {
+    NEEDS_OTHER_USERS();
     if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
     // Where different users meet.
     address_ = Address(MakeMeetingPlace(directory()) + "/meeting");

@@ -442,7 +442,7 @@ TEST_F(OneWayTest, AStreamCannotBeOneWay) {
     wire::FrameHeader header = OneWayRequest(client, 1 << 16);
     header.flags = static_cast<uint8_t>(wire::kFirst | wire::kLast | wire::kOneWay | flags);
     client.Send(header);
-    EXPECT_TRUE(HangsUp(client.control()));
+    EXPECT_TRUE(client.PeerHangsUp());
   }
   EXPECT_THAT(came(), ::testing::IsEmpty());
 }

@@ -62,6 +62,7 @@ class One {
 
 class SharedNameTest : public IntegrationTest {
  protected:
+  void SetUp() override { NEEDS_SOCKETS(); }
   std::unique_ptr<One> Start(const std::string& name) { return std::make_unique<One>(name, log.sink()); }
 
   // Who answers `count` such calls.

@@ -90,6 +90,28 @@ TEST_F(StreamEndTest, ServerMayEndTheCallWhileTheClientWrites) {
   EXPECT_TRUE(Must(up->Finish()).data().empty()) << "the reply was moved out";
 }
 
+TEST_F(StreamEndTest, AHandlerMayStopItsReader) {
+  streams.chat = [](ServerContext&, ChatStream& stream) {
+    Event has_read;
+    std::thread reader([&] {
+      Blob element;
+      for (size_t count = 0; stream.Read(&element);) {
+        if (++count == 2) has_read.Set();
+      }
+    });
+    has_read.Wait();
+    stream.StopReading();
+    reader.join();
+    Blob element;
+    EXPECT_FALSE(stream.Read(&element)) << "nor later";
+    return absl::AbortedError("enough");
+  };
+  const auto server = StartServer();
+  const auto chat = ConnectStreams().Chat(InTime());
+  for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(chat->Write(Element(i, 100)));
+  ExpectEnd(*chat, StatusCode::kAborted);
+}
+
 TEST_F(StreamEndTest, WhatCameBeforeTheStatusIsReadable) {
   streams.down = [](ServerContext& context, const Blob& request, ServerWriter<Blob>& writer) {
     absl::Status status = CountDown(context, request, writer);
@@ -153,6 +175,32 @@ TEST_F(StreamEndTest, ElementThatDoesNotParseEndsTheCall) {
   EXPECT_FALSE(stream->Read(text));
   EXPECT_EQ(stream->Finish(nullptr).code(), StatusCode::kInternal);
   EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob(""), InTime()).ok());
+}
+
+// What is wrong with an element is found when it is read, and the server may have said OK long before.
+TEST_F(StreamEndTest, ElementThatDoesNotParseEndsTheCallThoughTheReplyIsThere) {
+  streams.chat = [](ServerContext&, ChatStream& stream) {
+    return stream.Write(MakeBlob("\xff")) ? absl::OkStatus() : absl::CancelledError();
+  };
+  const auto server = StartServer();
+  const auto channel = Connect();
+  const Echo::Stub echo(channel);
+  constexpr internal::MethodInfo kChat = internal::MakeMethod(
+      "nearcall.integration.Streams/Chat", internal::MethodKind::kBidiStreaming, Priority::kNormal, 0, false);
+  const auto stream = channel->OpenStream(kChat, nullptr, InTime());
+  const CallOptions options = InTime();
+  const auto held = channel->BeginCall(kChat, nullptr, options);
+  ASSERT_TRUE(Eventually([&] { return absl::StrContains(server->DebugString(), "calls active: 0"); }));
+  EXPECT_TRUE(echo.Say(MakeBlob(""), InTime()).ok());  // behind both replies
+  Text text;
+  EXPECT_FALSE(stream->Read(text));
+  EXPECT_THAT(stream->Finish(nullptr), FailsWith(StatusCode::kInternal, "does not parse"));
+  internal::Tried tried;
+  ASSERT_TRUE(Eventually([&] { return (tried = held->TryRead(text)) != internal::Tried::kNotYet; }));
+  EXPECT_EQ(tried, internal::Tried::kOver);
+  absl::Status status;
+  ASSERT_TRUE(Eventually([&] { return held->TryFinish(nullptr, status) == internal::Tried::kDone; }));
+  EXPECT_THAT(status, FailsWith(StatusCode::kInternal, "does not parse"));
 }
 
 // ---- misuse ----

@@ -358,6 +358,22 @@ TEST_F(StreamTest, InitialMetadataMayBeNoneAndComeAllTheSame) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+TEST_F(StreamTest, InitialMetadataOfManyFramesComeWithTheFirstElement) {
+  const std::string value(60'000, 'x');
+  streams.chat = [&](ServerContext& context, ChatStream& stream) {
+    context.initial_metadata().Add("begin", value);
+    context.SendInitialMetadata();
+    stream.Write(MakeBlob("first"));
+    return absl::OkStatus();
+  };
+  const auto server = StartServer();
+  const auto stream = ConnectStreams().Chat(InTime());
+  Blob reply;
+  EXPECT_TRUE(stream->Read(&reply));
+  EXPECT_EQ(stream->metadata().initial, (Metadata{{"begin", value}}));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
 TEST_F(StreamTest, InvalidMetadataOfAHandlerEndTheirCall) {
   streams.down = [&](ServerContext& context, const Blob&, ServerWriter<Blob>& writer) {
     context.initial_metadata().Add("Bad Key", "x");

@@ -18,6 +18,7 @@ constexpr absl::Duration kGrace = absl::Seconds(20);
 
 class TakeOverTest : public IntegrationTest {
  protected:
+  void SetUp() override { NEEDS_SOCKETS(); }
   void TakeOver() {
     server->Shutdown(kGrace);
     former.push_back(std::move(server));

@@ -208,48 +208,97 @@ TEST_F(StreamTest, ATopicIsServedByAThreadToo) {
 // A thousand take their time on a busy machine.
 constexpr absl::Duration kVeryLong = absl::Minutes(4);
 
-Task<size_t> CountElements(Streams::CoStub stub, size_t size) {
+// `received`: by all who count.
+Task<size_t> CountElements(Streams::CoStub stub, size_t size, std::atomic<size_t>* received) {
   const CallOptions options = {.timeout = kVeryLong};
   auto stream = stub.Down(MakeBlob("block"), options);
   size_t count = 0;
   Blob blob;
-  while (co_await stream.Read(&blob)) count += IsElement(blob, count, size);
+  while (co_await stream.Read(&blob)) {
+    count += IsElement(blob, count, size);
+    ++*received;
+  }
   const absl::Status status = co_await stream.Finish();
   EXPECT_EQ(status, absl::OkStatus());
   co_return count;
 }
 
+class ManySubscribersTest : public TopicTest {
+ protected:
+  // That read as fast as they can.
+  void Subscribe(size_t size, size_t messages) {
+    constexpr size_t kPerChannel = 250;
+    for (size_t i = 0; i < count_; ++i) {
+      if (i % kPerChannel == 0) stubs_.emplace_back(Connect());
+      nearcall::Start(CountElements(stubs_.back(), size, &received_), [this, messages](size_t count) {
+        EXPECT_EQ(count, messages);
+        ++complete_;
+      });
+    }
+    AwaitSubscribers(count_);
+  }
+
+  // Each has read to the end.
+  void AwaitTheirEnds() {
+    const absl::Time end = absl::Now() + kVeryLong;
+    while (complete_ != count_ && absl::Now() < end) absl::SleepFor(absl::Milliseconds(1));
+    EXPECT_EQ(complete_, count_);
+  }
+
+  // Publishes one after the other, each when all have read the one before.
+  Measured TimesUntilAllHaveRead(std::string what, size_t messages, size_t size) {
+    Measured times(std::move(what));
+    for (size_t i = 0; i < messages; ++i) {
+      const absl::Time begun = absl::Now();
+      EXPECT_EQ(topic_.Publish(Element(published_++, size)), absl::OkStatus());
+      while (received_ < published_ * count_ && absl::Now() < begun + kLong) absl::SleepFor(absl::Microseconds(20));
+      times.Add(absl::ToDoubleMilliseconds(absl::Now() - begun));
+    }
+    times.Print("ms");
+    return times;
+  }
+
+  const size_t count_ = TortureCount("NEARCALL_SUBSCRIBERS", 100);
+  size_t published_ = 0;
+  std::atomic<size_t> received_{0};
+  std::atomic<size_t> complete_{0};
+  std::vector<Streams::CoStub> stubs_;
+};
+
 // Among many that keep up one does not read at all: it costs its own queue, and the others nothing.
-TEST_F(TopicTest, OneThatDoesNotReadHoldsUpNobodyAndTakesItsOwnShareOfMemory) {
-  const size_t subscribers = TortureCount("NEARCALL_SUBSCRIBERS", 100);
+TEST_F(ManySubscribersTest, OneThatDoesNotReadHoldsUpNobodyAndTakesItsOwnShareOfMemory) {
   constexpr size_t kMessages = 100;
   constexpr size_t kSize = 8000;
-  constexpr size_t kPerChannel = 250;
+  Subscribe(kSize, kMessages);
   const auto slow_channel = Connect();
   const auto slow = Streams::Stub(slow_channel).Down(MakeBlob("oldest"), {.timeout = kVeryLong});
-  std::vector<Streams::CoStub> stubs;
-  std::atomic<size_t> complete{0};
-  for (size_t i = 0; i < subscribers; ++i) {
-    if (i % kPerChannel == 0) stubs.emplace_back(Connect());
-    nearcall::Start(CountElements(stubs.back(), kSize), [&](size_t count) {
-      EXPECT_EQ(count, kMessages);
-      ++complete;
-    });
-  }
-  AwaitSubscribers(subscribers + 1);
+  AwaitSubscribers(count_ + 1);
   const size_t before = ResidentBytes();
   PublishMany(kMessages, kSize);
   const size_t grown = ResidentBytes() - std::min(before, ResidentBytes());
   topic_.Close();
-  const absl::Time end = absl::Now() + kVeryLong;
-  while (complete != subscribers && absl::Now() < end) absl::SleepFor(absl::Milliseconds(1));
-  EXPECT_EQ(complete, subscribers);
+  AwaitTheirEnds();
   // A copy for each of what waits would be that many times as much. AddressSanitizer keeps 256 MiB of what was freed.
   EXPECT_LT(grown, size_t{testing::kSanitizers ? 384 : 64} << 20);
   const Read read = ReadAll(*slow);
   EXPECT_EQ(read.messages + read.missing, kMessages);
   EXPECT_GT(read.missing, 0u);
   EXPECT_EQ(topic_.dropped(), read.missing);
+}
+
+TEST_F(ManySubscribersTest, OneThatDoesNotReadCostsTheOthersNoTime) {
+  constexpr size_t kMessages = 50;
+  constexpr size_t kSize = 1000;
+  Subscribe(kSize, 2 * kMessages);
+  const Measured alone = TimesUntilAllHaveRead("from a message until all have read it", kMessages, kSize);
+  const auto slow_channel = Connect({.stream_window_bytes = 1000});
+  const auto slow = Streams::Stub(slow_channel).Down(MakeBlob("oldest"), {.timeout = kVeryLong});
+  AwaitSubscribers(count_ + 1);
+  const Measured beside = TimesUntilAllHaveRead("the same beside one that does not", kMessages, kSize);
+  EXPECT_LE(beside.Percentile(0.5), alone.Percentile(0.5) * (Strict() ? 1.5 : 10));
+  EXPECT_GT(topic_.dropped(), 0u);
+  topic_.Close();
+  AwaitTheirEnds();
 }
 
 }  // namespace

@@ -184,15 +184,15 @@ class LogSinkTest : public IntegrationTest {
   // A violation that the monitor finds.
   static void SayNonsense() {
     const RawClient client(Address());
-    Send(client.control(), std::vector<std::byte>(3));
-    EXPECT_TRUE(HangsUp(client.control()));
+    client.SendControl(std::vector<std::byte>(3));
+    EXPECT_TRUE(client.PeerHangsUp());
   }
 
   // One that whoever reads requests finds.
   static void SendNonsense() {
     RawClient client(Address());
     client.Send(client.Header(wire::FrameKind::kReply, 0));
-    EXPECT_TRUE(HangsUp(client.control()));
+    EXPECT_TRUE(client.PeerHangsUp());
   }
 
   Counter entered;
@@ -242,7 +242,7 @@ TEST_F(LogSinkTest, OneMayDropTheLastReferenceToItsChannel) {
   });
   RawServer server(door);
   connecting.get();
-  Send(server.control(), std::vector<std::byte>(3));
+  server.SendControl(std::vector<std::byte>(3));
   gone.Wait();
 }
 

@@ -9,11 +9,13 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/fd.h"
+#include "nearcall/generic.h"
 #include "stream_fixture.h"
 #include "support/process.h"
 #include "support/temporary_directory.h"
@@ -31,6 +33,20 @@ MATCHER_P2(Ends, code, part, "") {
   *result_listener << "ended with " << arg.code << ": " << arg.text;
   return arg.code == code && absl::StrContains(arg.text, part);
 }
+
+// Says the same to whatever it is asked.
+class FalseAnswers final : public CoGenericService {
+ public:
+  explicit FalseAnswers(std::string answer) : answer_(std::move(answer)) {}
+
+  Task<absl::Status> Call(ServerContext&, CallKind, CoServerReaderWriter<Bytes, Bytes>& stream) override {
+    co_await stream.Write(answer_);
+    co_return absl::OkStatus();
+  }
+
+ private:
+  const Bytes answer_;
+};
 
 class CliTest : public StreamTest {
  protected:
@@ -50,6 +66,10 @@ class CliTest : public StreamTest {
   }
 
   // A socket of that name, on which nobody answers; nobody listens any more if `dead`.
+  // As `nearcall ls` names the server "echo", and who that is as far as the transport knows.
+  static std::string ListedName() { return TransportUnderTest().MeetsAtSocket() ? "echo" : Address(); }
+  static std::string PidText() { return TransportUnderTest().MeetsAtSocket() ? absl::StrCat(::getpid()) : "-"; }
+
   base::Fd MakeSocket(const std::string& name, bool dead) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;

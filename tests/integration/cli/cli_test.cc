@@ -37,7 +37,7 @@ TEST_F(CliTest, ListsTheServersThatThereAre) {
   std::ofstream(directory() + "/file") << "no socket";
   const Ran all = Nearcall("ls");
   EXPECT_EQ(all.code, 0);
-  EXPECT_THAT(all.text, HasSubstr(absl::StrCat("echo\t", ::getpid(), "\t")));
+  EXPECT_THAT(all.text, HasSubstr(absl::StrCat(ListedName(), "\t", PidText(), "\t")));
   EXPECT_THAT(all.text, HasSubstr(absl::StrCat("\t", std::string(TransportName()), "\tserving\n")));
   EXPECT_THAT(all.text, HasSubstr("dead\t-\t-\t-\tdead"));
   EXPECT_THAT(all.text, HasSubstr("\t-\thangs\n"));
@@ -166,6 +166,7 @@ TEST_F(CliTest, NobodyIsWaitedForLongerThanItSays) {
   const auto server = StartServer();
   EXPECT_THAT(Nearcall("call " + Address() + kSpell + "--timeout 0.3"), Ends(64 + 4, "DEADLINE_EXCEEDED"));
   may_end.Set();
+  NEEDS_SOCKETS();
   const base::Fd hangs = MakeSocket("hangs", false);
   for (const char* command : {"call ", "ls ", "ping ", "describe "}) {
     EXPECT_THAT(Nearcall(absl::StrCat(command, Address("hangs"), command[0] == 'c' ? kSpell : "",

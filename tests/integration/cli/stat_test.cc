@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cli_fixture.h"
-#include "nearcall/generic.h"
 #include "nearcall/stats/v1/stats.pb.h"
 
 namespace nearcall::integration {
@@ -85,7 +84,7 @@ TEST_F(StatTest, TellsOfAllServers) {
   const base::Fd hangs = MakeSocket("hangs", false);
   const Ran ran = Nearcall("stat --once");
   EXPECT_EQ(ran.code, 0) << ran.text;
-  EXPECT_THAT(ran.text, HasSubstr(absl::StrCat("echo\t", ::getpid(), "\t")));
+  EXPECT_THAT(ran.text, HasSubstr(absl::StrCat(ListedName(), "\t", ::getpid(), "\t")));
   EXPECT_THAT(ran.text, HasSubstr("\tserving\n"));
   EXPECT_THAT(ran.text, HasSubstr("dead\t-\t-\t"));
   EXPECT_THAT(ran.text, ::testing::ContainsRegex("hangs(\t-)+\thangs\n"));
@@ -116,7 +115,7 @@ TEST_F(StatTest, JsonIsWhatTheServerTells) {
   EXPECT_EQ(stats.server().pid(), ::getpid());
   EXPECT_THAT(ran.text, HasSubstr(absl::StrCat("{\"name\":\"", kSay, "\",\"begun\":\"3\",")));
   EXPECT_THAT(Nearcall("stat --once --json").text,
-              ::testing::StartsWith("{\"address\":\"echo\",\"stats\":{\"server\":"));
+              ::testing::StartsWith("{\"address\":\"" + ListedName() + "\",\"stats\":{\"server\":"));
 }
 
 TEST_F(StatTest, PrometheusCanReadIt) {
@@ -125,8 +124,8 @@ TEST_F(StatTest, PrometheusCanReadIt) {
   EXPECT_TRUE(Eventually([&] { return CallsActive(*server) == 0; }));
   const Ran ran = Nearcall("stat --prometheus");
   EXPECT_EQ(ran.code, 0) << ran.text;
-  const std::string labels =
-      "{server=\"echo\",rpc_system=\"nearcall\",rpc_service=\"nearcall.integration.Echo\",rpc_method=\"Say\"";
+  const std::string labels = "{server=\"" + ListedName() +
+                             "\",rpc_system=\"nearcall\",rpc_service=\"nearcall.integration.Echo\",rpc_method=\"Say\"";
   EXPECT_THAT(ran.text, HasSubstr("# TYPE rpc_server_call_duration_seconds histogram\n"));
   EXPECT_THAT(ran.text, HasSubstr("rpc_server_call_duration_seconds_bucket" + labels + ",le=\"+Inf\"} 3\n"));
   EXPECT_THAT(ran.text, HasSubstr("rpc_server_call_duration_seconds_count" + labels + "} 3\n"));
@@ -144,6 +143,7 @@ TEST_F(StatTest, SaysWhyItCannot) {
   EXPECT_THAT(Nearcall("stat --once " + Address("nobody")), Ends(3, "nobody"));
   EXPECT_THAT(Nearcall("stat --once --prometheus --json"), Ends(2, "--prometheus"));
   EXPECT_THAT(Nearcall("stat --interval 0"), Ends(2, "must be more than zero"));
+  NEEDS_SOCKETS();
   const base::Fd hangs = MakeSocket("hangs", false);
   EXPECT_THAT(Nearcall("stat --once --timeout 300ms " + Address("hangs")), Ends(3, "did not answer"));
 }
@@ -155,20 +155,6 @@ TEST_F(StatTest, ItEndsWithItsServer) {
   server.reset();
   EXPECT_EQ(process.End(), 64 + 14);
 }
-
-// Says of itself what it likes.
-class FalseStats final : public CoGenericService {
- public:
-  explicit FalseStats(std::string answer) : answer_(std::move(answer)) {}
-
-  Task<absl::Status> Call(ServerContext&, CallKind, CoServerReaderWriter<Bytes, Bytes>& stream) override {
-    co_await stream.Write(answer_);
-    co_return absl::OkStatus();
-  }
-
- private:
-  const Bytes answer_;
-};
 
 TEST_F(StatTest, AServerThatLiesSpoilsOnlyItsOwnPicture) {
   stats::v1::GetResponse lie;
@@ -186,7 +172,7 @@ TEST_F(StatTest, AServerThatLiesSpoilsOnlyItsOwnPicture) {
   lie.add_connections()->set_transport("\t");
   lie.add_users()->set_name("\033c");
   for (const std::string& answer : {std::string("garbage"), lie.SerializeAsString()}) {
-    FalseStats liar(answer);
+    FalseAnswers liar(answer);
     const auto server =
         Must(ServerBuilder({.log_sink = log.sink(), .stats = false}).Listen(Address()).RegisterGeneric(&liar).Start());
     for (const char* how : {"--once", "-n 3 --interval 0.01", "--json --once", "--prometheus"}) {

@@ -55,7 +55,7 @@ void ExpectEachStyle(const std::shared_ptr<Channel>& channel) {
 TEST_F(ExecTest, EachStyleOfCallIsServedByTheChild) {
   const auto channel = Start();
   ExpectEachStyle(channel);
-  EXPECT_EQ(channel->transport(), TransportName()) << "as NEARCALL_TRANSPORT says";
+  EXPECT_EQ(channel->transport(), SocketTransportName()) << "as NEARCALL_TRANSPORT says";
 }
 
 TEST_F(ExecTest, AServerInAnEventQueueMayBeTheChild) {

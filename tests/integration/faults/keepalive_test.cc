@@ -76,6 +76,7 @@ TEST_F(KeepaliveTest, CallsToAStoppedServerEndAndTheNextOneConnectsAgain) {
 }
 
 TEST_F(KeepaliveTest, AnIdleChannelNoticesAStoppedServerIfItIsToldTo) {
+  NEEDS_SOCKETS();
   Child server(Serving(*this));
   server.link().Await();
   KeepaliveOptions keepalive = kImpatient;
@@ -180,6 +181,7 @@ TEST_F(HangingHandlersTest, OthersThatBeginAndEndAreTold) {
 // ---- peers that do as they like ----
 
 TEST_F(KeepaliveTest, AFloodOfPingsHurtsNobodyElse) {
+  NEEDS_SOCKETS();
   const auto server = StartServer();
   const Echo::Stub other = ConnectStub({.keepalive = kPatient});
   RawClient hostile(Address());
@@ -212,7 +214,7 @@ TEST_F(KeepaliveTest, AFloodOfPongsIsPassedOver) {
   for (uint64_t i = 0; i < 10'000; ++i) {
     auto pong = transport::EncodeControl({.kind = ControlMessage::Kind::kPong, .call_id = i * i * i});
     pong[1 + i % 7] = static_cast<std::byte>(i);
-    Send(server.control(), pong);
+    server.SendControl(pong);
   }
   wire::FrameHeader reply = server.Header(wire::FrameKind::kReply, 0);
   reply.call_id = request.call_id;

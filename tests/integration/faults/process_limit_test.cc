@@ -43,6 +43,7 @@ class ProcessLimitTest : public IntegrationTest {
 };
 
 TEST_F(ProcessLimitTest, AClientWithFewThreadsIsToldSoOrDoesWithout) {
+  NEEDS_OTHER_USERS();
   Child client([this](Link& parent) {
     BecomeStranger();
     parent.Await();
@@ -74,6 +75,7 @@ TEST_F(ProcessLimitTest, AClientWithFewThreadsIsToldSoOrDoesWithout) {
 }
 
 TEST_F(ProcessLimitTest, AServerWithFewThreadsDoesNotStartOrServes) {
+  NEEDS_OTHER_USERS();
   Child server([this](Link& parent) {
     BecomeStranger();
     const testing::ScopedEnv own("NEARCALL_DIR", (directory() + "/place/own").c_str());

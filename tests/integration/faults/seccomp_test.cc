@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -59,6 +60,7 @@ constexpr std::array kAllowed = {
     SYS_rt_sigreturn,
     SYS_rt_sigprocmask,
     SYS_close,
+    SYS_dup3,
     SYS_shutdown,
     SYS_exit,
     SYS_rseq,
@@ -87,6 +89,7 @@ void BeStrict() {
   }
   // Memory for malloc: no file, nothing that can be executed.
   AllowIf(filter, SYS_mmap, offsetof(seccomp_data, args[4]), BPF_JEQ, static_cast<uint32_t>(-1), true);
+  AllowIf(filter, SYS_ioctl, offsetof(seccomp_data, args[1]), BPF_JEQ, FIONREAD, true);  // fifo asks so
   AllowIf(filter, SYS_mprotect, offsetof(seccomp_data, args[2]), BPF_JSET, PROT_EXEC, false);
   filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
   const sock_fprog program = {.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};

@@ -53,8 +53,8 @@ class StandardErrorTest : public IntegrationTest {
 
   static void Misbehave() {
     const RawClient client(Address());
-    Send(client.control(), std::vector<std::byte>(3));
-    EXPECT_TRUE(HangsUp(client.control()));
+    client.SendControl(std::vector<std::byte>(3));
+    EXPECT_TRUE(client.PeerHangsUp());
   }
 
   // A request whose text is none.

@@ -25,6 +25,7 @@ bool LeaveUserNamespace() {
 class UserNamespaceTest : public IntegrationTest {
  protected:
   void SetUp() override {
+    NEEDS_OTHER_USERS();
     Child probe([](Link& parent) { parent.Tell(LeaveUserNamespace() ? "can" : "cannot"); });
     if (probe.link().Await() != "can") GTEST_SKIP() << "NOT TESTED: this system makes no user namespaces";
     address_ = Address(MakeMeetingPlace(directory()) + "/meeting");

@@ -15,3 +15,6 @@ demo::Request MakeRequest(const std::string& text);
 
 // Calls and handlers that do not wait.
 void WithoutWaiting();
+
+// Classes of the program that derive from the library's.
+void WithDerivedClasses();

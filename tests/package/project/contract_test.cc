@@ -265,6 +265,7 @@ int main() {
   WithoutAServer();
   WithAServer();
   WithoutWaiting();
+  WithDerivedClasses();
   const std::string remove = std::string("rm -r ") + directory;
   if (std::system(remove.c_str()) != 0) return 1;
   return failures == 0 ? 0 : 1;

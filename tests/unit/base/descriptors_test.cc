@@ -57,6 +57,26 @@ TEST(DescriptorsTest, AreClosedAtTheEnd) {
   EXPECT_TRUE(SoonClosed(fds[0]) && SoonClosed(fds[1]));
 }
 
+TEST(DescriptorsTest, TheLastOnesAreTakenWithWhatWasPaidForThem) {
+  auto budget = std::make_shared<DescriptorBudget>(nullptr);
+  ASSERT_TRUE(budget->TryTake(5));
+  Descriptors five = Some(5, budget);
+  const std::vector<int> fds(five.fds().begin(), five.fds().end());
+  {
+    const Descriptors two = five.TakeLast(2);
+    EXPECT_THAT(two.fds(), ::testing::ElementsAre(fds[3], fds[4]));
+    EXPECT_THAT(five.fds(), ::testing::ElementsAre(fds[0], fds[1], fds[2]));
+    EXPECT_EQ(budget->held(), 5u);
+  }
+  EXPECT_TRUE(SoonClosed(fds[3]) && SoonClosed(fds[4]));
+  for (int i = 0; i < 20'000 && budget->held() != 3; ++i) ::poll(nullptr, 0, 1);
+  EXPECT_EQ(budget->held(), 3u);
+  EXPECT_TRUE(five.TakeLast(4).empty()) << "there are not so many";
+  const Descriptors all = five.TakeLast(3);
+  EXPECT_TRUE(five.empty());
+  EXPECT_THAT(all.fds(), SizeIs(3));
+}
+
 TEST(DescriptorsTest, AreTheProgramsOnceReleased) {
   Descriptors two = Some(2);
   const int first = two.fds()[0];

@@ -105,6 +105,26 @@ TEST(CallTallyTest, ElementsAreCountedInBunchesAndAllAtTheEnd) {
   EXPECT_EQ(counts.Read().bytes_sent, (size_t{16} << 10) + 6);
 }
 
+TEST(CallTallyTest, KnowsItsElementsWhetherOrNotTheyAreCounted) {
+  for (const size_t leaders : {size_t{0}, size_t{1}}) {
+    CallCounts counts(leaders);
+    CallTally tally;
+    tally.Begin(counts, 0, 3, base::NowNs());
+    for (int i = 0; i < 20; ++i) tally.NoteElementRead(1);
+    tally.NoteElementWritten(1);
+    tally.Finish(/*by_leader=*/true);
+    EXPECT_EQ(tally.elements_read(), 20u);
+    EXPECT_EQ(tally.elements_written(), 1u);
+    EXPECT_EQ(counts.Read().elements_received, leaders * 20);
+    // Of the next call.
+    tally.Begin(counts, 0, 3, base::NowNs());
+    EXPECT_EQ(tally.elements_read(), 0u);
+    EXPECT_EQ(tally.elements_written(), 0u);
+    tally.Finish(/*by_leader=*/true);
+    EXPECT_EQ(counts.Read().elements_received, leaders * 20);
+  }
+}
+
 TEST(CallTallyTest, WhoHasNoAnswerWasCancelled) {
   CallCounts counts(1);
   CallTally tally;

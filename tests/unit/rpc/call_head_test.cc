@@ -35,14 +35,15 @@ TEST(CallHeadTest, TheNameComesAndGoesWithTheServer) {
   const std::string metadata = wire::EncodeMetadataEnvelope(options.metadata).value();
   EXPECT_EQ(head.envelope(), metadata);
   for (int i = 0; i < 2; ++i) {
-    const size_t size = head.SizeFor(*named.session);
+    EXPECT_FALSE(head.Fits(*named.session));
     ASSERT_TRUE(head.FitTo(*named.session).ok());
+    EXPECT_TRUE(head.Fits(*named.session));
     EXPECT_EQ(head.envelope(), metadata + wire::EncodeMethodName(kSay.full_name));
-    EXPECT_EQ(head.size(), size);
+    EXPECT_EQ(head.size(), head.envelope().size() + head.payload_size());
     EXPECT_TRUE(head.Header(1).has(wire::kEnvelope));
     ASSERT_TRUE(head.FitTo(*plain.session).ok());
     EXPECT_EQ(head.envelope(), metadata);
-    EXPECT_EQ(head.SizeFor(*plain.session), head.size());
+    EXPECT_TRUE(head.Fits(*plain.session));
   }
 }
 

@@ -49,6 +49,7 @@ class FakeService final : public Service {
 
   void SetId(size_t method, uint64_t id) { methods_[method].info.id = id; }
   void SetMayBlock(size_t method) { methods_[method].info.may_block = true; }
+  void SetDescriptors(size_t method, uint8_t most) { methods_[method].info.max_descriptors = most; }
   void SetTimeout(size_t method, int64_t timeout_ns) { methods_[method].info.timeout_ns = timeout_ns; }
 
  private:

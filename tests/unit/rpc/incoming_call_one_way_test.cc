@@ -43,7 +43,7 @@ TEST_F(ServerCallTest, TheSlotOfAOneWayCallIsFreeWhileItsHandlerRuns) {
     return absl::OkStatus();
   };
   EXPECT_TRUE(Run(MakeOneWay(uint64_t{1} << wire::kSlotBits | 1)));
-  EXPECT_FALSE(end_.session().gone());
+  EXPECT_FALSE(end_.session().end().gone());
 }
 
 TEST_F(ServerCallTest, AOneWayCallThatFailsIsCountedAndLogged) {

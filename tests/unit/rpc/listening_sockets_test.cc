@@ -70,7 +70,7 @@ TEST_F(ListeningSocketsTest, WhoHasConnectedWaitsUntilNobodyDoes) {
   sockets_.OnEvent(kFirstEvent);
   EXPECT_TRUE(sockets_.SomebodyWaits());
   const ListeningSockets::Accepted accepted = sockets_.Accept(0);
-  EXPECT_TRUE(accepted.socket.valid());
+  EXPECT_TRUE(accepted.somebody());
   EXPECT_EQ(accepted.transports, transports_);
   EXPECT_TRUE(sockets_.SomebodyWaits()) << "another one may";
   EXPECT_EQ(sockets_.Accept(0).error, EAGAIN);

@@ -107,7 +107,7 @@ class PollerTest : public ::testing::Test {
 
   // Serves a client that never stops sending, until the handler has run `runs` times.
   void ServeUntil(size_t runs, bool one_at_a_time = false) {
-    core_.on_place_given = [this] { poller_.OnPlaceGiven(); };
+    core_.on_place_given = [this] { poller_.resumptions().OnPlaceGiven(); };
     ASSERT_TRUE(poller_.Start().ok());
     auto endless = std::make_unique<EndlessTransport>(service_.method().id);
     endless_ = endless.get();

@@ -9,34 +9,17 @@
 #include <vector>
 
 #include "google/protobuf/wrappers.pb.h"
+#include "unit/rpc/idle_stream.h"
 
 namespace nearcall::rpc {
 namespace {
 
-using google::protobuf::MessageLite;
 using google::protobuf::StringValue;
 using internal::TopicCore;
 using Subscription = TopicCore::Subscription;
 using ::testing::ElementsAre;
+using testing::IdleStream;
 using ::testing::IsEmpty;
-
-// Counts how often it is told.
-class FakeStream final : public internal::ServerStream {
- public:
-  bool Read(MessageLite&) override { return false; }
-  bool Write(const MessageLite&) override { return true; }
-  internal::Tried TryRead(MessageLite&) override { return internal::Tried::kOver; }
-  internal::Tried TryWrite(const MessageLite&) override { return internal::Tried::kDone; }
-  bool WhenReadable(internal::Operation&) override { return false; }
-  bool WhenWritable(internal::Operation&) override { return false; }
-  void Withdraw(internal::Operation&) override {}
-  void TellNews() override { ++told; }
-  internal::Tried TryNews() override { return internal::Tried::kOver; }
-  bool WaitForNews() override { return false; }
-  bool WhenNews(internal::Operation&) override { return false; }
-
-  size_t told = 0;
-};
 
 constexpr size_t kMuch = 1 << 20;
 
@@ -45,7 +28,7 @@ class TopicCoreTest : public ::testing::Test {
   absl::Status Publish(const std::string& text, absl::Time deadline = absl::InfiniteFuture()) {
     StringValue value;
     value.set_value(text);
-    return topic_.Publish(value, deadline);
+    return topic_.Publish(value, {}, deadline);
   }
   void PublishAll(const std::vector<std::string>& texts) {
     for (const std::string& text : texts) EXPECT_EQ(Publish(text), absl::OkStatus());
@@ -63,11 +46,11 @@ class TopicCoreTest : public ::testing::Test {
   }
 
   TopicCore topic_;
-  FakeStream stream_;
+  IdleStream stream_;
 };
 
 TEST_F(TopicCoreTest, EachSubscriberTakesAllInOrder) {
-  FakeStream other_stream;
+  IdleStream other_stream;
   Subscription one(topic_, stream_, {.messages = 8, .bytes = kMuch, .when_behind = WhenBehind::kDropOldest});
   Subscription other(topic_, other_stream, {.messages = 8, .bytes = kMuch, .when_behind = WhenBehind::kDropOldest});
   PublishAll({"a", "", "c"});
@@ -142,7 +125,7 @@ TEST_F(TopicCoreTest, WhoIsDisconnectedHasWhatWaited) {
 }
 
 TEST_F(TopicCoreTest, APublisherWaitsForRoom) {
-  FakeStream other_stream;
+  IdleStream other_stream;
   Subscription other(topic_, other_stream, {.messages = 1, .bytes = kMuch, .when_behind = WhenBehind::kLatestOnly});
   Subscription one(topic_, stream_, {.messages = 1, .bytes = kMuch, .when_behind = WhenBehind::kBlockPublisher});
   PublishAll({"a"});

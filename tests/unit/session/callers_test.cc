@@ -59,7 +59,7 @@ TEST_F(CallersTest, WhoIsTakenOutByItsReplyIsEndedByNobodyElse) {
   EXPECT_FALSE(callers_.Fail(call, absl::CancelledError("late")));
   EXPECT_TRUE(call.failure.ok());
   callers_.Release(call);
-  EXPECT_EQ(callers_.in_flight(), 0u);
+  EXPECT_EQ(callers_.slots().in_use, 0u);
 }
 
 TEST_F(CallersTest, AReplyOfAnotherMethodLeavesTheCallToTheEndOfTheConnection) {

@@ -42,7 +42,7 @@ class ClientSessionSlotTest : public ::testing::Test {
     bytes.Resize(request.size());
     std::memcpy(bytes.data(), request.data(), request.size());
     wire::FrameHeader header = testing::Header(wire::FrameKind::kRequest, call.id, call.lane);
-    session_->Post(header, bytes, Outbox::HandOver::kNow);
+    session_->poster().Post(header, bytes, Outbox::HandOver::kNow);
     EXPECT_GT(session_->outbox().held().all(), kMaxQueuedBytes);
     session_->Cancel(call);
     EXPECT_EQ(queue_.Pop(), &call);

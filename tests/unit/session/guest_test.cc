@@ -97,7 +97,7 @@ TEST_F(GuestTest, WhatIsTooMuchIsRefusedAndNotKept) {
 
 TEST_F(GuestTest, EndsWithItsHost) {
   host_->HangUp();
-  EXPECT_TRUE(guest_->gone());
+  EXPECT_TRUE(guest_->end().gone());
   EXPECT_EQ(gone_, 1);
   host_->HangUp();
   EXPECT_EQ(gone_, 1);

@@ -156,7 +156,7 @@ TEST_F(ServerSessionTest, AFloodOfCancelsIsRememberedBySlot) {
   SendCancel(3 + kNextInSlot);
   SendCancel(3);
   WaitForControl();
-  EXPECT_FALSE(session_->gone());
+  EXPECT_FALSE(session_->end().gone());
   FakeCall two(2), three(3 + kNextInSlot);
   EXPECT_TRUE(session_->AddCall(two));
   EXPECT_TRUE(session_->AddCall(three));
@@ -200,7 +200,7 @@ TEST_F(ServerSessionTest, ASlotThatIsTakenIsAViolation) {
   FakeCall old(3), next(3 + kNextInSlot);
   EXPECT_TRUE(session_->AddCall(old));
   EXPECT_FALSE(session_->AddCall(next));
-  EXPECT_TRUE(session_->gone());
+  EXPECT_TRUE(session_->end().gone());
   EXPECT_FALSE(next.linked());
   EXPECT_THAT(Logged(), ElementsAre(HasSubstr("call 65539 begins in the slot of call 3, which has not been answered")));
   session_->calls().Remove(old);
@@ -218,7 +218,7 @@ TEST_F(ServerSessionTest, OtherControlMessagesChangeNothing) {
   client_->SendControl({.kind = Kind::kGoAway});
   client_->SendControl({.kind = Kind::kPong, .call_id = 1});
   WaitForControl();
-  EXPECT_FALSE(session_->gone());
+  EXPECT_FALSE(session_->end().gone());
 }
 
 // --- the end ---
@@ -229,7 +229,7 @@ TEST_F(ServerSessionTest, WhenTheClientHangsUpItsCallsAreCancelledAndTheOwnerTol
   EXPECT_TRUE(session_->AddCall(two));
   client_->HangUp();
   EXPECT_TRUE(Becomes([&] { return gone_ == 1 && one.cancelled() && two.cancelled(); }));
-  EXPECT_TRUE(session_->gone());
+  EXPECT_TRUE(session_->end().gone());
   EXPECT_FALSE(session_->outbox().TrySend({}, 0, [](std::span<std::byte>) {})) << "it is closed";
   session_->HangUp();
   EXPECT_EQ(gone_, 1);
@@ -250,7 +250,7 @@ TEST_F(ServerSessionTest, HangUpIsSeenByTheClientAndToldToTheOwnerOnce) {
   session_->HangUp();
   session_->HangUp();
   EXPECT_TRUE(client_->IsHungUpOn());
-  EXPECT_TRUE(session_->gone());
+  EXPECT_TRUE(session_->end().gone());
   EXPECT_TRUE(session_->listener().was_told_gone());
   EXPECT_EQ(gone_, 1);
 }
@@ -268,17 +268,17 @@ TEST_F(ServerSessionTest, HangUpFromManySidesIsOne) {
 TEST_F(ServerSessionTest, AfterDetachTheOwnerIsNotTold) {
   session_->listener().Detach();
   client_->HangUp();
-  EXPECT_TRUE(Becomes([&] { return session_->gone(); }));
+  EXPECT_TRUE(Becomes([&] { return session_->end().gone(); }));
   session_.reset();
   EXPECT_EQ(gone_, 0);
 }
 
 TEST_F(ServerSessionTest, GoAwayIsSent) {
-  session_->SendGoAway();
+  session_->end().SendGoAway();
   const auto control = client_->ReceiveControl();
   ASSERT_TRUE(control);
   EXPECT_EQ(control->kind, Kind::kGoAway);
-  EXPECT_FALSE(session_->gone());
+  EXPECT_FALSE(session_->end().gone());
 }
 
 // --- the client misbehaves ---
@@ -293,7 +293,7 @@ class ServerSessionViolationTest : public ServerSessionTest {
   }
 
   void ExpectClosed(const std::string& text) {
-    EXPECT_TRUE(session_->gone());
+    EXPECT_TRUE(session_->end().gone());
     EXPECT_TRUE(client_->IsHungUpOn());
     EXPECT_TRUE(Becomes([&] { return gone_ == 1; }));
     session_->Break(absl::InternalError("again"));
@@ -323,7 +323,7 @@ TEST_F(ServerSessionViolationTest, AGapInTheSequence) {
 
 TEST_F(ServerSessionViolationTest, AnUnknownControlMessage) {
   client_->SendControl({.kind = static_cast<Kind>(99)});
-  EXPECT_TRUE(Becomes([&] { return session_->gone(); }));
+  EXPECT_TRUE(Becomes([&] { return session_->end().gone(); }));
   ExpectClosed("control message");
 }
 
@@ -339,11 +339,11 @@ TEST_F(ServerSessionTest, AOneWayCallOutlivesItsClientAndNotThisSidesEnd) {
   ASSERT_TRUE(session_->AddCall(late_unary) && session_->AddCall(late_one_way));
   EXPECT_TRUE(unary.cancelled() && late_unary.cancelled());
   EXPECT_FALSE(one_way.cancelled() || late_one_way.cancelled());
-  EXPECT_FALSE(session_->hung_up());
+  EXPECT_FALSE(session_->end().hung_up());
   EXPECT_EQ(rings_, 0);
   session_->HangUp();
   EXPECT_TRUE(one_way.cancelled() && late_one_way.cancelled());
-  EXPECT_TRUE(session_->hung_up());
+  EXPECT_TRUE(session_->end().hung_up());
   EXPECT_EQ(gone_, 1);
   EXPECT_EQ(rings_, 1) << "the poller is to look";
   for (FakeCall* call : {&unary, &one_way, &late_unary, &late_one_way}) session_->calls().Remove(*call);
@@ -357,7 +357,7 @@ class ServerSessionStreamTest : public ServerSessionViolationTest {
   void ExpectTaken() {
     wire::Message message;
     EXPECT_EQ(session_->Next(message), Event::kProgress);
-    EXPECT_FALSE(session_->gone());
+    EXPECT_FALSE(session_->end().gone());
   }
 
   void SendElement(uint64_t call_id, const std::string& payload) {
@@ -437,7 +437,7 @@ TEST_F(ServerSessionTest, ATooLargeRequestIsNoViolation) {
   wire::Message message;
   EXPECT_EQ(session_->Next(message), Event::kTooLarge);
   EXPECT_EQ(session_->Next(message), Event::kProgress);
-  EXPECT_FALSE(session_->gone());
+  EXPECT_FALSE(session_->end().gone());
 }
 
 // A log sink is the user's, too.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "unit/session/frames.h"
+#include "wire/attachments.h"
 
 namespace nearcall::session {
 namespace {
@@ -180,6 +181,22 @@ TEST_F(StreamTest, AnElementWithoutCredit) {
   Make(true);
   EXPECT_TRUE(Take(FrameKind::kMessage, 0, std::string(kWindow, 'x')).ok());
   ExpectViolation(Take(FrameKind::kMessage), "without credit");
+}
+
+// However they travel: what is passed is held as long as what is copied.
+TEST_F(StreamTest, AttachmentsCountForTheWindow) {
+  Make(/*peer_is_caller=*/true);
+  wire::Message first = Frame(FrameKind::kMessage, 0, "", "abc");
+  first.attachments = wire::Attachments(wire::Attachments::Found{
+      .list = {{.size = 1'000'000, .way = wire::Attachments::Way::kPassed}}, .tail_size = 1, .total = 1'000'000});
+  ASSERT_TRUE(stream_->Take(first).ok());
+  EXPECT_THAT(Take(FrameKind::kMessage, 0, "d").message(), HasSubstr("an element that began without credit"));
+  Arrivals mine;
+  ASSERT_TRUE(stream_->TakeArrivals(mine));
+  EXPECT_EQ(AsText(mine.front()), "ab") << "what is behind the payload is not the element's";
+  EXPECT_EQ(mine.front_cost(), 1'000'002u);
+  ASSERT_NE(mine.FrontWithAttachments(), nullptr);
+  EXPECT_EQ(mine.FrontWithAttachments()->attachments.found().list.size(), 1u);
 }
 
 TEST_F(StreamTest, PackedElementsNeedCreditEach) {

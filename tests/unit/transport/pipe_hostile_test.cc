@@ -17,7 +17,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "raw_pipe_client.h"
-#include "transport/pipe/framing.h"
+#include "transport/framing.h"
 
 namespace nearcall::transport::pipe {
 namespace {

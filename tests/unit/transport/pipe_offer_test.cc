@@ -19,7 +19,7 @@
 
 #include "process.h"
 #include "raw_pipe_client.h"
-#include "transport/pipe/framing.h"
+#include "transport/framing.h"
 
 namespace nearcall::transport::pipe {
 namespace {

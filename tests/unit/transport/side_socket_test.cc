@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "fuse_file.h"
 #include "slow_to_close.h"
 
 namespace nearcall::transport {
@@ -23,6 +24,7 @@ namespace {
 using base::DescriptorBudget;
 using base::Descriptors;
 using base::Fd;
+using testing::FuseFile;
 using ::testing::HasSubstr;
 using testing::NoMoreDescriptors;
 using testing::OpenDescriptors;
@@ -50,9 +52,10 @@ class SideSocketTest : public ::testing::Test {
   explicit SideSocketTest(bool trusts_peer = false) {
     auto ends = SideSocket::MakePair(/*takes=*/true);
     EXPECT_TRUE(ends.ok()) << ends.status();
+    own_fd_ = ends->first.get();
+    peer_fd_ = ends->second.get();
     own_ = std::make_unique<SideSocket>(std::move(ends->first), trusts_peer);
     peer_ = std::make_unique<SideSocket>(std::move(ends->second), true);
-    peer_fd_ = peer_->fd();
   }
 
   absl::Status Receive() { return own_->Receive(budget_, letter_, received_); }
@@ -66,6 +69,7 @@ class SideSocketTest : public ::testing::Test {
   const Fd memory_{::memfd_create("test", MFD_CLOEXEC)};
   std::unique_ptr<SideSocket> own_;
   std::unique_ptr<SideSocket> peer_;
+  int own_fd_;
   int peer_fd_;
   const std::shared_ptr<DescriptorBudget> budget_ = std::make_shared<DescriptorBudget>(nullptr);
   Letter letter_;
@@ -209,7 +213,7 @@ INSTANTIATE_TEST_SUITE_P(, WrongCountTest,
 TEST_F(SideSocketTest, WhatIsSlowToCloseIsClosedElsewhere) {
   const size_t before = OpenDescriptors();
   SlowToClose slow;
-  slow.Pass(Fd(::dup(peer_fd_)), own_->fd(), BytesOf(1, 1));
+  slow.Pass(Fd(::dup(peer_fd_)), own_fd_, BytesOf(1, 1));
   ASSERT_TRUE(Receive().ok());
   EXPECT_FALSE(slow.HoldsUp([&] { received_.Clear(); }));
   EXPECT_EQ(budget_->held(), 1u) << "it counts until it is closed";
@@ -217,6 +221,26 @@ TEST_F(SideSocketTest, WhatIsSlowToCloseIsClosedElsewhere) {
   EXPECT_TRUE(SoonOpenDescriptors(before));
   for (const base::SteadyNs until = Soon(); budget_->held() != 0 && base::NowNs() < until;) ::poll(nullptr, 0, 1);
   EXPECT_EQ(budget_->held(), 0u);
+}
+
+TEST_F(SideSocketTest, WhatAFileSystemKeepsFromClosingIsClosedElsewhere) {
+  const size_t before = OpenDescriptors();
+  {
+    FuseFile slow;
+    if (!slow.valid()) GTEST_SKIP() << "NOT TESTED: no FUSE, or not for this user";
+    ASSERT_TRUE(SendDescriptors(peer_fd_, BytesOf(1, 3), 3, slow.fd().get()));
+    ASSERT_TRUE(Receive().ok());
+    const base::SteadyNs begun = base::NowNs();
+    received_.Clear();
+    EXPECT_LT(base::NowNs() - begun, 1'000'000'000);
+    for (const base::SteadyNs until = Soon(); !slow.is_being_closed() && base::NowNs() < until;) ::poll(nullptr, 0, 1);
+    EXPECT_TRUE(slow.is_being_closed());
+    EXPECT_EQ(budget_->held(), 3u) << "they count until they are closed";
+    slow.Release();
+    for (const base::SteadyNs until = Soon(); budget_->held() != 0 && base::NowNs() < until;) ::poll(nullptr, 0, 1);
+    EXPECT_EQ(budget_->held(), 0u);
+  }
+  EXPECT_TRUE(SoonOpenDescriptors(before));
 }
 
 TEST_F(SideSocketTest, TooManyThatAreSlowToCloseHoldUpNobody) {
@@ -234,7 +258,7 @@ TEST_F(SideSocketTest, TooManyThatAreSlowToCloseHoldUpNobody) {
 TEST_F(SideSocketTest, WhatThereIsNoRoomForHoldsUpNobody) {
   const size_t before = OpenDescriptors();
   SlowToClose slow;
-  slow.Pass(Fd(::dup(peer_fd_)), own_->fd(), BytesOf(1, 8), 8);
+  slow.Pass(Fd(::dup(peer_fd_)), own_fd_, BytesOf(1, 8), 8);
   {
     const NoMoreDescriptors none(4);
     absl::Status status;
@@ -293,7 +317,7 @@ TEST_F(SideSocketTest, OneThatIsOverItsUsersPart) {
   for (Descriptors& received : kept) EXPECT_TRUE(receive(received).ok() && received.refusal().ok());
   EXPECT_TRUE(held(16));
   SlowToClose slow;
-  slow.Pass(Fd(::dup(peer_fd_)), own_->fd(), BytesOf(1, 16), 16);
+  slow.Pass(Fd(::dup(peer_fd_)), own_fd_, BytesOf(1, 16), 16);
   Descriptors refused;
   EXPECT_FALSE(slow.HoldsUp([&] { EXPECT_TRUE(own_->Receive(budget, letter_, refused).ok()); }));
   ASSERT_THAT(refused.refusal().message(), HasSubstr("ServerOptions::max_total_descriptors"));
@@ -304,7 +328,7 @@ TEST_F(SideSocketTest, OneThatIsOverItsUsersPart) {
     EXPECT_TRUE(held(32)) << "these have been";
   }
   SlowToClose other;
-  other.Pass(Fd(::dup(peer_fd_)), own_->fd(), BytesOf(1, 16), 16);
+  other.Pass(Fd(::dup(peer_fd_)), own_fd_, BytesOf(1, 16), 16);
   EXPECT_TRUE(own_->Receive(budget, letter_, refused).ok());
   const absl::Status broken = receive(refused);
   EXPECT_EQ(broken.code(), absl::StatusCode::kResourceExhausted);

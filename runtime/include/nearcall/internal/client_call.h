@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "nearcall/buffer.h"
 #include "nearcall/call_options.h"
 #include "nearcall/export.h"
 #include "nearcall/internal/operation.h"
@@ -36,7 +37,9 @@ class NEARCALL_EXPORT ClientCall {
   // The next element. kOver: there are no more; TryFinish() says why.
   virtual Tried TryRead(google::protobuf::MessageLite& element) = 0;
   // The descriptors of the element that was read last.
-  virtual std::vector<UniqueFd> TakeDescriptors() { return {}; }
+  virtual std::vector<UniqueFd> TakeDescriptors() = 0;
+  // Until the next one is read.
+  virtual const std::vector<Buffer>& attachments() const = 0;
   // Whether the server's initial metadata have come. kOver: the call has ended without them.
   virtual Tried TryInitialMetadata() = 0;
   // How the call has ended; half-closes, and discards what has come and was not read. `reply` is null where the server
@@ -50,7 +53,9 @@ class NEARCALL_EXPORT ClientCall {
   // kOver: the call has ended, or nothing may be written any more. `last`: half-closes with this element.
   virtual Tried TryWrite(const google::protobuf::MessageLite& element, bool last) = 0;
   // What goes with the next TryWrite(), until that returns.
-  virtual void Lend(std::span<const int> /*descriptors*/) {}
+  virtual void Lend(std::span<const int> descriptors) = 0;
+  // Goes with the next element, beside others.
+  virtual void Attach(Buffer buffer) = 0;
   // False: as kOver above.
   virtual bool WritesDone() = 0;
   virtual bool WhenWritable(Operation& operation) = 0;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "nearcall/buffer.h"
 #include "nearcall/call_options.h"
 #include "nearcall/export.h"
 #include "nearcall/internal/operation.h"
@@ -28,10 +29,14 @@ class NEARCALL_EXPORT ClientStream {
 
   virtual bool Read(google::protobuf::MessageLite& message) = 0;
   // Of the element that was read last.
-  virtual std::vector<UniqueFd> TakeDescriptors() { return {}; }
+  virtual std::vector<UniqueFd> TakeDescriptors() = 0;
+  // Until the next one is read.
+  virtual const std::vector<Buffer>& attachments() const = 0;
 
   // What goes with the next Write(), until that returns.
-  virtual void Lend(std::span<const int> /*descriptors*/) {}
+  virtual void Lend(std::span<const int> descriptors) = 0;
+  // Goes with the next element, beside others.
+  virtual void Attach(Buffer buffer) = 0;
   // `last`: half-closes with this element.
   virtual bool Write(const google::protobuf::MessageLite& message, bool last) = 0;
   virtual bool WritesDone() = 0;
@@ -61,8 +66,10 @@ class NEARCALL_EXPORT ServerStream {
   virtual bool Write(const google::protobuf::MessageLite& message) = 0;
 
   // As of ClientStream, for TryRead() and TryWrite() too.
-  virtual std::vector<UniqueFd> TakeDescriptors() { return {}; }
-  virtual void Lend(std::span<const int> /*descriptors*/) {}
+  virtual std::vector<UniqueFd> TakeDescriptors() = 0;
+  virtual const std::vector<Buffer>& attachments() const = 0;
+  virtual void Lend(std::span<const int> descriptors) = 0;
+  virtual void Attach(Buffer buffer) = 0;
 
   // kOver: what Read() and Write() call false.
   virtual Tried TryRead(google::protobuf::MessageLite& message) = 0;
@@ -73,9 +80,10 @@ class NEARCALL_EXPORT ServerStream {
   // `operation` is not run any more, unless another thread has begun to. For who destroys what waits.
   virtual void Withdraw(Operation& operation) = 0;
 
-  // --- where only the server streams: news of the program's own for who serves the stream ---
+  // --- news of the program's own for who serves the stream, where only the server streams ---
 
-  // There is some. By any thread, as long as the stream is not answered.
+  // There is some. By any thread, as long as the stream is not answered. (Where the client streams, that there is some
+  // means to who reads that no further element is waited for.)
   virtual void TellNews() = 0;
   // kDone: some has been told since the last time. kOver: nobody waits for the answer any more.
   virtual Tried TryNews() = 0;

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "nearcall/buffer.h"
 #include "nearcall/export.h"
 
 namespace google::protobuf {
@@ -26,8 +29,9 @@ class ServerStream;
 // A nearcall::Topic without its type. Used by nearcall/topic.h; not for programs to use by hand.
 class NEARCALL_EXPORT TopicCore {
  public:
-  // One message for all who write it: serialised, once.
+  // One message for all who write it: serialised, once; and the memory that goes with it, if there is some (else null).
   using Message = std::shared_ptr<const google::protobuf::MessageLite>;
+  using Attachments = std::shared_ptr<const std::vector<Buffer>>;
 
   struct Limits {
     size_t messages;
@@ -40,7 +44,8 @@ class NEARCALL_EXPORT TopicCore {
   TopicCore& operator=(const TopicCore&) = delete;
   ~TopicCore();
 
-  absl::Status Publish(const google::protobuf::MessageLite& message, absl::Time deadline);
+  absl::Status Publish(const google::protobuf::MessageLite& message, std::span<const Buffer> attachments,
+                       absl::Time deadline);
   void Close(absl::Status status);
   size_t subscribers() const;
   uint64_t published() const;
@@ -57,8 +62,11 @@ class NEARCALL_EXPORT TopicCore {
     ~Subscription();
 
     struct Next {
-      Message message;   // null: nothing now
-      uint64_t dropped;  // before it, since the last one
+      Message message;          // null: nothing now
+      Attachments attachments;  // that go with it
+      uint64_t dropped;         // before it, since the last one
+
+      void AttachTo(ServerStream& stream) const;
     };
     Next Take();
     // Set when nothing further will come, and all has been taken.

@@ -7,6 +7,7 @@
 #include "base/exec_state.h"
 #include "base/no_memory.h"
 #include "rpc/client/call_descriptors.h"
+#include "rpc/serialize.h"
 
 namespace nearcall::rpc {
 
@@ -26,35 +27,39 @@ CallOptions AsyncCall::OptionsOf(const CallOptions& options, ResponseMetadata* r
 
 absl::Status AsyncCall::Prepare(const google::protobuf::MessageLite* message) {
   if (absl::Status status = request_.Prepare(message); !status.ok()) return status;
-  if (absl::Status status = KeepDescriptors(); !status.ok()) return status;
+  if (absl::Status status = KeepDescriptors(options_, kept_); !status.ok()) return status;
+  descriptors_ = kept_;
   request_.Describe(*this);
   bytes_.Resize(request_.size());
   request_.Serialize(message, bytes_.data());
-  return absl::OkStatus();
-}
-
-// The caller's are lent until the call has started.
-absl::Status AsyncCall::KeepDescriptors() {
-  if (options_.descriptors.empty()) return absl::OkStatus();
-  absl::StatusOr<base::Descriptors> kept = base::Descriptors::Duplicate(options_.descriptors, nullptr);
-  if (!kept.ok()) return base::WithExecState(kept.status(), ExecState::kNotSent);
-  descriptors_ = base::Shared(*std::move(kept));
-  options_.descriptors = descriptors_->fds();
+  envelope_in_bytes_ = request_.envelope().size();
   return absl::OkStatus();
 }
 
 absl::Status AsyncCall::FitTo(const session::ClientSession& session) {
-  const size_t envelope = request_.envelope().size();
-  const size_t payload = bytes_.size() - envelope;
-  const bool changes = request_.SizeFor(session) != bytes_.size();
-  base::Buffer fitted(changes ? request_.SizeFor(session) : 0);
+  if (!request_.Fits(session)) bytes_fit_ = false;
   if (absl::Status status = request_.FitTo(session); !status.ok()) return status;
-  if (!changes) return absl::OkStatus();
+  if (bytes_fit_) return absl::OkStatus();
+  base::Buffer fitted(request_.size());
   const std::string& head = request_.envelope();
+  const size_t payload = request_.payload_size();
   if (!head.empty()) std::memcpy(fitted.data(), head.data(), head.size());
-  if (payload != 0) std::memcpy(fitted.data() + head.size(), bytes_.data() + envelope, payload);
+  if (payload != 0) std::memcpy(fitted.data() + head.size(), bytes_.data() + envelope_in_bytes_, payload);
+  SerializeTail(request_.attached().tail(), fitted.bytes().subspan(head.size() + payload));
   bytes_ = std::move(fitted);
-  return absl::OkStatus();
+  envelope_in_bytes_ = head.size();
+  absl::Status kept = KeepAttached();
+  bytes_fit_ = kept.ok();
+  return kept;
+}
+
+// They leave when there is room.
+absl::Status AsyncCall::KeepAttached() {
+  if (request_.attached().passed().empty()) {
+    descriptors_ = kept_;
+    return absl::OkStatus();
+  }
+  return CopyDescriptors(request_.descriptors(), descriptors_);
 }
 
 void AsyncCall::ListenForStop(std::function<void()> cancel) {
@@ -69,6 +74,7 @@ void AsyncCall::TakeAnswer(base::Buffer& spare) {
   answer_.header = reply.header;
   answer_.bytes = std::exchange(reply.bytes, std::move(spare));
   answer_.descriptors = std::move(reply.descriptors);
+  answer_.attachments = std::move(reply.attachments);
   status_ = base::OrNoMemory([&] { return request_.StatusOf(failure, answer_); });
 }
 
@@ -97,7 +103,7 @@ absl::Status CallbackCall::Take(google::protobuf::MessageLite& message) {
   if (!status().ok() || request().one_way()) return status();
   return base::OrNoMemory([&] {
     absl::Status parsed = request().Parse(answer(), message);
-    return parsed.ok() ? GiveDescriptors(answer(), request().options()) : parsed;
+    return parsed.ok() ? GiveEnclosed(answer(), request().options()) : parsed;
   });
 }
 

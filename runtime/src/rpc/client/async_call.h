@@ -60,7 +60,8 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   // Checks and serialises. `message` is null if its client streams.
   absl::Status Prepare(const google::protobuf::MessageLite* message);
 
-  // What it sends over `session`: see CallHead. After an exception it is as before.
+  // What it sends over `session`: see CallHead. After an exception it is as before. RESOURCE_EXHAUSTED, too: there is
+  // no descriptor left.
   absl::Status FitTo(const session::ClientSession& session);
 
   const CallHead& request() const { return request_; }
@@ -110,14 +111,16 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   wire::Message& answer() { return answer_; }
 
  private:
+  absl::Status KeepAttached();
   static CallOptions OptionsOf(const CallOptions& options, ResponseMetadata* response_metadata);
-
-  absl::Status KeepDescriptors();
 
   CallOptions options_;
   CallHead request_;
-  std::shared_ptr<const base::Descriptors> descriptors_;  // its own
-  base::Buffer bytes_;                                    // the request: envelope and payload
+  std::shared_ptr<const base::Descriptors> kept_;         // its own ones of the options'
+  std::shared_ptr<const base::Descriptors> descriptors_;  // these, or with others by which attachments are passed
+  base::Buffer bytes_;                                    // the request: envelope, payload, and copied attachments
+  size_t envelope_in_bytes_ = 0;                          // at their beginning
+  bool bytes_fit_ = true;                                 // the session that the call was fitted to last
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 
   wire::Message answer_;

@@ -76,7 +76,7 @@ AsyncCalls::Started AsyncCalls::StartLocked(const std::shared_ptr<AsyncCall>& ca
   const Begun begun = at_once ? book.TryBegin(*call) : Begun::kFull;
   if (begun == Begun::kGone) return Started::kElsewhere;
   // Where calls that were given up keep slots, the thread looks whether their replies have come.
-  const bool hasty = at_once && call->request().fail_fast() && !session->callers().has_given_up();
+  const bool hasty = at_once && call->request().fail_fast() && session->callers().slots().given_up == 0;
   if (begun == Begun::kFull && (hasty || !book.MayWait(*call))) call->EndUnsent(book.NoRoom());
   if (begun != Begun::kYes && call->is_local() && !call->failure.ok()) {
     call->EndUnsent(call->failure);

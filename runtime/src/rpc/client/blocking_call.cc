@@ -38,7 +38,7 @@ absl::Status BlockingCall::Run(session::ClientSession& session, const google::pr
   status = base::OrNoMemory([&] {
     absl::Status ended = request_.StatusOf(call.failure, call.reply);
     if (ended.ok() && reply != nullptr) ended = request_.Parse(call.reply, *reply);
-    return ended.ok() ? GiveDescriptors(call.reply, request_.options()) : ended;
+    return ended.ok() ? GiveEnclosed(call.reply, request_.options()) : ended;
   });
   call.Release();
   // What has been sent is the server's, whatever has come of it meanwhile.

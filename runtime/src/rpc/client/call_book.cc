@@ -11,7 +11,8 @@ namespace nearcall::rpc {
 
 void Opening::Post(AsyncCall& call, session::Outbox::HandOver when) const {
   try {
-    session->Post(header, call.bytes(), when, attempt == nullptr ? nullptr : &attempt->flow, call.descriptors());
+    session->poster().Post(header, call.bytes(), when, attempt == nullptr ? nullptr : &attempt->flow,
+                           call.descriptors());
   } catch (const std::bad_alloc&) {
     session->callers().Fail(call, base::NoMemory());
     session->callers().NoteUnsent(header.call_id);

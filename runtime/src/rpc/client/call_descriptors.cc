@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/client/call_descriptors.h"
 
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "base/descriptors.h"
 #include "base/exec_state.h"
+#include "rpc/attachments.h"
 #include "transport/carries_descriptors.h"
 
 namespace nearcall::rpc {
@@ -34,7 +38,38 @@ absl::Status CheckDescriptors(size_t count, const session::ClientSession& sessio
       "of an older version"));
 }
 
-absl::Status GiveDescriptors(wire::Message& answer, const CallOptions& options) {
+absl::Status KeepDescriptors(CallOptions& options, std::shared_ptr<const base::Descriptors>& kept) {
+  if (options.descriptors.empty()) return absl::OkStatus();
+  absl::Status copied = CopyDescriptors(options.descriptors, kept);
+  if (copied.ok()) options.descriptors = kept->fds();
+  return copied;
+}
+
+absl::Status CopyDescriptors(std::span<const int> descriptors, std::shared_ptr<const base::Descriptors>& to) {
+  absl::StatusOr<base::Descriptors> copies = base::Descriptors::Duplicate(descriptors, nullptr);
+  if (!copies.ok()) return base::WithExecState(copies.status(), ExecState::kNotSent);
+  to = base::Shared(*std::move(copies));
+  return absl::OkStatus();
+}
+
+namespace {
+
+absl::Status GiveAttachments(wire::Message& answer, std::vector<Buffer>& to) {
+  absl::StatusOr<std::vector<Buffer>> opened = OpenAttachments(answer);
+  if (!opened.ok()) {
+    return absl::Status(opened.status().code(), absl::StrCat("the reply's ", opened.status().message()));
+  }
+  to = *std::move(opened);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status GiveEnclosed(wire::Message& answer, const CallOptions& options) {
+  if (options.reply_attachments != nullptr && !answer.attachments.empty()) {
+    absl::Status given = GiveAttachments(answer, *options.reply_attachments);
+    if (!given.ok()) return base::WithExecState(std::move(given), ExecState::kExecuted);
+  }
   if (answer.descriptors.empty() && options.reply_descriptors == nullptr) return absl::OkStatus();
   absl::Status refused = answer.descriptors.refusal();
   if (!refused.ok()) return base::WithExecState(std::move(refused), ExecState::kExecuted);

@@ -15,6 +15,7 @@
 #include "nearcall/internal/unary.h"
 #include "rpc/client/call_descriptors.h"
 #include "rpc/client/generic_method.h"
+#include "rpc/client/size_limit.h"
 #include "rpc/parse_message.h"
 #include "rpc/serialize.h"
 #include "wire/envelope.h"
@@ -39,6 +40,17 @@ absl::Status CheckName(absl::string_view name) {
       "\" is no method's name; expected package.Service/Method, at most ", base::kMaxMethodNameSize, " B")));
 }
 
+base::SteadyNs DeadlineOf(const internal::MethodInfo& method, const CallOptions& options, base::SteadyNs started) {
+  base::SteadyNs deadline = base::kNever;
+  if (options.timeout.has_value()) {
+    deadline = base::AddNs(started, absl::ToInt64Nanoseconds(*options.timeout));
+  } else if (!options.deadline.has_value() && method.timeout_ns > 0) {
+    deadline = base::AddNs(started, method.timeout_ns);
+  }
+  if (!options.deadline.has_value()) return deadline;
+  return std::min(deadline, base::AddNs(started, absl::ToInt64Nanoseconds(*options.deadline - absl::Now())));
+}
+
 }  // namespace
 
 bool GoesElsewhere(session::ClientSession& session, const absl::Status& status) {
@@ -55,32 +67,24 @@ CallHead::CallHead(const internal::MethodInfo& method, const CallOptions& option
       options_(options),
       max_message_size_(max_message_size),
       priority_(options.priority.value_or(method.priority)),
-      started_(base::NowNs()) {
-  SetDeadline();
-}
-
-void CallHead::SetDeadline() {
-  if (options_.timeout.has_value()) {
-    deadline_ = base::AddNs(started_, absl::ToInt64Nanoseconds(*options_.timeout));
-  } else if (!options_.deadline.has_value() && method_.timeout_ns > 0) {
-    deadline_ = base::AddNs(started_, method_.timeout_ns);
-  }
-  if (options_.deadline.has_value()) {
-    const int64_t left = absl::ToInt64Nanoseconds(*options_.deadline - absl::Now());
-    deadline_ = std::min(deadline_, base::AddNs(started_, left));
-  }
-}
+      started_(base::NowNs()),
+      deadline_(DeadlineOf(method, options, started_)),
+      elements_(method_, priority_, max_message_size) {}
 
 absl::Status CallHead::Prepare(const google::protobuf::MessageLite* request) {
   NEARCALL_PROBE2(client_call_start, this, method_.full_name);
   if (options_.response_metadata != nullptr) *options_.response_metadata = {};
   if (options_.reply_descriptors != nullptr) options_.reply_descriptors->clear();
+  if (options_.reply_attachments != nullptr) options_.reply_attachments->clear();
   if (static_cast<size_t>(priority_) >= base::kLanes) {
     return NotSent(absl::InvalidArgumentError(absl::StrCat("CallOptions::priority is ", static_cast<int>(priority_))));
   }
   if (absl::Status checked = CheckDescriptors(method_, options_.descriptors, "CallOptions::descriptors");
       !checked.ok()) {
     return NotSent(std::move(checked));
+  }
+  if (absl::Status sealed = Attached::Seal(options_.attachments, "CallOptions::attachments"); !sealed.ok()) {
+    return NotSent(std::move(sealed));
   }
   if (method_.generic) {
     if (absl::Status named = CheckName(method_.full_name); !named.ok()) return named;
@@ -106,15 +110,15 @@ absl::Status CallHead::Prepare(const google::protobuf::MessageLite* request) {
   return absl::OkStatus();
 }
 
-size_t CallHead::SizeFor(const session::ClientSession& session) const {
-  return metadata_size_ + payload_size_ +
-         (session.terms().server_wants_method_names ? wire::EncodeMethodName(method_.full_name).size() : 0);
-}
-
 absl::Status CallHead::FitTo(const session::ClientSession& session) {
-  const bool has_name = envelope_.size() != metadata_size_;
-  if (session.terms().server_wants_method_names == has_name) return CheckPeerLimit(session);
-  if (has_name) {
+  if (!AttachedFit(session)) {
+    absl::StatusOr<Attached> attached =
+        Attached::To(session.side(), options_.attachments, options_.descriptors, "CallOptions::attachments");
+    if (!attached.ok()) return NotSent(attached.status());
+    attached_ = *std::move(attached);
+  }
+  if (session.terms().server_wants_method_names == has_name()) return CheckPeerLimit(session);
+  if (has_name()) {
     envelope_.resize(metadata_size_);
   } else {
     if (absl::Status named = CheckName(method_.full_name); !named.ok()) return named;
@@ -133,10 +137,14 @@ absl::Status CallHead::CheckPeerLimit(const session::ClientSession& session) con
   if (absl::Status checked = CheckDescriptors(options_.descriptors.size(), session); !checked.ok()) {
     return NotSent(std::move(checked));
   }
-  if (payload_size_ <= session.terms().peer_max_message_size) return absl::OkStatus();
-  return NotSent(absl::ResourceExhaustedError(absl::StrCat(
-      "the request of ", method_.full_name, " has ", payload_size_,
-      " B, more than the server's ServerOptions::max_message_size (", session.terms().peer_max_message_size, " B)")));
+  const size_t size = payload_size_ + attached_.tail_size();
+  const SizeLimit limit = SizeLimit::Of(max_message_size_, session);
+  if (size <= limit.bytes) return absl::OkStatus();
+  return NotSent(absl::ResourceExhaustedError(
+      absl::StrCat("the request of ", method_.full_name, " has ", payload_size_, " B",
+                   attached_.empty() ? std::string()
+                                     : absl::StrCat(" and ", attached_.tail_size(), " B of attachments to be copied"),
+                   ", more than ", limit.Text())));
 }
 
 void CallHead::Describe(session::ClientCall& call) const {
@@ -155,7 +163,7 @@ wire::FrameHeader CallHead::Header(uint64_t call_id) const {
   header.priority = static_cast<uint8_t>(priority_);
   header.call_id = call_id;
   header.method_id = method_.id;
-  header.fd_count = static_cast<uint8_t>(options_.descriptors.size());
+  attached_.Announce(header, options_.descriptors);
   header.envelope_size = static_cast<uint32_t>(envelope_.size());
   if (deadline_ != base::kNever) {
     // A clock is read here only for calls with a deadline. 0 would mean none.
@@ -164,19 +172,12 @@ wire::FrameHeader CallHead::Header(uint64_t call_id) const {
   return header;
 }
 
-wire::FrameHeader CallHead::ElementHeader(uint64_t call_id) const {
-  wire::FrameHeader header;
-  header.kind = wire::FrameKind::kMessage;
-  header.priority = static_cast<uint8_t>(priority_);
-  header.call_id = call_id;
-  header.method_id = method_.id;
-  return header;
-}
-
 void CallHead::Serialize(const google::protobuf::MessageLite* request, std::byte* to) const {
   if (!envelope_.empty()) std::memcpy(to, envelope_.data(), envelope_.size());
   // Prepare() has cached the sizes.
   if (request != nullptr) SerializeCached(*request, {to + envelope_.size(), payload_size_});
+  const size_t tail_size = attached_.tail_size();
+  if (tail_size != 0) SerializeTail(attached_.tail(), {to + envelope_.size() + payload_size_, tail_size});
 }
 
 absl::Status CallHead::StatusOf(const absl::Status& failure, const wire::Message& answer) const {
@@ -189,8 +190,8 @@ absl::Status CallHead::ReadStatus(const absl::Status& failure, const wire::Messa
   if (!failure.ok()) return failure;
   const wire::FrameHeader& header = answer.header;
   if (header.envelope_size == 0 && header.status == 0) return absl::OkStatus();
-  absl::StatusOr<wire::ReplyEnvelope> envelope = wire::DecodeReplyEnvelope(
-      static_cast<absl::StatusCode>(header.status), answer.bytes.bytes().first(header.envelope_size));
+  absl::StatusOr<wire::ReplyEnvelope> envelope =
+      wire::DecodeReplyEnvelope(static_cast<absl::StatusCode>(header.status), answer.envelope());
   if (!envelope.ok()) return WithExecState(envelope.status(), ExecState::kExecuted);
   if (options_.response_metadata != nullptr) {
     options_.response_metadata->initial = std::move(envelope->initial);
@@ -204,39 +205,10 @@ absl::Status CallHead::ReadStatus(const absl::Status& failure, const wire::Messa
 }
 
 absl::Status CallHead::Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const {
-  const std::span<const std::byte> payload = answer.bytes.bytes().subspan(answer.header.envelope_size);
-  absl::Status parsed = ReadMessage("the reply of", method_.full_name, method_.generic, payload, reply);
+  absl::Status parsed = ReadMessage("the reply of", method_.full_name, method_.generic, answer.payload(), reply);
   if (parsed.ok()) return parsed;
   reply.Clear();
   return WithExecState(std::move(parsed), ExecState::kExecuted);
-}
-
-absl::Status CallHead::CheckElement(size_t size, std::span<const int> descriptors,
-                                    const session::ClientSession& session) const {
-  absl::Status checked = CheckDescriptors(method_, descriptors, "the descriptors of an element");
-  checked.Update(CheckDescriptors(descriptors.size(), session));
-  if (!checked.ok()) return checked;
-  const size_t limit = std::min(max_message_size_, session.terms().peer_max_message_size);
-  if (size <= limit) return absl::OkStatus();
-  const char* const name = limit == max_message_size_ ? "ChannelOptions" : "the server's ServerOptions";
-  return absl::ResourceExhaustedError(absl::StrCat("an element of ", method_.full_name, " has ", size, " B, more than ",
-                                                   name, "::max_message_size (", limit, " B)"));
-}
-
-absl::Status CallHead::ElementChanged() const {
-  return absl::InternalError(absl::StrCat("an element of ", method_.full_name, " changed while it was serialised"));
-}
-
-absl::StatusOr<Metadata> CallHead::ParseInitial(const std::string& envelope) {
-  if (envelope.empty()) return Metadata();
-  absl::StatusOr<Metadata> metadata = wire::DecodeMetadataEnvelope(std::as_bytes(std::span(envelope)));
-  if (!metadata.ok()) return WithExecState(metadata.status(), ExecState::kExecuted);
-  return metadata;
-}
-
-absl::Status CallHead::ParseElement(std::span<const std::byte> bytes, google::protobuf::MessageLite& element) const {
-  absl::Status parsed = ReadMessage("an element of", method_.full_name, method_.generic, bytes, element);
-  return parsed.ok() ? parsed : WithExecState(std::move(parsed), ExecState::kExecuted);
 }
 
 }  // namespace nearcall::rpc

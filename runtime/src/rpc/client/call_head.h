@@ -7,12 +7,12 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "google/protobuf/message_lite.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/method.h"
-#include "nearcall/metadata.h"
+#include "rpc/attachments.h"
+#include "rpc/client/call_elements.h"
 #include "session/client_session.h"
 #include "wire/header.h"
 
@@ -33,11 +33,14 @@ class CallHead {
   // DEADLINE_EXCEEDED, CANCELLED. Caches the sizes of `request`, which is null if the client streams.
   absl::Status Prepare(const google::protobuf::MessageLite* request);
 
-  // What `session` wants of the request: puts the method's name into the envelope, or takes it out; size() changes.
-  // RESOURCE_EXHAUSTED: it is more than the server takes. After an exception it is as before.
+  // What `session` wants of the request: puts the method's name into the envelope, or takes it out, and finds out how
+  // attachments travel; size() changes. RESOURCE_EXHAUSTED: it is more than the server takes. FAILED_PRECONDITION: it
+  // knows no attachments. After an exception it is as before.
   absl::Status FitTo(const session::ClientSession& session);
-  // What size() is going to be by that.
-  size_t SizeFor(const session::ClientSession& session) const;
+  // Whether that changes nothing.
+  bool Fits(const session::ClientSession& session) const {
+    return session.terms().server_wants_method_names == has_name() && AttachedFit(session);
+  }
 
   const internal::MethodInfo& method() const { return method_; }
   const CallOptions& options() const { return options_; }
@@ -45,16 +48,20 @@ class CallHead {
   bool fail_fast() const { return options_.when_full == WhenFull::kFailFast; }
   base::SteadyNs deadline() const { return deadline_; }
   size_t max_message_size() const { return max_message_size_; }
+  // Of its streams.
+  const CallElements& elements() const { return elements_; }
 
   // What the session has to know of the call.
   void Describe(session::ClientCall& call) const;
 
-  // Envelope and payload together.
-  size_t size() const { return envelope_.size() + payload_size_; }
+  // Envelope, payload, and what of the attachments is behind it.
+  size_t size() const { return envelope_.size() + payload_size_ + attached_.tail_size(); }
   const std::string& envelope() const { return envelope_; }
+  size_t payload_size() const { return payload_size_; }
+  const Attached& attached() const { return attached_; }
+  // All that go with the request: the options', and those of attachments.
+  std::span<const int> descriptors() const { return attached_.DescriptorsBeside(options_.descriptors); }
   wire::FrameHeader Header(uint64_t call_id) const;
-  // Of an element.
-  wire::FrameHeader ElementHeader(uint64_t call_id) const;
   // To `to`, which has size() bytes.
   void Serialize(const google::protobuf::MessageLite* request, std::byte* to) const;
 
@@ -63,19 +70,13 @@ class CallHead {
   // The reply in an answer of which StatusOf() was OK.
   absl::Status Parse(const wire::Message& answer, google::protobuf::MessageLite& reply) const;
 
-  // Before an element of `size` bytes is sent over `session`. RESOURCE_EXHAUSTED: one side does not take so much.
-  // Or it may not bring `descriptors`.
-  absl::Status CheckElement(size_t size, std::span<const int> descriptors, const session::ClientSession& session) const;
-  // The program has changed it while it was sent.
-  absl::Status ElementChanged() const;
-  absl::Status ParseElement(std::span<const std::byte> bytes, google::protobuf::MessageLite& element) const;
-  // The server's initial metadata, of what came with its first element.
-  static absl::StatusOr<Metadata> ParseInitial(const std::string& envelope);
-
  private:
   absl::Status ReadStatus(const absl::Status& failure, const wire::Message& answer) const;
-  void SetDeadline();
   absl::Status CheckPeerLimit(const session::ClientSession& session) const;
+  bool has_name() const { return envelope_.size() != metadata_size_; }
+  bool AttachedFit(const session::ClientSession& session) const {
+    return options_.attachments.empty() || attached_.IsFor(session.side());
+  }
 
   const std::shared_ptr<const void> keep_method_;
   const internal::MethodInfo& method_;
@@ -83,10 +84,12 @@ class CallHead {
   const size_t max_message_size_;
   const Priority priority_;
   const base::SteadyNs started_;
-  base::SteadyNs deadline_ = base::kNever;
+  const base::SteadyNs deadline_;
+  const CallElements elements_;
   std::string envelope_;  // metadata, and perhaps the method's name
   size_t metadata_size_ = 0;
   size_t payload_size_ = 0;
+  Attached attached_;
 };
 
 }  // namespace nearcall::rpc

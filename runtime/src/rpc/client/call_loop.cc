@@ -40,7 +40,7 @@ void CallLoop::DoChores() {
 }
 
 void CallLoop::Publish() {
-  if (const SessionPtr session = std::exchange(unpublished_, nullptr)) session->Publish();
+  if (const SessionPtr session = std::exchange(unpublished_, nullptr)) session->poster().Publish();
 }
 
 // Most turns are of calls that are under way, with which there is nothing more to do than to run what has come.
@@ -170,7 +170,7 @@ void CallLoop::ReadForSlots() {
     base::MutexLock lock(state_.mutex);
     if (!state_.book.line().empty()) session = state_.book.session();
   }
-  if (session == nullptr || !session->callers().has_given_up()) return;
+  if (session == nullptr || session->callers().slots().given_up == 0) return;
   session->readers().Wait(queue_.waiting(), 0, [] { return false; });
 }
 

@@ -61,6 +61,11 @@ absl::Status CheckOptions(const ChannelOptions& options) {
                                                    options.stream_window_bytes, ", allowed are 1 to ",
                                                    base::kMaxMessageSize));
   }
+  if (options.max_attachment_bytes > base::kMaxAttachmentBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("ChannelOptions::max_attachment_bytes is ",
+                                                   options.max_attachment_bytes, ", allowed are 0 to ",
+                                                   base::kMaxAttachmentBytes));
+  }
   if (absl::Status stack = base::Thread::CheckStack("ChannelOptions::callback_stack_size", options.callback_stack_size);
       !stack.ok()) {
     return stack;
@@ -146,6 +151,23 @@ class Unmade final : public internal::Outcome {
  public:
   absl::Status Take(google::protobuf::MessageLite&) override { return base::NoMemory(); }
 };
+
+absl::Status CheckNotForked(const base::ForkGuard& guard, const Servers& servers) {
+  if (!guard.InChild()) return absl::OkStatus();
+  return base::WithExecState(
+      absl::FailedPreconditionError(absl::StrCat("the channel to ", servers.address().text,
+                                                 " was made before fork(); a child must connect a channel of its own")),
+      ExecState::kNotSent);
+}
+
+// Where somebody else reads, in turns of the queue: one of which this is.
+absl::Status CheckMayBlock(const base::Reactor* queue, const Servers& servers) {
+  if (servers.connects() || queue == nullptr || !queue->IsCurrent()) return absl::OkStatus();
+  return base::WithExecState(
+      absl::FailedPreconditionError("a blocking call to a client, in EventQueue::Run() of the queue that alone reads "
+                                    "its reply, would never end: call by X::AsyncStub or X::CoStub"),
+      ExecState::kNotSent);
+}
 
 CallOptions WithoutWaiting(CallOptions options) {
   options.wait_for_ready = false;
@@ -233,23 +255,6 @@ bool ChannelImpl::WaitForStateChange(ChannelState last, absl::Time deadline) con
       last, deadline == absl::InfiniteFuture() ? base::kNever : base::AfterNow(deadline - absl::Now()));
 }
 
-absl::Status ChannelImpl::CheckNotForked() const {
-  if (!fork_guard_.InChild()) return absl::OkStatus();
-  return base::WithExecState(
-      absl::FailedPreconditionError(absl::StrCat("the channel to ", servers_.address().text,
-                                                 " was made before fork(); a child must connect a channel of its own")),
-      ExecState::kNotSent);
-}
-
-// Where somebody else reads, in turns of the queue: one of which this is.
-absl::Status ChannelImpl::CheckMayBlock() const {
-  if (servers_.connects() || reactor_.get() == nullptr || !reactor_.get()->IsCurrent()) return absl::OkStatus();
-  return base::WithExecState(
-      absl::FailedPreconditionError("a blocking call to a client, in EventQueue::Run() of the queue that alone reads "
-                                    "its reply, would never end: call by X::AsyncStub or X::CoStub"),
-      ExecState::kNotSent);
-}
-
 absl::Status ChannelImpl::BlockingCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                        google::protobuf::MessageLite& reply, const CallOptions& options) {
   const base::CancelDisabled uncancelled;
@@ -274,8 +279,8 @@ absl::Status ChannelImpl::OverASession(const CallOptions& options, base::SteadyN
 
 absl::Status ChannelImpl::TryCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                   google::protobuf::MessageLite* reply, const CallOptions& options) {
-  if (absl::Status status = CheckNotForked(); !status.ok()) return status;
-  if (absl::Status status = CheckMayBlock(); !status.ok()) return status;
+  if (absl::Status status = CheckNotForked(fork_guard_, servers_); !status.ok()) return status;
+  if (absl::Status status = CheckMayBlock(reactor_.get(), servers_); !status.ok()) return status;
   rpc::BlockingCall call(method, options, options_.max_message_size);
   if (absl::Status status = call.Prepare(request); !status.ok()) return status;
   return OverASession(options, call.deadline(), options.stop_token,
@@ -294,7 +299,7 @@ absl::Status ChannelImpl::SendOneWay(const internal::MethodInfo& method, const g
 // An asynchronous call that nobody hears of, unless it cannot be kept.
 absl::Status ChannelImpl::TryKeep(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
                                   const CallOptions& options) {
-  if (absl::Status status = CheckNotForked(); !status.ok()) return status;
+  if (absl::Status status = CheckNotForked(fork_guard_, servers_); !status.ok()) return status;
   const auto call = std::make_shared<LocalCall>(method, options, options_.max_message_size, losses_);
   if (absl::Status status = call->Prepare(&request); !status.ok()) return status;
   if (StartElsewhere(call)) return absl::OkStatus();
@@ -307,8 +312,8 @@ std::unique_ptr<internal::ClientStream> ChannelImpl::OpenStream(const internal::
                                                                 const CallOptions& options) {
   const base::CancelDisabled uncancelled;
   std::unique_ptr<ClientStreamImpl> stream;
-  const auto open_anywhere = [this](ClientStreamImpl& opened, const std::stop_token& stop) {
-    return OpenAnywhere(opened, stop);
+  const auto open_anywhere = [this](StreamAttempts& attempts, const std::stop_token& stop) {
+    return OpenAnywhere(attempts, stop);
   };
   base::UntilThereIsMemory(
       [&] { stream = std::make_unique<ClientStreamImpl>(method, options, options_.max_message_size, open_anywhere); });
@@ -318,15 +323,15 @@ std::unique_ptr<internal::ClientStream> ChannelImpl::OpenStream(const internal::
 }
 
 absl::Status ChannelImpl::TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request) {
-  if (absl::Status status = CheckNotForked(); !status.ok()) return status;
-  if (absl::Status status = CheckMayBlock(); !status.ok()) return status;
+  if (absl::Status status = CheckNotForked(fork_guard_, servers_); !status.ok()) return status;
+  if (absl::Status status = CheckMayBlock(reactor_.get(), servers_); !status.ok()) return status;
   if (absl::Status status = stream.Prepare(request); !status.ok()) return status;
   return stream.OpenFirst(request);
 }
 
-absl::Status ChannelImpl::OpenAnywhere(ClientStreamImpl& stream, const std::stop_token& stop) {
-  return OverASession(stream.head().options(), stream.head().deadline(), stop,
-                      [&](const SessionPtr& session) { return stream.Open(session); });
+absl::Status ChannelImpl::OpenAnywhere(StreamAttempts& attempts, const std::stop_token& stop) {
+  return OverASession(attempts.head().options(), attempts.head().deadline(), stop,
+                      [&](const SessionPtr& session) { return attempts.Open(session); });
 }
 
 void ChannelImpl::StartCall(const internal::MethodInfo& method, const google::protobuf::MessageLite& request,
@@ -376,7 +381,7 @@ std::unique_ptr<internal::ClientCall> ChannelImpl::BeginCall(const internal::Met
 
 // False: it has not begun, and its failure says why.
 bool ChannelImpl::Begins(const std::shared_ptr<AsyncCall>& call, const google::protobuf::MessageLite* request) {
-  call->failure = CheckNotForked();
+  call->failure = CheckNotForked(fork_guard_, servers_);
   if (call->failure.ok()) call->failure = base::OrNoMemory([&] { return call->Prepare(request); });
   try {
     if (!fork_guard_.InChild() && async_.Start(call)) return true;

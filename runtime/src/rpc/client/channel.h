@@ -65,12 +65,10 @@ class ChannelImpl final : public Channel, private AsyncCalls::Owner {
                        const CallOptions& options);
   bool Begins(const std::shared_ptr<AsyncCall>& call, const google::protobuf::MessageLite* request);
   absl::Status TryOpen(ClientStreamImpl& stream, const google::protobuf::MessageLite* request);
-  absl::Status OpenAnywhere(ClientStreamImpl& stream, const std::stop_token& stop);
+  absl::Status OpenAnywhere(StreamAttempts& attempts, const std::stop_token& stop);
   template <typename Run>
   absl::Status OverASession(const CallOptions& options, base::SteadyNs deadline, const std::stop_token& stop,
                             Run&& run);
-  absl::Status CheckNotForked() const;
-  absl::Status CheckMayBlock() const;
   // For a session that nobody will make.
   bool WaitsInVain(const CallOptions& options) const { return options.wait_for_ready && !servers_.connects(); }
 

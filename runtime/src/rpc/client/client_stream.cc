@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/client/client_stream.h"
 
-#include <new>
 #include <string>
 #include <utility>
 
-#include "base/exec_state.h"
 #include "base/no_memory.h"
 #include "base/thread.h"
 #include "rpc/client/call_descriptors.h"
@@ -15,29 +13,26 @@ namespace nearcall::rpc {
 
 using Took = session::StreamingCall::Took;
 
+namespace {
+
+CallOptions WithMetadata(CallOptions options, ResponseMetadata& metadata) {
+  options.response_metadata = &metadata;
+  return options;
+}
+
+}  // namespace
+
 ClientStreamImpl::ClientStreamImpl(const internal::MethodInfo& method, const CallOptions& options,
                                    size_t max_message_size, OpenAnywhere open_anywhere)
-    : options_(OptionsOf(options)),
+    : options_(WithMetadata(options, metadata_)),
       head_(method, options_, max_message_size),
       open_anywhere_(std::move(open_anywhere)),
       attempts_(std::make_unique<StreamAttempts>(
-          head_, [this](const std::stop_token& stop) { return open_anywhere_(*this, stop); })) {}
+          head_, [this](const std::stop_token& stop) { return open_anywhere_(*attempts_, stop); })) {}
 
-CallOptions ClientStreamImpl::OptionsOf(const CallOptions& options) {
-  CallOptions ours = options;
-  ours.response_metadata = &metadata_;
-  return ours;
-}
-
-// The opening may have to be sent again, when its caller has his descriptors back.
 absl::Status ClientStreamImpl::Prepare(const google::protobuf::MessageLite* request) {
   absl::Status prepared = head_.Prepare(request);
-  if (!prepared.ok() || options_.descriptors.empty()) return prepared;
-  absl::StatusOr<base::Descriptors> kept = base::Descriptors::Duplicate(options_.descriptors, nullptr);
-  if (!kept.ok()) return base::WithExecState(kept.status(), ExecState::kNotSent);
-  opening_descriptors_ = *std::move(kept);
-  options_.descriptors = opening_descriptors_.fds();
-  return absl::OkStatus();
+  return prepared.ok() ? KeepDescriptors(options_, opening_descriptors_) : prepared;
 }
 
 ClientStreamImpl::~ClientStreamImpl() {
@@ -63,22 +58,10 @@ absl::Status ClientStreamImpl::OpenFirst(const google::protobuf::MessageLite* re
   return opened;
 }
 
-// False: `step` said so, or there was no memory, with which the call ends.
-template <typename Step>
-bool ClientStreamImpl::Do(Step&& step) {
-  try {
-    return step();
-  } catch (const std::bad_alloc&) {
-    StreamAttempts::Ptr hold;
-    attempts_->Present(hold).call.GiveUp(base::NoMemory());
-    return false;
-  }
-}
-
 // The call has ended.
 void ClientStreamImpl::Close(StreamAttempt& attempt) {
   on_stop_.reset();
-  mine_.Clear();
+  mine_.arrivals().Clear();
   attempt.Release();
 }
 
@@ -93,7 +76,7 @@ bool ClientStreamImpl::Read(google::protobuf::MessageLite& message) {
   const base::CancelDisabled uncancelled;
   const OnlyOne reader(somebody_reads_);
   if (!streams() || status_.has_value()) return false;
-  const bool read = Do([&] { return ReadNext(message); });
+  const bool read = attempts_->Try([&] { return ReadNext(message); });
   if (!read) message.Clear();
   return read;
 }
@@ -103,8 +86,8 @@ bool ClientStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
   for (;;) {
     StreamAttempt& attempt = attempts_->Present(hold);
     if (attempt.EndIfLate()) return false;
-    if (!mine_.empty()) return Parse(attempt, message);
-    switch (attempt.call.Take(mine_)) {
+    if (!mine_.empty()) return attempt.Read(mine_, message);
+    switch (attempt.call.Take(mine_.arrivals())) {
       case Took::kSome:
         attempts_->Settle();
         if (!TakeInitial(attempt)) return false;
@@ -119,20 +102,6 @@ bool ClientStreamImpl::ReadNext(google::protobuf::MessageLite& message) {
   }
 }
 
-bool ClientStreamImpl::Parse(StreamAttempt& attempt, google::protobuf::MessageLite& message) {
-  const size_t size = mine_.front().size();
-  absl::Status parsed = head_.ParseElement(mine_.front(), message);
-  descriptors_ = mine_.TakeDescriptors();
-  parsed.Update(descriptors_.refusal());
-  mine_.Pop();
-  if (!parsed.ok()) {
-    attempt.call.GiveUp(std::move(parsed));
-    return false;
-  }
-  attempt.call.GiveCredit(attempt.element, size);
-  return true;
-}
-
 // Once something has come of the server. False: what it sent are no metadata, and the call has ended with that.
 bool ClientStreamImpl::TakeInitial(StreamAttempt& attempt) {
   if (has_initial_) return true;
@@ -140,7 +109,7 @@ bool ClientStreamImpl::TakeInitial(StreamAttempt& attempt) {
   if (!envelope.has_value()) return true;
   attempts_->Settle();
   has_initial_ = true;
-  absl::StatusOr<Metadata> initial = CallHead::ParseInitial(*envelope);
+  absl::StatusOr<Metadata> initial = CallElements::ParseInitial(*envelope);
   if (!initial.ok()) {
     attempt.call.GiveUp(initial.status());
     return false;
@@ -153,14 +122,14 @@ bool ClientStreamImpl::WaitForInitialMetadata() {
   const base::CancelDisabled uncancelled;
   const OnlyOne reader(somebody_reads_);
   if (!streams() || status_.has_value()) return has_initial_;
-  return Do([&] { return WaitForInitial(); });
+  return attempts_->Try([&] { return WaitForInitial(); });
 }
 
 bool ClientStreamImpl::WaitForInitial() {
   StreamAttempts::Ptr hold;
   for (;;) {
     StreamAttempt& attempt = attempts_->Present(hold);
-    const Took took = mine_.empty() ? attempt.call.Take(mine_) : Took::kSome;
+    const Took took = mine_.empty() ? attempt.call.Take(mine_.arrivals()) : Took::kSome;
     if (took == Took::kSome) attempts_->Settle();
     if (!TakeInitial(attempt)) return false;
     if (has_initial_) return true;
@@ -189,7 +158,7 @@ absl::Status ClientStreamImpl::Finish(google::protobuf::MessageLite* reply) {
 StreamAttempt& ClientStreamImpl::WaitForEnd(StreamAttempts::Ptr& hold) {
   for (;;) {
     StreamAttempt& attempt = attempts_->Present(hold);
-    attempt.call.Discard(attempt.element, mine_);
+    attempt.call.Discard(attempt.element, mine_.arrivals());
     // Another thread that is just writing half-closes by itself.
     if (!somebody_writes_.exchange(true, std::memory_order_acquire)) {
       HalfClose();
@@ -209,8 +178,9 @@ absl::Status ClientStreamImpl::End(google::protobuf::MessageLite* reply) {
   absl::Status status = base::OrNoMemory([&] {
     if (!attempts_->why_no_other().ok()) return attempts_->why_no_other();
     absl::Status ended = head_.StatusOf(attempt.call.failure, attempt.call.reply);
+    ended.Update(mine_.failure());
     if (ended.ok() && reply != nullptr) ended = head_.Parse(attempt.call.reply, *reply);
-    return ended.ok() ? GiveDescriptors(attempt.call.reply, options_) : ended;
+    return ended.ok() ? GiveEnclosed(attempt.call.reply, options_) : ended;
   });
   if (has_initial_) metadata_.initial = std::move(initial);
   has_initial_ = true;
@@ -225,28 +195,33 @@ bool ClientStreamImpl::Write(const google::protobuf::MessageLite& message, bool 
   const base::CancelDisabled uncancelled;
   const OnlyOne writer(somebody_writes_);
   const std::span<const int> lent = std::exchange(lent_, {});
+  const std::vector<Buffer> attach = std::exchange(attach_, {});
   if (!streams() || writes_done_ || !internal::ClientStreams(head_.method().kind)) return false;
+  return attempts_->Try([&] { return WriteNow(message, last, lent, attach); });
+}
+
+bool ClientStreamImpl::WriteNow(const google::protobuf::MessageLite& message, bool last, std::span<const int> lent,
+                                std::span<const Buffer> attach) {
   const size_t size = message.ByteSizeLong();
   StreamAttempts::Ptr hold;
   StreamAttempt& attempt = attempts_->PresentToWrite(hold);
-  if (absl::Status fits = head_.CheckElement(size, lent, *attempt.session); !fits.ok()) {
-    attempt.call.GiveUp(std::move(fits));
+  const absl::StatusOr<Attached> attached = head_.elements().Enclose(size, attach, lent, *attempt.session);
+  if (!attached.ok()) {
+    attempt.call.GiveUp(attached.status());
     return false;
   }
-  return Do([&] {
-    if (!attempt.call.BeginElement(size, head_.fail_fast())) return false;
-    writes_done_ = last;
-    wire::FrameHeader header = attempt.element;
-    if (last) header.flags |= wire::kEnd;
-    header.fd_count = static_cast<uint8_t>(lent.size());
-    return attempt.Send(header, message, size, lent);
-  });
+  if (!attempt.call.BeginElement(size + attached->total(), head_.fail_fast())) return false;
+  writes_done_ = last;
+  wire::FrameHeader header = attempt.element;
+  if (last) header.flags |= wire::kEnd;
+  attached->Announce(header, lent);
+  return attempt.Send(header, message, size, attached->DescriptorsBeside(lent), *attached);
 }
 
 bool ClientStreamImpl::WritesDone() {
   const base::CancelDisabled uncancelled;
   const OnlyOne writer(somebody_writes_);
-  return streams() && Do([&] { return HalfClose(); });
+  return streams() && attempts_->Try([&] { return HalfClose(); });
 }
 
 bool ClientStreamImpl::HalfClose() {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,13 +15,14 @@
 #include "base/descriptors.h"
 #include "base/fork.h"
 #include "google/protobuf/message_lite.h"
+#include "nearcall/buffer.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/stream.h"
 #include "nearcall/unique_fd.h"
 #include "rpc/client/call_head.h"
 #include "rpc/client/stream_attempts.h"
-#include "session/arrivals.h"
+#include "rpc/read_elements.h"
 #include "session/client_session.h"
 #include "wire/header.h"
 
@@ -30,7 +32,7 @@ namespace nearcall::rpc {
 class ClientStreamImpl final : public internal::ClientStream {
  public:
   // Gives sessions to Open() until one is good, or it is over; see StreamAttempts.
-  using OpenAnywhere = std::function<absl::Status(ClientStreamImpl& stream, const std::stop_token& stop)>;
+  using OpenAnywhere = std::function<absl::Status(StreamAttempts& attempts, const std::stop_token& stop)>;
 
   ClientStreamImpl(const internal::MethodInfo& method, const CallOptions& options, size_t max_message_size,
                    OpenAnywhere open_anywhere);
@@ -38,19 +40,18 @@ class ClientStreamImpl final : public internal::ClientStream {
 
   // All that can be wrong before a connection is needed: see CallHead.
   absl::Status Prepare(const google::protobuf::MessageLite* request);
-  const CallHead& head() const { return head_; }
 
   // Begins the call, somewhere. Not OK: it has ended.
   absl::Status OpenFirst(const google::protobuf::MessageLite* request);
-  // Begins it over `session`. Not OK: it has ended; may be tried again on another session if it was not sent.
-  absl::Status Open(const std::shared_ptr<session::ClientSession>& session) { return attempts_->Open(session); }
   // It has ended without having been begun.
   void EndUnsent(absl::Status status) { status_ = std::move(status); }
 
   // internal::ClientStream
   bool Read(google::protobuf::MessageLite& message) override;
-  std::vector<UniqueFd> TakeDescriptors() override { return descriptors_.Release(); }
+  std::vector<UniqueFd> TakeDescriptors() override { return mine_.TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() const override { return mine_.attachments(); }
   void Lend(std::span<const int> descriptors) override { lent_ = descriptors; }
+  void Attach(Buffer buffer) override { attach_.push_back(std::move(buffer)); }
   bool Write(const google::protobuf::MessageLite& message, bool last) override;
   bool WritesDone() override;
   absl::Status Finish(google::protobuf::MessageLite* reply) override;
@@ -59,25 +60,23 @@ class ClientStreamImpl final : public internal::ClientStream {
   const ResponseMetadata& metadata() const override { return metadata_; }
 
  private:
-  CallOptions OptionsOf(const CallOptions& options);
   bool streams() const { return opened_ && !fork_guard_.InChild(); }
-  template <typename Step>
-  bool Do(Step&& step);
   // --- who reads ---
   bool ReadNext(google::protobuf::MessageLite& message);
-  bool Parse(StreamAttempt& attempt, google::protobuf::MessageLite& message);
   bool TakeInitial(StreamAttempt& attempt);
   bool WaitForInitial();
   StreamAttempt& WaitForEnd(StreamAttempts::Ptr& hold);
   absl::Status End(google::protobuf::MessageLite* reply);
   void Close(StreamAttempt& attempt);
   // --- who writes ---
+  bool WriteNow(const google::protobuf::MessageLite& message, bool last, std::span<const int> lent,
+                std::span<const Buffer> attach);
   bool HalfClose();
 
   const base::ForkGuard fork_guard_;
   ResponseMetadata metadata_;
   CallOptions options_;
-  base::Descriptors opening_descriptors_;  // those of the options, which the caller has only lent
+  std::shared_ptr<const base::Descriptors> opening_descriptors_;  // those of the options
   CallHead head_;
   const OpenAnywhere open_anywhere_;
   std::unique_ptr<StreamAttempts> attempts_;
@@ -86,15 +85,15 @@ class ClientStreamImpl final : public internal::ClientStream {
 
   // Who reads.
   std::atomic<bool> somebody_reads_{false};
-  session::Arrivals mine_;
-  base::Descriptors descriptors_;  // of the element that was read last
+  ReadElements mine_;
   bool has_initial_ = false;
   std::optional<absl::Status> status_;  // once the call has ended and been given up
 
   // Who writes.
   std::atomic<bool> somebody_writes_{false};
   bool writes_done_ = false;
-  std::span<const int> lent_;  // for the next element
+  std::span<const int> lent_;   // for the next element
+  std::vector<Buffer> attach_;  // likewise
 };
 
 }  // namespace nearcall::rpc

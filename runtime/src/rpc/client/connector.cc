@@ -247,7 +247,10 @@ transport::ConnectParams Connector::Params(base::SteadyNs deadline) const {
   params.terms = {.max_message_size = static_cast<uint32_t>(options_.max_message_size),
                   .max_calls_in_flight = services_ == nullptr ? 0 : uint32_t{base::kServedCallsGranted},
                   .stream_window = static_cast<uint32_t>(options_.stream_window_bytes),
-                  .max_descriptors = uint8_t{base::kMaxMessageDescriptors}};
+                  .max_descriptors = uint8_t{base::kMaxMessageDescriptors},
+                  .max_attachments = uint8_t{base::kMaxMessageAttachments},
+                  .max_attachment_bytes = static_cast<uint32_t>(options_.max_attachment_bytes),
+                  .takes_lent = uint8_t{options_.trust_sender}};
   params.features = transport::kDescriptors | (reactor_ == nullptr ? uint64_t{0} : uint64_t{transport::kSocketBell});
   if (children_ != nullptr) {
     params.start_at = children_->NextStart();
@@ -260,13 +263,18 @@ transport::ConnectParams Connector::Params(base::SteadyNs deadline) const {
 }
 
 absl::StatusOr<Connector::SessionPtr> Connector::Open(transport::Connection connection) const {
+  session::KeepaliveTimes keepalive = TimesOf(options_.keepalive);
+  // While there are no calls nobody reads, and so nobody would hear the answer.
+  keepalive.without_calls = keepalive.without_calls && connection.in_band == nullptr;
   const session::ClientSessionOptions session_options = {
       .max_message_size = options_.max_message_size,
       .max_calls_in_flight = options_.max_calls_in_flight,
       .max_queued_bytes = options_.max_queued_bytes,
       .max_spin_ns = absl::ToInt64Nanoseconds(std::max(options_.max_spin, absl::ZeroDuration())),
       .stream_window = static_cast<uint32_t>(options_.stream_window_bytes),
-      .keepalive = TimesOf(options_.keepalive),
+      .max_attachment_bytes = options_.max_attachment_bytes,
+      .trust_sender = options_.trust_sender,
+      .keepalive = keepalive,
       .on_end = [news = news_] { news->Tell(); },
       .reactor = reactor_};
   absl::StatusOr<SessionPtr> session =

@@ -45,7 +45,7 @@ Tried HeldCall::Look() {
   if (!mine_.empty() && !open_->stream.given_up()) return Tried::kDone;
   call_->reading().ForgetNews();
   if (stream_ == nullptr) return call_->ended() ? Tried::kOver : Tried::kNotYet;
-  return stream_->Look(open_, mine_, has_initial_ ? nullptr : &initial_envelope_);
+  return stream_->Look(open_, mine_.arrivals(), has_initial_ ? nullptr : &initial_envelope_);
 }
 
 Tried HeldCall::TryRead(google::protobuf::MessageLite& element) {
@@ -64,19 +64,16 @@ Tried HeldCall::TryRead(google::protobuf::MessageLite& element) {
 
 absl::Status HeldCall::Read(google::protobuf::MessageLite& element) {
   if (absl::Status initial = TakeInitial(); !initial.ok()) return initial;
-  const size_t size = mine_.front().size();
-  absl::Status parsed = call_->request().ParseElement(mine_.front(), element);
-  descriptors_ = mine_.TakeDescriptors();
-  parsed.Update(descriptors_.refusal());
-  mine_.Pop();
-  if (parsed.ok()) stream_->GiveCredit(*open_, size);
+  size_t cost;
+  absl::Status parsed = mine_.Next([&](auto bytes) { return call_->request().elements().Parse(bytes, element); }, cost);
+  if (parsed.ok()) stream_->GiveCredit(*open_, cost);
   return parsed;
 }
 
 // Once something has come of the server. Not OK: what it sent are no metadata, with which the call is to end.
 absl::Status HeldCall::TakeInitial() {
   if (has_initial_ || !initial_envelope_.has_value()) return absl::OkStatus();
-  absl::StatusOr<Metadata> initial = CallHead::ParseInitial(*std::exchange(initial_envelope_, std::nullopt));
+  absl::StatusOr<Metadata> initial = CallElements::ParseInitial(*std::exchange(initial_envelope_, std::nullopt));
   if (!initial.ok()) return initial.status();
   metadata_.initial = *std::move(initial);
   has_initial_ = true;
@@ -120,9 +117,10 @@ Tried HeldCall::TryFinish(google::protobuf::MessageLite* reply, absl::Status& st
 
 // What was taken is not read, but its credit is given: else the server waits for it until the deadline.
 void HeldCall::Discard() try {
-  for (; !mine_.empty(); mine_.Pop()) stream_->GiveCredit(*open_, mine_.front().size());
+  session::Arrivals& unread = mine_.arrivals();
+  for (; !unread.empty(); unread.Pop()) stream_->GiveCredit(*open_, unread.front_cost());
 } catch (const std::bad_alloc&) {
-  mine_.Clear();
+  mine_.arrivals().Clear();
   stream_->GiveUp(*open_->session, base::NoMemory());
 }
 
@@ -132,7 +130,9 @@ absl::Status HeldCall::End(google::protobuf::MessageLite* reply) {
   if (!has_initial_) metadata_.initial = std::move(last.initial);
   has_initial_ = true;
   metadata_.trailing = std::move(last.trailing);
-  return call_->TakeReply(reply);
+  absl::Status ended = call_->TakeReply(reply);
+  ended.Update(mine_.failure());
+  return ended;
 }
 
 // --- who writes ---
@@ -140,7 +140,10 @@ absl::Status HeldCall::End(google::protobuf::MessageLite* reply) {
 Tried HeldCall::TryWrite(const google::protobuf::MessageLite& element, bool last) {
   const base::CancelDisabled uncancelled;
   const std::span<const int> lent = std::exchange(lent_, {});
-  return InChild() || stream_ == nullptr ? Tried::kOver : stream_->TryWrite(element, last, lent);
+  if (InChild() || stream_ == nullptr) return Tried::kOver;
+  const Tried tried = stream_->TryWrite(element, last, lent, attach_);
+  if (tried != Tried::kNotYet) attach_.clear();
+  return tried;
 }
 
 bool HeldCall::WritesDone() {

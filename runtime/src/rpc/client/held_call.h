@@ -12,12 +12,13 @@
 #include "base/descriptors.h"
 #include "base/fork.h"
 #include "google/protobuf/message_lite.h"
+#include "nearcall/buffer.h"
 #include "nearcall/call_options.h"
 #include "nearcall/internal/client_call.h"
 #include "nearcall/unique_fd.h"
 #include "rpc/client/open_call.h"
 #include "rpc/client/open_stream_call.h"
-#include "session/arrivals.h"
+#include "rpc/read_elements.h"
 
 namespace nearcall::rpc {
 
@@ -32,8 +33,10 @@ class HeldCall final : public internal::ClientCall {
 
   // internal::ClientCall
   internal::Tried TryRead(google::protobuf::MessageLite& element) override;
-  std::vector<UniqueFd> TakeDescriptors() override { return descriptors_.Release(); }
+  std::vector<UniqueFd> TakeDescriptors() override { return mine_.TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() const override { return mine_.attachments(); }
   void Lend(std::span<const int> descriptors) override { lent_ = descriptors; }
+  void Attach(Buffer buffer) override { attach_.push_back(std::move(buffer)); }
   internal::Tried TryInitialMetadata() override;
   internal::Tried TryFinish(google::protobuf::MessageLite* reply, absl::Status& status) override;
   bool WhenReadable(internal::Operation& operation) override { return When(call_->reading(), operation); }
@@ -61,15 +64,15 @@ class HeldCall final : public internal::ClientCall {
 
   // Who reads.
   OpenStreamCall::AttemptPtr open_;  // of which they are
-  session::Arrivals mine_;
-  base::Descriptors descriptors_;                // of the element that was read last
+  ReadElements mine_;
   std::optional<std::string> initial_envelope_;  // that has come, and was not decoded
   bool has_initial_ = false;
   ResponseMetadata metadata_;
   std::optional<absl::Status> status_;
 
   // Who writes.
-  std::span<const int> lent_;  // for the next element
+  std::span<const int> lent_;   // for the next element
+  std::vector<Buffer> attach_;  // likewise
 };
 
 }  // namespace nearcall::rpc

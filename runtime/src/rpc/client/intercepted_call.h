@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
@@ -24,10 +26,14 @@ class InterceptedCall final : public internal::ClientCall {
 
   // internal::ClientCall
   internal::Tried TryRead(google::protobuf::MessageLite& element) override;
+  std::vector<UniqueFd> TakeDescriptors() override { return call_->TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() const override { return call_->attachments(); }
   internal::Tried TryInitialMetadata() override { return call_->TryInitialMetadata(); }
   internal::Tried TryFinish(google::protobuf::MessageLite* reply, absl::Status& status) override;
   bool WhenReadable(internal::Operation& operation) override { return call_->WhenReadable(operation); }
   internal::Tried TryWrite(const google::protobuf::MessageLite& element, bool last) override;
+  void Lend(std::span<const int> descriptors) override { call_->Lend(descriptors); }
+  void Attach(Buffer buffer) override { call_->Attach(std::move(buffer)); }
   bool WritesDone() override { return call_->WritesDone(); }
   bool WhenWritable(internal::Operation& operation) override { return call_->WhenWritable(operation); }
   void Withdraw(internal::Operation& operation) override { call_->Withdraw(operation); }

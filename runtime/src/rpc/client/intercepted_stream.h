@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
@@ -25,6 +27,10 @@ class InterceptedStream final : public internal::ClientStream {
 
   // internal::ClientStream
   bool Read(google::protobuf::MessageLite& message) override;
+  std::vector<UniqueFd> TakeDescriptors() override { return stream_->TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() const override { return stream_->attachments(); }
+  void Lend(std::span<const int> descriptors) override { stream_->Lend(descriptors); }
+  void Attach(Buffer buffer) override { stream_->Attach(std::move(buffer)); }
   bool Write(const google::protobuf::MessageLite& message, bool last) override;
   bool WritesDone() override { return stream_->WritesDone(); }
   absl::Status Finish(google::protobuf::MessageLite* reply) override;

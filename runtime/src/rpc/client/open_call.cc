@@ -41,7 +41,7 @@ void OpenCall::End(base::Buffer& spare) {
 absl::Status OpenCall::TakeReply(google::protobuf::MessageLite* to) {
   absl::Status ended = status();
   if (ended.ok() && to != nullptr && !request().one_way()) ended = request().Parse(answer(), *to);
-  if (ended.ok()) ended = GiveDescriptors(answer(), request().options());
+  if (ended.ok()) ended = GiveEnclosed(answer(), request().options());
   taken_.store(true, std::memory_order_release);
   return ended;
 }

@@ -50,7 +50,7 @@ void OpenStreamCall::PrepareFor(const std::shared_ptr<session::ClientSession>& s
 
 OpenStreamCall::AttemptPtr OpenStreamCall::present_attempt() {
   base::MutexLock lock(mutex_);
-  prepared_->element = request().ElementHeader(id);
+  prepared_->element = request().elements().Header(id);
   return prepared_;
 }
 
@@ -91,7 +91,7 @@ void OpenStreamCall::End(base::Buffer& spare) {
 }
 
 void OpenStreamCall::GiveUp(session::ClientSession& session, absl::Status why) {
-  if (session.callers().Fail(*this, std::move(why))) session.TellCancelled(*this);
+  if (session.callers().Fail(*this, std::move(why))) session.end().SendCancel(id);
 }
 
 // --- who reads ---
@@ -128,38 +128,43 @@ void OpenStreamCall::GiveCredit(OpenAttempt& open, size_t element_size) {
   header.kind = wire::FrameKind::kCredit;
   header.message_size = credit;
   base::Buffer nothing;
-  open.session->Post(header, nothing, session::Outbox::HandOver::kNow);
+  open.session->poster().Post(header, nothing, session::Outbox::HandOver::kNow);
 }
 
 // --- who writes ---
 
 Tried OpenStreamCall::TryWrite(const google::protobuf::MessageLite& element, bool last,
-                               std::span<const int> descriptors) {
+                               std::span<const int> descriptors, std::span<const Buffer> attachments) {
   base::MutexLock writing(write_mutex_);
   writing_.ForgetNews();
   const size_t size = element.ByteSizeLong();
   AttemptPtr open;
   absl::Status why;
-  const Tried begun = BeginElement(size, descriptors, last, open, why);
+  Enclosed enclosed{.descriptors = descriptors, .buffers = attachments};
+  const Tried begun = BeginElement(size, enclosed, last, open, why);
   if (!why.ok()) GiveUp(*open->session, std::move(why));
   if (begun != Tried::kDone) return begun;
   wire::FrameHeader header = open->element;
   if (last) header.flags |= wire::kEnd;
-  header.fd_count = static_cast<uint8_t>(descriptors.size());
-  return Send(*open, header, &element, size, descriptors) ? Tried::kDone : Tried::kOver;
+  enclosed.attached.Announce(header, descriptors);
+  const std::span<const int> all = enclosed.attached.DescriptorsBeside(descriptors);
+  return Send(*open, header, &element, size, all, &enclosed.attached) ? Tried::kDone : Tried::kOver;
 }
 
 // kOver with a `why`: the call is to end with it.
-Tried OpenStreamCall::BeginElement(size_t size, std::span<const int> descriptors, bool last, AttemptPtr& open,
-                                   absl::Status& why) {
+Tried OpenStreamCall::BeginElement(size_t size, Enclosed& enclosed, bool last, AttemptPtr& open, absl::Status& why) {
   base::MutexLock lock(mutex_);
   if (ended() || writes_done_ || !client_streams_) return Tried::kOver;
   open = open_;
   if (open == nullptr) return Tried::kNotYet;
   session::ClientSession& session = *open->session;
-  why = request().CheckElement(size, descriptors, session);
+  absl::StatusOr<Attached> attached = base::OrNoMemory(
+      [&] { return request().elements().Enclose(size, enclosed.buffers, enclosed.descriptors, session); });
+  why = attached.status();
   if (!why.ok() || open->stream.given_up()) return Tried::kOver;
-  if (session.callers().Locked([&] { return open->stream.BeginElement(size); })) {
+  enclosed.attached = *std::move(attached);
+  const size_t cost = size + enclosed.attached.total();
+  if (session.callers().Locked([&] { return open->stream.BeginElement(cost); })) {
     settled_ = true;
     writes_done_ = last;
     NoteSending(session);
@@ -197,20 +202,21 @@ bool OpenStreamCall::SendHalfClose(OpenAttempt& open) {
 
 // What finds no room is kept in the outbox: it is no more than the server has granted.
 bool OpenStreamCall::Send(OpenAttempt& open, const wire::FrameHeader& header,
-                          const google::protobuf::MessageLite* element, size_t size, std::span<const int> descriptors) {
+                          const google::protobuf::MessageLite* element, size_t size, std::span<const int> descriptors,
+                          const Attached* attached) {
   session::ClientSession& session = *open.session;
   const absl::Status sent = base::OrNoMemory([&]() -> absl::Status {
     absl::StatusOr<base::Descriptors> kept = base::Descriptors::Duplicate(descriptors, nullptr);
     if (!kept.ok()) return kept.status();
     const Written written = WriteMessage(session.outbox(), session.transport().max_frame_size(), header, {}, element,
-                                         size, &open.flow, Shared(*std::move(kept)));
-    return written == Written::kAll ? absl::OkStatus() : request().ElementChanged();
+                                         size, &open.flow, Shared(*std::move(kept)), attached);
+    return written == Written::kAll ? absl::OkStatus() : request().elements().Changed();
   });
   if (!sent.ok()) {
     GiveUp(session, sent);
     return false;
   }
-  session.WakeReaderForRest();
+  session.poster().WakeReaderForRest();
   return true;
 }
 

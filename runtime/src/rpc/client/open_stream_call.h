@@ -42,7 +42,7 @@ class OpenStreamCall final : public OpenCall {
   // --- who writes ---
   Side& writing() { return writing_; }
   internal::Tried TryWrite(const google::protobuf::MessageLite& element, bool last,
-                           std::span<const int> descriptors = {});
+                           std::span<const int> descriptors = {}, std::span<const Buffer> attachments = {});
   bool WritesDone();
 
   // --- any thread ---
@@ -59,11 +59,18 @@ class OpenStreamCall final : public OpenCall {
   void End(base::Buffer& spare) override;
 
  private:
-  internal::Tried BeginElement(size_t size, std::span<const int> descriptors, bool last, AttemptPtr& open,
-                               absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+  // What an element brings beside itself.
+  struct Enclosed {
+    std::span<const int> descriptors;
+    std::span<const Buffer> buffers;
+    Attached attached = {};  // made of these, for the attempt
+  };
+  internal::Tried BeginElement(size_t size, Enclosed& enclosed, bool last, AttemptPtr& open, absl::Status& why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool SendHalfClose(OpenAttempt& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   bool Send(OpenAttempt& open, const wire::FrameHeader& header, const google::protobuf::MessageLite* element,
-            size_t size, std::span<const int> descriptors = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+            size_t size, std::span<const int> descriptors = {}, const Attached* attached = nullptr)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   void NoteSending(session::ClientSession& session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const bool client_streams_;

@@ -17,7 +17,7 @@ namespace {
 bool SendByPieces(const CallHead& head, session::ClientSession& session, session::WaitingCall& call,
                   const wire::FrameHeader& header, const google::protobuf::MessageLite* request) {
   session::Outgoing message(header, head.size(), session.transport().max_frame_size());
-  message.descriptors = head.options().descriptors;
+  message.descriptors = head.descriptors();
   const auto send = [&](std::span<const std::byte> piece) {
     message.piece = piece;
     return call.Send(message, head.fail_fast());
@@ -25,7 +25,8 @@ bool SendByPieces(const CallHead& head, session::ClientSession& session, session
   if (head.size() == 0) return send({});
   const auto serialize = [&] {
     PieceStream pieces(head.size(), session.transport().max_frame_size(), send);
-    if (pieces.WriteAll(std::as_bytes(std::span(head.envelope())), request)) return absl::OkStatus();
+    if (pieces.WriteAll(std::as_bytes(std::span(head.envelope())), request, head.attached().tail()))
+      return absl::OkStatus();
     return base::WithExecState(absl::InternalError(absl::StrCat("the request of ", head.method().full_name,
                                                                 " changed while it was serialised")),
                                ExecState::kNotSent);

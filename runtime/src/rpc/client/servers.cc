@@ -100,7 +100,7 @@ Servers::SessionPtr Servers::Best() {
   for (size_t i = 0; i < members_.size() && fewest != 0; ++i) {
     SessionPtr session = members_[(turn_ + i) % members_.size()]->present();
     if (session == nullptr) continue;
-    const size_t calls = session->callers().in_flight();
+    const size_t calls = session->callers().slots().in_use;
     if (calls >= fewest) continue;
     fewest = calls;
     best = std::move(session);

@@ -26,7 +26,7 @@ StreamAttempt::~StreamAttempt() {
 absl::Status StreamAttempt::Begin(const google::protobuf::MessageLite* request) {
   if (absl::Status begun = call.Begin(head_.fail_fast()); !begun.ok()) return begun;
   has_begun_ = true;
-  element = head_.ElementHeader(call.id);
+  element = head_.elements().Header(call.id);
   bool sent = false;
   absl::Status failure = base::OrNoMemory([&] {
     sent = SendRequest(head_, *session, call, request);
@@ -48,13 +48,14 @@ bool StreamAttempt::EndIfLate() {
 }
 
 bool StreamAttempt::Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message, size_t size,
-                         std::span<const int> descriptors) {
+                         std::span<const int> descriptors, const Attached& attached) {
   const size_t max_frame_size = session->transport().max_frame_size();
-  if (descriptors.empty() && session::GoesInPlace(size, max_frame_size)) {
+  const size_t whole = size + attached.tail_size();
+  if (descriptors.empty() && attached.empty() && session::GoesInPlace(size, max_frame_size)) {
     const auto write = [&](std::span<std::byte> to) { SerializeCached(message, to); };
     if (call.TrySendElement(header, size, write)) return true;
   }
-  session::Outgoing outgoing(header, size, max_frame_size);
+  session::Outgoing outgoing(header, whole, max_frame_size);
   outgoing.descriptors = descriptors;
   bool ended = false;
   const auto send = [&](std::span<const std::byte> piece) {
@@ -62,14 +63,25 @@ bool StreamAttempt::Send(const wire::FrameHeader& header, const google::protobuf
     ended = !call.SendElement(outgoing);
     return !ended;
   };
-  if (size == 0) return send({});
+  if (whole == 0) return send({});
   const absl::Status failure = base::OrNoMemory([&] {
-    PieceStream pieces(size, max_frame_size, send);
-    return pieces.WriteAll({}, &message) ? absl::OkStatus() : head_.ElementChanged();
+    PieceStream pieces(whole, max_frame_size, send);
+    return pieces.WriteAll({}, &message, attached.tail()) ? absl::OkStatus() : head_.elements().Changed();
   });
   if (failure.ok()) return true;
   if (!ended) call.GiveUp(failure, outgoing);
   return false;
+}
+
+bool StreamAttempt::Read(ReadElements& elements, google::protobuf::MessageLite& message) {
+  size_t cost;
+  absl::Status parsed = elements.Next([&](auto bytes) { return head_.elements().Parse(bytes, message); }, cost);
+  if (!parsed.ok()) {
+    call.GiveUp(std::move(parsed));
+    return false;
+  }
+  call.GiveCredit(element, cost);
+  return true;
 }
 
 bool StreamAttempt::HalfClose() {

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
 #include "rpc/client/call_head.h"
+#include "rpc/read_elements.h"
 #include "session/client_session.h"
 #include "session/streaming_call.h"
 #include "wire/header.h"
@@ -30,7 +31,9 @@ class StreamAttempt {
   // After it has begun an element of `size`: sends it, by pieces if it is large. Waits for room. False: the call has
   // ended, with this if the element could not be written.
   bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite& message, size_t size,
-            std::span<const int> descriptors = {});
+            std::span<const int> descriptors = {}, const Attached& attached = {});
+  // The next of some elements that have come. False: it is not what it should be, and the call has ended with that.
+  bool Read(ReadElements& elements, google::protobuf::MessageLite& message);
   // False: the call has ended.
   bool HalfClose();
 

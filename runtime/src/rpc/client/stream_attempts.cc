@@ -129,6 +129,11 @@ bool StreamAttempts::FoundAnother(const StreamAttempt& ended) {
   return found;
 }
 
+void StreamAttempts::EndForWantOfMemory() {
+  Ptr hold;
+  Present(hold).call.GiveUp(base::NoMemory());
+}
+
 void StreamAttempts::Cancel() {
   Ptr begun;
   std::stop_source stop_opening(std::nostopstate);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <new>
 #include <stop_token>
 #include <utility>
 
@@ -33,9 +34,11 @@ class StreamAttempts {
   StreamAttempts(const StreamAttempts&) = delete;
   StreamAttempts& operator=(const StreamAttempts&) = delete;
 
+  const CallHead& head() const { return head_; }
+
   // The first of all. `request`: null if the client streams; else it is kept, if it is small.
   absl::Status OpenFirst(const google::protobuf::MessageLite* request);
-  // One attempt over `session`.
+  // One attempt over `session`. Not OK: it has ended; may be tried again over another one if it was not sent.
   absl::Status Open(const std::shared_ptr<session::ClientSession>& session);
 
   // The present one; not null, if OpenFirst() has succeeded. `hold` keeps it alive, where another thread could give it
@@ -51,11 +54,23 @@ class StreamAttempts {
   // Not OK: there was to be another one, and it could not be.
   const absl::Status& why_no_other() const { return why_no_other_; }
 
+  // Takes a step of the call. False: `step` says so, or there was no memory for it, with which the call ends.
+  template <typename Step>
+  bool Try(Step&& step) {
+    try {
+      return step();
+    } catch (const std::bad_alloc&) {
+      EndForWantOfMemory();
+      return false;
+    }
+  }
+
   // Ends the present one, and begins none any more.
   void Cancel();
 
  private:
   bool Keep(const google::protobuf::MessageLite& request);
+  void EndForWantOfMemory();
 
   CallHead& head_;
   const OpenAnywhere open_anywhere_;

@@ -44,7 +44,7 @@ void Acceptor::TakeTurn() {
 bool Acceptor::AcceptOne(size_t index) {
   if (base::NowNs() < MayAcceptAt()) return false;
   Accepted accepted = sockets_.Accept(index);
-  if (accepted.socket.valid()) {
+  if (accepted.somebody()) {
     in_trouble_ = false;
     Begin(std::move(accepted), absl::OkStatus());
     return true;
@@ -60,7 +60,7 @@ bool Acceptor::AcceptWithoutDescriptors(size_t index, int error) {
   const absl::Status refusal = base::ErrnoStatus(error, "the server cannot take another client");
   reserve_.Reset();
   Accepted accepted = sockets_.Accept(index);
-  const bool taken = accepted.socket.valid();
+  const bool taken = accepted.somebody();
   if (taken) {
     Begin(std::move(accepted), refusal);
   } else {
@@ -75,7 +75,7 @@ bool Acceptor::AcceptWithoutDescriptors(size_t index, int error) {
 void Acceptor::Begin(Accepted accepted, const absl::Status& refusal) {
   const auto at = core_.options.allow_successor ? std::move(accepted.listener) : nullptr;
   const absl::Status begun = base::OrNoMemory(
-      [&] { return handshakes_.Begin(std::move(accepted.socket), *accepted.transports, refusal, at); });
+      [&] { return handshakes_.Begin(std::move(accepted.newcomer), *accepted.transports, refusal, at); });
   if (!begun.ok()) core_.logger->Log({base::LogKind::kConnection}, LogSeverity::kWarning, begun.message());
 }
 

@@ -39,6 +39,12 @@ void Answer::Finish(const absl::Status& status, const google::protobuf::MessageL
   Give(status, ExecState::kExecuted, status.ok() ? reply : nullptr);
 }
 
+void Answer::Refuse(const absl::Status& status, ExecState exec_state) {
+  core_.calls_refused.fetch_add(1, std::memory_order_relaxed);
+  tally_.NoteRefused();
+  Give(status, exec_state);
+}
+
 void Answer::GiveAtStart() {
   Deliver(absl::OkStatus(), ExecState::kExecuted, nullptr);
   given_ = false;  // by the handler
@@ -58,10 +64,8 @@ void Answer::TellInterceptors(const absl::Status& status, const google::protobuf
   const internal::MethodKind kind = request_.kind();
   const bool one_reply = last.ok() && reply != nullptr && !internal::ServerStreams(kind);
   interception_->Tell(last,
-                      {.sent = one_reply            ? 1
-                               : stream_ == nullptr ? 0
-                                                    : stream_->written(),
-                       .received = internal::ClientStreams(kind) ? stream_->read() : 1},
+                      {.sent = one_reply ? 1 : tally_.elements_written(),
+                       .received = internal::ClientStreams(kind) ? tally_.elements_read() : 1},
                       context_.initial_metadata(), context_.trailing_metadata());
 }
 
@@ -70,14 +74,15 @@ void Answer::Deliver(const absl::Status& status, ExecState exec_state, const goo
   tally_.NoteAnswer(status.code());
   if (stream_ != nullptr) stream_->End();
   if (told_start_) return NoteOneWayEnd(status);
-  if (request_.session->gone()) return;
+  if (request_.session->end().gone()) return;
   call_.FreeSlot();
   const size_t reply_size = reply == nullptr ? 0 : reply->ByteSizeLong();
   std::shared_ptr<const base::Descriptors> descriptors;
-  absl::Status checked = Check(reply_size);
-  if (checked.ok() && status.ok()) checked = context_.TakeReplyDescriptors(descriptors);
+  absl::StatusOr<Attached> attached = status.ok() ? context_.TakeReplyAttachments() : Attached();
+  absl::Status checked = attached.ok() ? Check(reply_size + attached->tail_size()) : attached.status();
+  if (checked.ok() && status.ok()) checked = context_.TakeReplyDescriptors(attached->passed(), descriptors);
   if (checked.ok()) {
-    Send(status, exec_state, reply, reply_size, std::move(descriptors));
+    Send(status, exec_state, reply, reply_size, std::move(descriptors), *attached);
   } else {
     SendInstead(checked, exec_state);
   }
@@ -110,8 +115,7 @@ absl::Status Answer::Check(size_t reply_size) const {
 }
 
 void Answer::Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
-                  size_t reply_size, std::shared_ptr<const base::Descriptors> descriptors) {
-  tally_.NoteAnswer(status.code());
+                  size_t reply_size, std::shared_ptr<const base::Descriptors> descriptors, const Attached& attached) {
   Metadata& initial = context_.initial_metadata();
   Metadata& trailing = context_.trailing_metadata();
   if (stream_ != nullptr && stream_->sent_initial_metadata()) initial.Clear();
@@ -127,12 +131,13 @@ void Answer::Send(const absl::Status& status, ExecState exec_state, const google
   header.status = static_cast<uint8_t>(status.code());
   header.envelope_size = static_cast<uint32_t>(envelope.size());
   if (!envelope.empty()) header.flags |= wire::kEnvelope;
+  attached.Announce(header, {});
   if (descriptors != nullptr) header.fd_count = static_cast<uint8_t>(descriptors->fds().size());
   session::ServerSession& session = *request_.session;
   const ProtobufLog log;
-  const Written written =
-      WriteMessage(session.outbox(), session.transport().max_frame_size(), header, std::as_bytes(std::span(envelope)),
-                   reply, reply_size, stream_ == nullptr ? nullptr : &stream_->flow(), std::move(descriptors));
+  const Written written = WriteMessage(
+      session.outbox(), session.transport().max_frame_size(), header, std::as_bytes(std::span(envelope)), reply,
+      reply_size, stream_ == nullptr ? nullptr : &stream_->flow(), std::move(descriptors), &attached);
   if (written == Written::kAll) {
     tally_.NoteSent(envelope.size() + reply_size);
   } else if (written == Written::kChanged) {
@@ -146,6 +151,7 @@ void Answer::Send(const absl::Status& status, ExecState exec_state, const google
 }
 
 void Answer::SendInstead(const absl::Status& status, ExecState exec_state) {
+  tally_.NoteAnswer(status.code());
   context_.initial_metadata().Clear();
   context_.trailing_metadata().Clear();
   Send(status, exec_state, nullptr, 0);

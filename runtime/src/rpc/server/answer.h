@@ -39,6 +39,8 @@ class Answer {
   void Finish(const absl::Status& status, const google::protobuf::MessageLite* reply);
   // Just that.
   void Give(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply = nullptr);
+  // Without running: refused, expired, nobody there.
+  void Refuse(const absl::Status& status, ExecState exec_state);
   // Of a one-way call, whose caller waits for the start of the handler; how that ends is for the log.
   void GiveAtStart();
   bool given() const { return given_; }
@@ -51,7 +53,8 @@ class Answer {
   void NoteOneWayEnd(const absl::Status& status);
   absl::Status Check(size_t reply_size) const;
   void Send(const absl::Status& status, ExecState exec_state, const google::protobuf::MessageLite* reply,
-            size_t reply_size, std::shared_ptr<const base::Descriptors> descriptors = nullptr);
+            size_t reply_size, std::shared_ptr<const base::Descriptors> descriptors = nullptr,
+            const Attached& attached = {});
   void SendInstead(const absl::Status& status, ExecState exec_state);
 
   ServerCore& core_;

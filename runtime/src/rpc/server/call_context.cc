@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/server/call_context.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "base/closer.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
+#include "base/syscall.h"
 #include "rpc/channel_over.h"
 #include "rpc/server/server_stream.h"
 #include "wire/envelope.h"
@@ -19,29 +21,58 @@
 namespace nearcall::rpc {
 
 absl::Status CallContext::Decode() {
-  if (request_.envelope().empty()) return absl::OkStatus();
-  absl::StatusOr<Metadata> metadata = wire::DecodeMetadataEnvelope(request_.envelope());
-  if (!metadata.ok()) return metadata.status();
-  client_metadata_ = *std::move(metadata);
+  if (!request_.envelope().empty()) {
+    absl::StatusOr<Metadata> metadata = wire::DecodeMetadataEnvelope(request_.envelope());
+    if (!metadata.ok()) return metadata.status();
+    client_metadata_ = *std::move(metadata);
+  }
+  if (request_.message.attachments.empty()) return absl::OkStatus();
+  absl::StatusOr<std::vector<Buffer>> opened = OpenAttachments(request_.message);
+  if (!opened.ok()) {
+    return absl::Status(opened.status().code(), absl::StrCat("the request's ", opened.status().message()));
+  }
+  attachments_ = *std::move(opened);
   return absl::OkStatus();
 }
 
-absl::Status CallContext::TakeReplyDescriptors(std::shared_ptr<const base::Descriptors>& taken) {
-  if (reply_descriptors_.empty()) return absl::OkStatus();
-  const auto count = reply_descriptors_.size();
-  if (absl::Status may = request_.MaySend(count, "ServerContext::reply_descriptors()"); !may.ok()) return may;
+absl::StatusOr<Attached> CallContext::TakeReplyAttachments() {
+  if (reply_attachments_.empty()) return Attached();
+  // Only how many there are counts.
+  constexpr std::array<int, base::kMaxMessageDescriptors> kNumbers{};
+  const auto beside = std::span(kNumbers).first(std::min(reply_descriptors_.size(), kNumbers.size()));
+  absl::StatusOr<Attached> attached = Attached::To(request_.session->side(), reply_attachments_, beside,
+                                                   "the handler's ServerContext::reply_attachments()");
+  reply_attachments_.clear();
+  if (absl::IsInvalidArgument(attached.status())) return absl::InternalError(attached.status().message());
+  return attached;
+}
+
+absl::Status CallContext::TakeReplyDescriptors(std::span<const int> passed,
+                                               std::shared_ptr<const base::Descriptors>& taken) {
+  const size_t own_count = reply_descriptors_.size();
+  const size_t count = own_count + passed.size();
+  if (count == 0) return absl::OkStatus();
+  if (own_count != 0) {
+    if (absl::Status may = request_.MaySend(own_count, "ServerContext::reply_descriptors()"); !may.ok()) return may;
+  }
   const std::shared_ptr<base::DescriptorBudget> budget = request_.session->side().budget();
   if (!budget->TryTake(count)) return absl::ResourceExhaustedError(base::kOverDescriptorBudget);
   std::array<base::Fd, base::kMaxMessageDescriptors> own;
-  bool all = true;
-  for (size_t i = 0; i < count; ++i) {
+  absl::Status failure;
+  for (size_t i = 0; i < own_count; ++i) {
     own[i].Reset(reply_descriptors_[i].Release());
-    all = all && own[i].valid();
+    if (own[i].valid()) continue;
+    failure =
+        absl::InternalError("the handler's ServerContext::reply_descriptors() hold an object without a descriptor");
   }
   reply_descriptors_.clear();
+  for (size_t i = 0; i < passed.size(); ++i) {
+    own[own_count + i] = base::Duplicate(passed[i]);
+    if (own[own_count + i].valid()) continue;
+    failure.Update(base::ErrnoStatus("cannot keep an attachment until it can be sent"));
+  }
   taken = base::Shared(base::Descriptors::Own(std::span(own).first(count), budget));
-  if (all) return absl::OkStatus();
-  return absl::InternalError("the handler's ServerContext::reply_descriptors() hold an object without a descriptor");
+  return failure;
 }
 
 void CallContext::Cancel() {
@@ -61,6 +92,8 @@ void CallContext::Reset() {
   client_metadata_.Clear();
   initial_metadata_.Clear();
   trailing_metadata_.Clear();
+  attachments_.clear();
+  reply_attachments_.clear();
   for (UniqueFd& unsent : std::exchange(reply_descriptors_, {})) base::CloseElsewhere(base::Fd(unsent.Release()));
 }
 
@@ -121,3 +154,12 @@ void CallContext::WillBlock() {
 }
 
 }  // namespace nearcall::rpc
+
+namespace nearcall {
+
+const Buffer& ServerContext::attachment(size_t i) const {
+  static const Buffer none;
+  return i < attachments().size() ? attachments()[i] : none;
+}
+
+}  // namespace nearcall

@@ -4,14 +4,17 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/descriptors.h"
 #include "base/mutex.h"
 #include "nearcall/server_context.h"
+#include "rpc/attachments.h"
 #include "rpc/server/request.h"
 #include "rpc/server/server_core.h"
 #include "rpc/server/stop_request.h"
@@ -29,10 +32,12 @@ class CallContext final : public ServerContext {
 
   // `stream`: which sends the initial metadata before the answer does; may be null.
   void Begin(ServerStreamImpl* stream) { stream_ = stream; }
-  // The client's metadata, from the request. INTERNAL: they are none.
+  // The client's metadata, and the attachments, from the request. INTERNAL: they are none. RESOURCE_EXHAUSTED: there is
+  // no room for these.
   absl::Status Decode();
-  // What is to go with the answer. Not OK: it cannot.
-  absl::Status TakeReplyDescriptors(std::shared_ptr<const base::Descriptors>& taken);
+  // What is to go with the answer, attachments first. `passed`: descriptors of these. Not OK: it cannot.
+  absl::StatusOr<Attached> TakeReplyAttachments();
+  absl::Status TakeReplyDescriptors(std::span<const int> passed, std::shared_ptr<const base::Descriptors>& taken);
   // Nobody waits for the answer any more. Any thread; runs no code of the user's.
   void Cancel();
   void Reset();
@@ -49,6 +54,8 @@ class CallContext final : public ServerContext {
   Metadata& trailing_metadata() override { return trailing_metadata_; }
   std::vector<UniqueFd> TakeDescriptors() override { return request_.message.descriptors.Release(); }
   std::vector<UniqueFd>& reply_descriptors() override { return reply_descriptors_; }
+  const std::vector<Buffer>& attachments() const override { return attachments_; }
+  std::vector<Buffer>& reply_attachments() override { return reply_attachments_; }
   Priority priority() const override { return request_.priority; }
   absl::string_view method() const override { return request_.method_name(); }
   uint64_t sequence_number() const override { return request_.message.header.sequence; }
@@ -63,6 +70,8 @@ class CallContext final : public ServerContext {
   Metadata initial_metadata_;
   Metadata trailing_metadata_;
   std::vector<UniqueFd> reply_descriptors_;
+  std::vector<Buffer> attachments_;
+  std::vector<Buffer> reply_attachments_;
 
   std::atomic<bool> cancelled_{false};
   base::Mutex stop_mutex_;

@@ -77,9 +77,11 @@ CallCounts::Totals CallCounts::Read() const {
 }
 
 void CallTally::Begin(CallCounts& counts, CallCounts::Writer leader, size_t bytes_received, base::SteadyNs now) {
-  *this = {};
+  counts_ = counts.on() ? &counts : nullptr;
+  end_ = {};
+  read_.Reset();
+  written_.Reset();
   if (!counts.on()) return;
-  counts_ = &counts;
   leader_ = leader;
   begun_ = now;
   counts.CountBegin(leader, bytes_received);
@@ -95,9 +97,16 @@ void CallTally::Finish(bool by_leader) {
 }
 
 void CallTally::Elements::Flush(CallCounts& counts, Count count) {
-  if (elements_ == 0) return;
-  (counts.*count)(elements_, bytes_);
-  elements_ = bytes_ = 0;
+  if (uncounted() == 0) return;
+  (counts.*count)(uncounted(), bytes_);
+  counted_ = total();
+  counted_bytes_ += bytes_;
+  bytes_ = 0;
+}
+
+void CallTally::Elements::Reset() {
+  total_.Reset();
+  counted_ = counted_bytes_ = bytes_ = 0;
 }
 
 }  // namespace nearcall::rpc

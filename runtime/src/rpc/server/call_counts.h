@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "base/clock.h"
+#include "rpc/message_count.h"
 #include "rpc/server/latency_buckets.h"
 
 namespace nearcall::rpc {
@@ -97,34 +98,50 @@ class CallTally {
   // With the last one it ends; without any, because its client has gone: CANCELLED.
   void NoteAnswer(absl::StatusCode code) { end_.code = code; }
   absl::StatusCode code() const { return end_.code; }
+  // After Finish().
+  const CallCounts::End& end() const { return end_; }
   void NoteSent(size_t bytes) { end_.bytes_sent += bytes; }
 
-  // By who reads, and who writes.
+  // By who reads, and who writes; whether or not they are counted.
   void NoteElementRead(size_t bytes) { read_.Add(bytes, counts_, &CallCounts::CountRead); }
   void NoteElementWritten(size_t bytes) { written_.Add(bytes, counts_, &CallCounts::CountWritten); }
+
+  // So many until now. By any thread.
+  uint64_t elements_read() const { return read_.total(); }
+  uint64_t elements_written() const { return written_.total(); }
+  // After Finish(), and only where they were counted.
+  uint64_t bytes_read() const { return read_.counted_bytes(); }
+  uint64_t bytes_written() const { return written_.counted_bytes(); }
 
   // By the leader that began it, or another thread.
   void Finish(bool by_leader);
 
  private:
-  // Elements that are not counted yet: not each has to pay for that.
+  // Elements, of which some are not counted yet: not each has to pay for that.
   class Elements {
    public:
     using Count = void (CallCounts::*)(uint64_t elements, uint64_t bytes);
     void Add(size_t bytes, CallCounts* counts, Count count) {
+      total_.Add();
       if (counts == nullptr) return;
-      ++elements_;
       bytes_ += bytes;
-      if (elements_ >= kMostElements || bytes_ >= kMostBytes) Flush(*counts, count);
+      if (uncounted() >= kMostElements || bytes_ >= kMostBytes) Flush(*counts, count);
     }
     void Flush(CallCounts& counts, Count count);
+    void Reset();
+    uint64_t total() const { return total_.get(); }
+    uint64_t counted_bytes() const { return counted_bytes_; }
 
    private:
     static constexpr uint64_t kMostElements = 16;
     static constexpr uint64_t kMostBytes = uint64_t{16} << 10;
 
-    uint64_t elements_ = 0;
-    uint64_t bytes_ = 0;
+    uint64_t uncounted() const { return total() - counted_; }
+
+    MessageCount total_;
+    uint64_t counted_ = 0;
+    uint64_t counted_bytes_ = 0;
+    uint64_t bytes_ = 0;  // of those that are not
   };
 
   CallCounts* counts_ = nullptr;  // null: nothing is counted

@@ -43,6 +43,8 @@ ServerOptions OptionsOf(const ChannelOptions& options) {
   served.stats = false;
   served.handler_stack_size = options.callback_stack_size;
   served.stream_window_bytes = options.stream_window_bytes;
+  served.max_attachment_bytes = options.max_attachment_bytes;
+  served.trust_sender = options.trust_sender;
   served.max_stream_bytes = base::kServedCallsGranted * options.stream_window_bytes;
   served.max_total_calls = 4 * base::kServedCallsGranted;
   served.max_total_bytes = 2 * options.max_message_size + options.max_queued_bytes + served.max_stream_bytes;
@@ -89,7 +91,7 @@ class ServedChannel final : public ChannelServices {
     if (absl::Status started = core_.canceller->Start(); !started.ok()) return started;
     core_.of_channel = true;
     core_.on_drained = [this] { OnDrained(); };
-    core_.on_place_given = [this] { poller_.OnPlaceGiven(); };
+    core_.on_place_given = [this] { poller_.resumptions().OnPlaceGiven(); };
     return poller_.Start();
   }
 
@@ -128,7 +130,7 @@ absl::Status ServedChannel::Attach(const std::shared_ptr<session::ClientSession>
       .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes)};
   absl::StatusOr<std::shared_ptr<session::ServerSession>> guest = session::ServerSession::StartOver(
       session, client, options, core_.logger,
-      {.on_gone = [this, id] { poller_.Remove(id); }, .on_ring = [this, id] { poller_.LookAt(id); }});
+      {.on_gone = [this, id] { poller_.Remove(id); }, .on_ring = [this, id] { poller_.resumptions().LookAt(id); }});
   if (!guest.ok()) return guest.status();
   auto reader = std::make_unique<StandingReader>(session);
   if (absl::Status started = reader->Start(); !started.ok()) {

@@ -17,6 +17,7 @@
 #include "base/no_memory.h"
 #include "base/syscall.h"
 #include "rpc/server/watch_fd.h"
+#include "transport/rendezvous/socket_kind.h"
 
 namespace nearcall::rpc {
 
@@ -28,17 +29,6 @@ constexpr uint64_t kWatchedEvent = 1;
 constexpr uint64_t kFirstListener = 2;
 
 constexpr int kEventsPerTurn = 64;
-
-bool IsConnectedSeqpacket(int fd) {
-  int type = 0;
-  int domain = 0;
-  socklen_t size = sizeof(int);
-  sockaddr_storage peer;
-  socklen_t peer_size = sizeof(peer);
-  return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
-         ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
-         ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0;
-}
 
 // One client's want of memory is not the end of the others.
 template <typename Step>
@@ -100,7 +90,7 @@ void Door::Wake() {
 }
 
 absl::Status Door::Serve(base::Fd socket) {
-  if (!IsConnectedSeqpacket(socket.get())) {
+  if (!transport::IsSeqpacketSocket(socket.get()) || !transport::IsConnected(socket.get())) {
     return absl::InvalidArgumentError("Server::ServeFd: not a connected AF_UNIX socket of type SOCK_SEQPACKET");
   }
   {
@@ -221,8 +211,12 @@ void Door::ReadMail() {
   if (sockets.empty()) return;
   somebody_came_ = true;
   const auto all = std::make_shared<Handshakes::Transports>();
-  for (const transport::TransportRow& row : transport::Transports()) all->push_back(&row);
-  for (base::Fd& socket : sockets) acceptor_.Begin({.socket = std::move(socket), .transports = all}, absl::OkStatus());
+  for (const transport::TransportRow& row : transport::Transports()) {
+    if (row.MeetsAtSocket()) all->push_back(&row);
+  }
+  for (base::Fd& socket : sockets) {
+    acceptor_.Begin({.newcomer = transport::NewcomerAt(std::move(socket)), .transports = all}, absl::OkStatus());
+  }
 }
 
 void Door::OnSuccessor(const transport::Listener& listener, pid_t successor) {

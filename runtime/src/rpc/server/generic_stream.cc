@@ -59,6 +59,15 @@ std::vector<UniqueFd> GenericStream::TakeDescriptors() {
   return ClientStreams(kind_) ? stream_->TakeDescriptors() : context_.TakeDescriptors();
 }
 
+const std::vector<Buffer>& GenericStream::attachments() const {
+  return ClientStreams(kind_) ? stream_->attachments() : context_.attachments();
+}
+
+void GenericStream::Attach(Buffer buffer) {
+  if (ServerStreams(kind_)) return stream_->Attach(std::move(buffer));
+  context_.reply_attachments().push_back(std::move(buffer));
+}
+
 void GenericStream::Lend(std::span<const int> descriptors) {
   if (ServerStreams(kind_)) return stream_->Lend(descriptors);
   lent_ = descriptors;

@@ -32,7 +32,9 @@ class GenericStream final : public internal::ServerStream {
   bool Read(google::protobuf::MessageLite& message) override;
   bool Write(const google::protobuf::MessageLite& message) override;
   std::vector<UniqueFd> TakeDescriptors() override;
+  const std::vector<Buffer>& attachments() const override;
   void Lend(std::span<const int> descriptors) override;
+  void Attach(Buffer buffer) override;
   internal::Tried TryRead(google::protobuf::MessageLite& message) override;
   internal::Tried TryWrite(const google::protobuf::MessageLite& message) override;
   bool WhenReadable(internal::Operation& operation) override;

@@ -16,16 +16,6 @@
 
 namespace nearcall::rpc {
 
-namespace {
-
-uid_t WhoConnected(int socket) {
-  ucred peer{};
-  socklen_t size = sizeof(peer);
-  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.uid : static_cast<uid_t>(-1);
-}
-
-}  // namespace
-
 Handshakes::Handshakes(ServerCore& core, Admission& admission, ConnectionIds& ids, OnConnection on_connection,
                        OnSuccessor on_successor)
     : core_(core),
@@ -46,10 +36,10 @@ Handshakes::Id Handshakes::OldestOfTheGreediest() const {
   return *greediest->second.begin();
 }
 
-absl::Status Handshakes::Begin(base::Fd socket, const Transports& transports, const absl::Status& refusal,
+absl::Status Handshakes::Begin(transport::Newcomer newcomer, const Transports& transports, const absl::Status& refusal,
                                const std::shared_ptr<transport::Listener>& listener) {
   if (silent_count_ >= base::kMaxHalfOpen) Drop(OldestOfTheGreediest());
-  HalfOpenPtr half_open = Make(std::move(socket), transports, refusal, listener);
+  HalfOpenPtr half_open = Make(std::move(newcomer), transports, refusal, listener);
   // SUBTLE: it counts before its first step. The hello with which that may answer makes the client believe that it is
   // connected, and a server that ends waits for it from then on.
   count_.store(half_open_.size() + 1, std::memory_order_seq_cst);
@@ -66,12 +56,13 @@ absl::Status Handshakes::Begin(base::Fd socket, const Transports& transports, co
   return absl::OkStatus();
 }
 
-Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& transports, const absl::Status& refusal,
+Handshakes::HalfOpenPtr Handshakes::Make(transport::Newcomer newcomer, const Transports& transports,
+                                         const absl::Status& refusal,
                                          const std::shared_ptr<transport::Listener>& listener) {
   auto half_open = std::make_unique<HalfOpen>();
   half_open->id = ids_.Take();
   half_open->since = base::NowNs();
-  half_open->connected_by = WhoConnected(socket.get());
+  half_open->connected_by = newcomer.connected_by;
   half_open->listener = listener;
   transport::ServeParams params;
   params.allowed_uids = core_.options.allowed_uids;
@@ -82,7 +73,10 @@ Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& tran
   params.terms = {.max_message_size = static_cast<uint32_t>(core_.options.max_message_size),
                   .max_calls_in_flight = static_cast<uint32_t>(core_.options.max_queued_calls),
                   .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes),
-                  .max_descriptors = static_cast<uint8_t>(core_.options.max_descriptors_per_message)};
+                  .max_descriptors = static_cast<uint8_t>(core_.options.max_descriptors_per_message),
+                  .max_attachments = uint8_t{base::kMaxMessageAttachments},
+                  .max_attachment_bytes = static_cast<uint32_t>(core_.options.max_attachment_bytes),
+                  .takes_lent = uint8_t{core_.options.trust_sender}};
   params.offers_side_socket = core_.offers_side_socket();
   params.wants_method_names = core_.services.generic() != nullptr;
   params.server_id = server_id_;
@@ -91,7 +85,7 @@ Handshakes::HalfOpenPtr Handshakes::Make(base::Fd socket, const Transports& tran
   params.admit = [this, raw = half_open.get(), refusal](const PeerIdentity& peer) {
     return Admit(*raw, peer, refusal);
   };
-  half_open->handshake = transport::ServerHandshake::Start(std::move(socket), std::move(params));
+  half_open->handshake = std::move(newcomer.shake_hands)(std::move(params));
   return half_open;
 }
 
@@ -169,6 +163,7 @@ void Handshakes::End(HalfOpen& half_open, Progress progress) {
   // One that has just gone again is no news: so does a starting server that looks whose names are alive.
   const absl::Status error = half_open.handshake->error();
   if (absl::IsUnavailable(error) || absl::IsCancelled(error)) return;
+  if (error.GetPayload(transport::kNotOffered).has_value()) return;
   core_.logger->Log({base::LogKind::kTurnedAway, half_open.handshake->peer_uid()}, LogSeverity::kWarning,
                     absl::StrCat("a client was turned away: ", error.message()));
 }

@@ -53,7 +53,7 @@ class Handshakes {
 
   // A client has connected. Its first step is taken at once: its hello is often there already. `refusal`: what it is
   // told, if it is not to be served. `listener`: where it has connected, if a successor may take that over.
-  absl::Status Begin(base::Fd socket, const Transports& transports, const absl::Status& refusal,
+  absl::Status Begin(transport::Newcomer newcomer, const Transports& transports, const absl::Status& refusal,
                      const std::shared_ptr<transport::Listener>& listener);
 
   // The socket is readable.
@@ -83,7 +83,7 @@ class Handshakes {
   using HalfOpenPtr = std::unique_ptr<HalfOpen>;
   using Progress = transport::ServerHandshake::Progress;
 
-  HalfOpenPtr Make(base::Fd socket, const Transports& transports, const absl::Status& refusal,
+  HalfOpenPtr Make(transport::Newcomer newcomer, const Transports& transports, const absl::Status& refusal,
                    const std::shared_ptr<transport::Listener>& listener);
   absl::Status Admit(HalfOpen& half_open, const PeerIdentity& peer, const absl::Status& refusal);
   absl::Status Keep(HalfOpenPtr half_open);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rpc/server/incoming_call.h"
 
-#include <cxxabi.h>
-
 #include <algorithm>
 #include <exception>
 #include <string>
@@ -12,22 +10,11 @@
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/probes.h"
-#include "base/returnable.h"
 #include "rpc/parse_message.h"
 
 namespace nearcall::rpc {
 
 namespace {
-
-// Whose code it was: the handler's, or what runs before that. (What an interceptor throws is caught elsewhere.)
-const char* WhatRan(ExecState reached) {
-  return reached == ExecState::kNotStarted ? "an interceptor or ServerOptions::authorize for " : "the handler of ";
-}
-
-// UNAVAILABLE of a call that was not started is how a server says that it goes away.
-ExecState StateOfRefusal(const absl::Status& why) {
-  return absl::IsUnavailable(why) ? ExecState::kMaybeExecuted : ExecState::kNotStarted;
-}
 
 // Both sides' files may differ in which methods are one-way.
 bool StreamsAlike(internal::MethodKind a, internal::MethodKind b) {
@@ -35,9 +22,19 @@ bool StreamsAlike(internal::MethodKind a, internal::MethodKind b) {
          internal::ServerStreams(a) == internal::ServerStreams(b);
 }
 
-// What the exception said may be what the caller must not see.
-absl::Status Failed(ExecState reached, const char* method) {
-  return absl::UnknownError(absl::StrCat(WhatRan(reached), method, " failed"));
+EndedCall EndedCallOf(const Request& request, const CallTally& tally) {
+  session::ServerSession& session = *request.session;
+  EndedCall call = {.peer = &session.client().peer(),
+                    .connection = session.id(),
+                    .transport = session.transport().name(),
+                    .arrived = request.arrived,
+                    .end = tally.end(),
+                    .bytes_received = request.message.header.message_size + tally.bytes_read(),
+                    .elements_received = tally.elements_read(),
+                    .elements_sent = tally.elements_written()};
+  if (const char* const name = request.method_name(); name != nullptr) call.method = name;
+  call.end.bytes_sent += tally.bytes_written();
+  return call;
 }
 
 }  // namespace
@@ -52,7 +49,7 @@ class IncomingCall::Pending final : public internal::PendingAnswer {
     if (call_ == nullptr) return;
     const char* name = call_->method_name();
     const bool thrown = std::uncaught_exceptions() > exceptions_;
-    Answer(thrown ? Failed(ExecState::kExecuted, name)
+    Answer(thrown ? HandlerRun::Failed(ExecState::kExecuted, name)
                   : absl::InternalError(absl::StrCat("the handler of ", name, " has dropped the call unanswered")),
            nullptr);
   }
@@ -66,8 +63,8 @@ class IncomingCall::Pending final : public internal::PendingAnswer {
   void FinishThrown() override {
     if (call_ == nullptr) return;
     const char* name = call_->method_name();
-    call_->LogThrown(ExecState::kExecuted);
-    Answer(Failed(ExecState::kExecuted, name), nullptr);
+    call_->run_.LogThrown(ExecState::kExecuted);
+    Answer(HandlerRun::Failed(ExecState::kExecuted, name), nullptr);
   }
 
  private:
@@ -96,10 +93,11 @@ IncomingCall::IncomingCall(ServerCore& core, Places& places, CallCounts::Writer 
       leader_(leader),
       answer_(core, request_, context_, tally_, *this),
       place_(core, places, request_, *this),
+      run_(core, request_, context_, answer_, place_),
       turn_(Turn::Kind::kCall, *this) {}
 
 std::unique_ptr<internal::PendingAnswer> IncomingCall::Defer() {
-  deferred_ = true;
+  run_.Defer();
   Hold();
   return std::make_unique<Pending>(*this);
 }
@@ -138,6 +136,9 @@ void IncomingCall::Reset(bool by_leader) {
   if (request_.session == nullptr) return;
   NEARCALL_PROBE3(server_call_end, this, request_.method_name(), static_cast<int>(tally_.code()));
   tally_.Finish(by_leader);
+  if (core_.tracers.any()) [[unlikely]] {
+    core_.tracers.Tell(EndedCallOf(request_, tally_));
+  }
   std::shared_ptr<session::ServerSession> session = request_.session;
   session->calls().Remove(*this);
   if (stream_ != nullptr) session->outbox().Leave(stream_->flow());
@@ -145,20 +146,14 @@ void IncomingCall::Reset(bool by_leader) {
   request_.session.reset();
   request_.message.charge.Release();
   request_.message.descriptors.Clear();
+  request_.message.attachments.Clear();
   context_.Reset();
   answer_.Reset();
-  deferred_ = false;
-  stage_.store(Stage::kWaiting, std::memory_order_relaxed);
+  run_.Reset();
   holders_.store(1, std::memory_order_relaxed);
   if (session->listener().TakeWanted()) session->listener().AskToLook();
   session.reset();
   core_.CallEnds();
-}
-
-void IncomingCall::Refuse(const absl::Status& status, ExecState exec_state) {
-  core_.calls_refused.fetch_add(1, std::memory_order_relaxed);
-  tally_.NoteRefused();
-  answer_.Give(status, exec_state);
 }
 
 void IncomingCall::Run() {
@@ -175,63 +170,8 @@ void IncomingCall::Run() {
   } else if (absl::Status decoded = context_.Decode(); !decoded.ok()) {
     Refuse(decoded, ExecState::kNotStarted);
   } else {
-    RunHandler();
+    run_.Run(*this);
   }
-}
-
-// Whether the client may call this method.
-absl::Status IncomingCall::MayRun(const char* method) {
-  if (!core_.options.interceptors.empty()) {
-    if (absl::Status begun = answer_.AskInterceptors(); !begun.ok()) return begun;
-  }
-  return core_.options.authorize ? core_.options.authorize(context_.peer(), method) : absl::OkStatus();
-}
-
-// User code, all of it: whether the client may call this method, and then what the method does.
-void IncomingCall::RunHandler() {
-  const char* name = method_name();
-  place_.BeginHandler();
-  stage_.store(Stage::kInHandler, std::memory_order_relaxed);
-  ExecState reached = ExecState::kNotStarted;
-  // In an event queue nobody else could use it meanwhile.
-  const bool returns_place = core_.reactor() == nullptr && !request_.suspends();
-  const base::Returnable::Held held(returns_place ? &place_ : nullptr);
-  try {
-    if (absl::Status may = MayRun(name); !may.ok()) return Refuse(may, StateOfRefusal(may));
-    reached = ExecState::kExecuted;
-    NEARCALL_PROBE4(server_call_start, this, name, request_.session->client().peer().pid, request_.arrived);
-    core_.calls_started.fetch_add(1, std::memory_order_relaxed);
-    request_.method->method->run(*request_.method->service, *this);
-    if (deferred_) BeDeferred();
-  } catch (abi::__forced_unwind&) {
-    OnThreadExit(reached);
-    throw;
-  } catch (...) {
-    LogThrown(reached);
-    if (!deferred_ && !answer_.given()) answer_.Give(Failed(reached, name), reached);
-  }
-}
-
-// The handler has returned; its answer comes later.
-void IncomingCall::BeDeferred() {
-  if (!request_.suspends()) return stage_.store(Stage::kDeferred, std::memory_order_relaxed);
-  stage_.store(Stage::kSuspended, std::memory_order_relaxed);
-  // It may be one of thousands that wait for what comes in an hour.
-  request_.message.bytes.Trim(0);
-}
-
-void IncomingCall::LogThrown(ExecState reached) const {
-  answer_.Log(LogSeverity::kError, absl::StrCat(WhatRan(reached), method_name(), " threw an exception"));
-}
-
-// The user's code has called pthread_exit(3). The thread goes on unwinding; its caller must not wait for ever.
-void IncomingCall::OnThreadExit(ExecState reached) {
-  const absl::Status status = base::OrNoMemory([&] {
-    const std::string text = absl::StrCat(WhatRan(reached), method_name(), " has ended its thread (pthread_exit)");
-    answer_.Log(LogSeverity::kError, text);
-    return absl::InternalError(text);
-  });
-  if (!deferred_ && !answer_.given()) answer_.Give(status, reached);
 }
 
 bool IncomingCall::ParseRequest(google::protobuf::MessageLite& request) {

@@ -14,6 +14,7 @@
 #include "rpc/server/call_context.h"
 #include "rpc/server/call_counts.h"
 #include "rpc/server/handler_place.h"
+#include "rpc/server/handler_run.h"
 #include "rpc/server/request.h"
 #include "rpc/server/server_core.h"
 #include "rpc/server/server_stream.h"
@@ -38,7 +39,7 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   absl::Status AdmitStream() { return stream_ == nullptr ? absl::OkStatus() : stream_->claim().Take(request_); }
 
   // Answers without running: refused, expired, nobody there.
-  void Refuse(const absl::Status& status, ExecState exec_state);
+  void Refuse(const absl::Status& status, ExecState exec_state) { answer_.Refuse(status, exec_state); }
 
   // Its handler may start.
   Turn& turn() { return turn_; }
@@ -72,7 +73,7 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   void FinishStream(const absl::Status& status) override { answer_.Finish(status, nullptr); }
 
   // session::ActiveCall
-  Stage stage() const override { return stage_.load(std::memory_order_relaxed); }
+  Stage stage() const override { return run_.stage(); }
   const char* method_name() const override { return request_.method_name(); }
   base::SteadyNs arrived() const override { return request_.arrived; }
   bool is_standard() const override { return request_.method != nullptr && request_.method->standard; }
@@ -86,12 +87,6 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
     void Run() override { call.Run(); }
   };
 
-  void RunHandler();
-  absl::Status MayRun(const char* method);
-  void BeDeferred();
-  void LogThrown(ExecState reached) const;
-  void OnThreadExit(ExecState reached);
-
   ServerCore& core_;
   Request request_;
   CallContext context_;
@@ -99,11 +94,10 @@ class IncomingCall final : public internal::ServerCall, public session::ActiveCa
   CallTally tally_;
   Answer answer_;
   HandlerPlace place_;
+  HandlerRun run_;
   Start turn_;
   std::unique_ptr<ServerStreamImpl> stream_;
-  bool deferred_ = false;  // of the thread that runs the handler
   std::atomic<int> holders_{1};
-  std::atomic<Stage> stage_{Stage::kWaiting};
 };
 
 }  // namespace nearcall::rpc

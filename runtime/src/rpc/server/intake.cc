@@ -7,11 +7,11 @@
 #include <new>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/no_memory.h"
 #include "base/yield.h"
+#include "rpc/server/refusal.h"
 
 namespace nearcall::rpc {
 
@@ -81,7 +81,7 @@ std::shared_ptr<session::ServerSession> Intake::Remove(uint32_t connection_id) {
 // All that is read of it and has not begun, but what was sent one way, unless this side has hung up. Handlers that are
 // suspended go on, and find that their calls have ended.
 void Intake::GiveUp(Connection& connection) {
-  connection.given_up = connection.session->hung_up();
+  connection.given_up = connection.session->end().hung_up();
   base::List<Turn, InLane> others;
   queue_.Remove(connection.queue, [&](Turn& turn) {
     if (turn.kind == Turn::Kind::kPlace) {
@@ -148,7 +148,7 @@ bool Intake::Harvest() {
       connection->quiet_turns = 0;
       progress = true;
     } else if (connection->leaving) {
-      if (connection->session->hung_up() && !connection->given_up) GiveUp(*connection);
+      if (connection->session->end().hung_up() && !connection->given_up) GiveUp(*connection);
       // Nothing of what its client had sent is there to be read; or it waits for handlers that may wait for this.
       connection->session->back().End();
       if (connection->has_left()) base::UntilThereIsMemory([&] { left_.push_back(connection->session->id()); });
@@ -185,7 +185,7 @@ void Intake::HoldIfItDoesNotRead(Connection& connection) {
 bool Intake::ReadFrom(Connection& connection) {
   session::ServerSession& session = *connection.session;
   size_t size;
-  if (session.transport().Peek(size) == Transport::ReadState::kEmpty || session.hung_up()) return false;
+  if (session.transport().Peek(size) == Transport::ReadState::kEmpty || session.end().hung_up()) return false;
   try {
     int frames = 0;
     do {
@@ -212,6 +212,7 @@ bool Intake::ReadFrame(Connection& connection) {
   }
   call->request().message.charge.Release();  // it may have been none that a client sends
   call->request().message.descriptors.Clear();
+  call->request().message.attachments.Clear();
   calls_.PutBack(std::move(call));
   return event == Inbox::Event::kProgress;
 }
@@ -222,38 +223,13 @@ void Intake::Accept(Connection& connection, std::unique_ptr<IncomingCall> call, 
     core_.violations.fetch_add(1, std::memory_order_relaxed);
     return calls_.Recycle(std::move(call));
   }
-  const absl::Status refusal = base::OrNoMemory([&] { return WhyRefused(connection, *call, event); });
+  const absl::Status refusal = base::OrNoMemory([&] { return WhyRefused(core_, *call, event); });
   if (refusal.ok()) {
     queue_.Push(connection.queue, call.release()->turn());
   } else {
     call->Refuse(refusal, ExecState::kNotStarted);
     calls_.Recycle(std::move(call));
   }
-}
-
-absl::Status Intake::WhyRefused(const Connection& connection, IncomingCall& call, Inbox::Event event) const {
-  const size_t size = call.request().message.header.message_size;
-  if (event == Inbox::Event::kAborted) return absl::CancelledError("its caller has given the request up");
-  if (event == Inbox::Event::kTooLarge) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the request has ", size, " B, more than ", core_.of_channel ? "Channel" : "Server",
-                     "Options::max_message_size (", core_.options.max_message_size, " B)"));
-  }
-  if (event == Inbox::Event::kNoMemory) {
-    return absl::ResourceExhaustedError(absl::StrCat("the server has no memory for a request of ", size, " B"));
-  }
-  if (absl::Status brings = call.request().CheckDescriptors(); !brings.ok()) return brings;
-  if (!call.one_way()) {
-    if (connection.session->gone()) return absl::CancelledError("its caller has gone");
-    if (core_.draining.load(std::memory_order_acquire)) return absl::UnavailableError("the server is shutting down");
-  }
-  if (event == Inbox::Event::kOverQuota && core_.of_channel) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the request has ", size, " B, for which the channel that serves has no room left: it may hold ",
-                     core_.options.max_total_bytes, " B (ChannelOptions::max_message_size, max_queued_bytes)"));
-  }
-  if (event == Inbox::Event::kOverQuota) return connection.session->client().account()->MemoryRefusal(size);
-  return call.AdmitStream();
 }
 
 bool Intake::SomethingToDo() {

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/spin_policy.h"
@@ -72,7 +71,6 @@ class Intake {
   bool ReadFrom(Connection& connection);
   bool ReadFrame(Connection& connection);
   void Accept(Connection& connection, std::unique_ptr<IncomingCall> call, session::Inbox::Event event);
-  absl::Status WhyRefused(const Connection& connection, IncomingCall& call, session::Inbox::Event event) const;
   bool GoesCold(Connection& connection);
   bool SomethingToDo();
 

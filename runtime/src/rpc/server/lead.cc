@@ -161,7 +161,7 @@ bool Lead::NeedsAnother() const {
   return !SomebodyStandsBy();
 }
 
-Lead::Snapshot Lead::Look() const {
+LeadSnapshot Lead::Look() const {
   static constexpr const char* kStates[] = {"working", "in a handler", "asleep"};
   base::MutexLock lock(mutex_);
   return {.state = kStates[static_cast<int>(state_)],

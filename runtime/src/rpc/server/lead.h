@@ -12,6 +12,16 @@
 
 namespace nearcall::rpc {
 
+struct LeadSnapshot {
+  const char* state;   // for people
+  size_t serving;      // threads
+  size_t in_handlers;  // of these
+  uint64_t changes;    // of who leads
+
+  // Who could lead. (One that is just leaving leaves another one that waits.)
+  size_t free_threads() const { return serving - in_handlers; }
+};
+
 // Who of a poller's threads leads: it alone reads, and uses what belongs to the leader. The others stand by in epoll,
 // where the kernel wakes the one that fell asleep last. A thread that is woken while the leader sleeps takes the lead;
 // one that is woken while the leader is in a handler waits until that has run for kStuckHandlerNs, and then takes the
@@ -76,16 +86,7 @@ class Lead {
   void Stop() { stopped_.store(true, std::memory_order_seq_cst); }
   bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
 
-  struct Snapshot {
-    const char* state;   // for people
-    size_t serving;      // threads
-    size_t in_handlers;  // of these
-    uint64_t changes;    // of who leads
-
-    // Who could lead. (One that is just leaving leaves another one that waits.)
-    size_t free_threads() const { return serving - in_handlers; }
-  };
-  Snapshot Look() const;
+  LeadSnapshot Look() const;
 
  private:
   enum class State {

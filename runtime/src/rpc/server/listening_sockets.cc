@@ -22,10 +22,6 @@ constexpr uint64_t kEventsOfOne = 2;
 // Until the next try to bind a name again, while another server is just binding one: nobody tells when it can succeed.
 constexpr absl::Duration kPause = absl::Milliseconds(10);
 
-base::Fd AcceptOn(int listener) {
-  return base::Fd(base::Retry([&] { return ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); }));
-}
-
 }  // namespace
 
 void ListeningSockets::WatchIn(int epoll, uint64_t first_event) {
@@ -166,12 +162,12 @@ bool ListeningSockets::SomebodyWaits() {
 // The lock is held so that Close() can close the socket.
 ListeningSockets::Accepted ListeningSockets::Accept(size_t index) {
   base::MutexLock lock(mutex_);
-  if (index >= sockets_.size()) return {.socket = base::Fd(), .error = EAGAIN, .transports = nullptr};
+  if (index >= sockets_.size()) return {.newcomer = {}, .error = EAGAIN, .transports = nullptr};
   One& one = sockets_[index];
-  if (one.is_free() || !one.somebody_waits) return {.socket = base::Fd(), .error = EAGAIN, .transports = nullptr};
+  if (one.is_free() || !one.somebody_waits) return {.newcomer = {}, .error = EAGAIN, .transports = nullptr};
   Accepted accepted{
-      .socket = AcceptOn(one.listener->fd()), .error = 0, .transports = one.transports, .listener = one.listener};
-  if (!accepted.socket.valid()) accepted.error = errno;
+      .newcomer = one.listener->Accept(), .error = 0, .transports = one.transports, .listener = one.listener};
+  if (!accepted.somebody()) accepted.error = errno;
   if (accepted.error == EAGAIN || accepted.failed_for_good()) one.somebody_waits = false;
   if (one.has_successor && !one.somebody_waits) {
     Unwatch(*one.listener);

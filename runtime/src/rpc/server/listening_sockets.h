@@ -29,12 +29,13 @@ class ListeningSockets {
  public:
   using Transports = std::shared_ptr<const Handshakes::Transports>;
   struct Accepted {
+    bool somebody() const { return newcomer.shake_hands != nullptr; }
     // The listening socket is of no use any more: a process that shares it has shut it down.
     bool failed_for_good() const {
       return error == EINVAL || error == EBADF || error == ENOTSOCK || error == EOPNOTSUPP;
     }
 
-    base::Fd socket;
+    transport::Newcomer newcomer;
     int error = 0;
     Transports transports;
     std::shared_ptr<transport::Listener> listener = nullptr;

@@ -109,17 +109,13 @@ void Poller::Remove(uint32_t connection_id) {
   if (mailbox_.Remove(connection_id)) resumptions_.WakeLeader();
 }
 
-void Poller::LookAt(uint32_t connection_id) {
-  resumptions_.LookAt(connection_id);
-}
-
 std::string Poller::DebugString() {
-  const Lead::Snapshot lead = lead_.Look();
-  std::string text = absl::StrCat("poller: ", connection_count(), " connections, ", lead.serving, " threads, leader ",
-                                  lead.state, ", lead changed hands ", lead.changes, " times\n");
+  const LeadSnapshot lead = lead_.Look();
+  std::string text = absl::StrCat("poller: ", mailbox_.connection_count(), " connections, ", lead.serving,
+                                  " threads, leader ", lead.state, ", lead changed hands ", lead.changes, " times\n");
   absl::StrAppend(&text, "  requests waiting for a handler: low ", waiting(0), ", normal ", waiting(1), ", high ",
                   waiting(2), ", urgent ", waiting(3), "\n");
-  for (const auto& session : Sessions()) absl::StrAppend(&text, "  ", session->DebugString(), "\n");
+  for (const auto& session : mailbox_.Sessions()) absl::StrAppend(&text, "  ", session->DebugString(), "\n");
   return text;
 }
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "base/clock.h"
@@ -62,19 +61,16 @@ class Poller {
   // The session has ended. Harmless for one that is not there.
   void Remove(uint32_t connection_id);
 
-  // As if its client had rung.
-  void LookAt(uint32_t connection_id);
-
-  // A handler has ended: if turns wait for its place, the leader is woken.
-  void OnPlaceGiven() { resumptions_.OnPlaceGiven(); }
+  // How it is woken.
+  Resumptions& resumptions() { return resumptions_; }
 
   // In an event queue, on the thread that has its turn: whether a handler runs; and does what there is to do, but runs
   // at most `max` turns. How many it has run.
   bool in_handler() const { return lead_.Look().in_handlers != 0; }
   size_t TakeTurn(size_t max);
 
-  std::vector<std::shared_ptr<session::ServerSession>> Sessions() { return mailbox_.Sessions(); }
-  size_t connection_count() { return mailbox_.connection_count(); }
+  // Where its connections are.
+  const Mailbox& mailbox() const { return mailbox_; }
   // Requests of that lane that wait for a handler. Any thread.
   size_t waiting(size_t lane) const { return intake_.queue().turns(lane); }
   std::string DebugString();

@@ -5,7 +5,7 @@ namespace nearcall::rpc {
 
 bool ReadConnection::has_left() const {
   if (!leaving || queue.turns() != 0) return false;
-  if (session->hung_up() || frames_left == 0) return true;
+  if (session->end().hung_up() || frames_left == 0) return true;
   size_t size;
   return session->transport().Peek(size) == transport::Transport::ReadState::kEmpty;
 }

@@ -43,8 +43,8 @@ struct Request {
   bool expired() const { return deadline != base::kNever && base::NowNs() >= deadline; }
 
   size_t lane() const { return static_cast<size_t>(priority); }
-  std::span<const std::byte> envelope() const { return bytes().first(message.header.envelope_size); }
-  std::span<const std::byte> payload() const { return bytes().subspan(message.header.envelope_size); }
+  std::span<const std::byte> envelope() const { return message.envelope(); }
+  std::span<const std::byte> payload() const { return message.payload(); }
 
   // Its handler is a coroutine, which suspends where others wait.
   bool suspends() const { return method != nullptr && method->method->suspends; }

@@ -60,7 +60,7 @@ absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   if (absl::Status status = core_.canceller->Start(); !status.ok()) return status;
   core_.on_drained = [this] { OnDrained(); };
   core_.on_place_given = [this] {
-    for (const auto& poller : pollers_) poller->OnPlaceGiven();
+    for (const auto& poller : pollers_) poller->resumptions().OnPlaceGiven();
   };
   core_.on_succeeded = [this] { BeginShutdown(core_.options.successor_grace); };
   for (size_t i = 0; i < poller_count_; ++i) pollers_.push_back(std::make_unique<Poller>(core_, i));
@@ -85,15 +85,13 @@ absl::Status ServerImpl::Start(std::vector<Door::Entry> entries) {
   if (parent_.valid()) {
     if (absl::Status status = door_->Serve(std::move(parent_)); !status.ok()) return status;
   }
-  base::MutexLock lock(mutex_);
-  started_ = true;
   return absl::OkStatus();
 }
 
 // On the door's thread, or in the event queue.
 void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::LeasePtr lease) {
   Poller* poller = std::min_element(pollers_.begin(), pollers_.end(), [](const auto& a, const auto& b) {
-                     return a->connection_count() < b->connection_count();
+                     return a->mailbox().connection_count() < b->mailbox().connection_count();
                    })->get();
   const uint32_t id = connection.peer_id;
   const uid_t uid = connection.peer.uid;
@@ -108,10 +106,12 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
                                           .max_calls = core_.options.max_queued_calls,
                                           .stream_window = static_cast<uint32_t>(core_.options.stream_window_bytes),
                                           .max_descriptors = core_.options.max_descriptors_per_message,
+                                          .max_attachment_bytes = core_.options.max_attachment_bytes,
+                                          .trust_sender = core_.options.trust_sender,
                                           .reactor = core_.reactor()},
                                          core_.logger,
                                          {.on_gone = on_gone,
-                                          .on_ring = [poller, id] { poller->LookAt(id); },
+                                          .on_ring = [poller, id] { poller->resumptions().LookAt(id); },
                                           .on_ping = [this] { return core_.progress(); }},
                                          core_.quota->AccountOf(uid));
   });
@@ -123,8 +123,8 @@ void ServerImpl::OnConnection(transport::Connection connection, ConnectionIds::L
   poller->Add(*session);
   // Shutdown() may have looked at the connections just before. (Or a moment after, and calls of this one may run.)
   if (core_.draining.load(std::memory_order_seq_cst)) {
-    (*session)->SendGoAway();
-    if (HungUp()) (*session)->HangUp();
+    (*session)->end().SendGoAway();
+    if (stage_.hung_up()) (*session)->HangUp();
     OnDrained();
   }
 }
@@ -166,23 +166,17 @@ void ServerImpl::Wait() {
     base::Logger(core_.options.log_sink).Log({}, LogSeverity::kError, kWaitInChild);
     return;
   }
-  if (IsClosed()) return;
+  if (stage_.closed()) return;
   if (OnItsThread()) {
     return core_.logger->Log({}, LogSeverity::kError, core_.reactor() == nullptr ? kWaitInHandler : kWaitInQueue);
   }
   if (core_.reactor() != nullptr) return RunUntilClosed();
-  base::MutexLock lock(mutex_);
-  while (stage_ != Stage::kClosed) stage_changed_.Wait(mutex_);
-}
-
-bool ServerImpl::IsClosed() {
-  base::MutexLock lock(mutex_);
-  return stage_ == Stage::kClosed;
+  stage_.WaitUntilClosed();
 }
 
 // In place of whoever takes the turns of the queue else.
 void ServerImpl::RunUntilClosed() {
-  while (!IsClosed()) core_.reactor()->Turn(std::numeric_limits<size_t>::max(), /*timeout_ms=*/-1);
+  while (!stage_.closed()) core_.reactor()->Turn(std::numeric_limits<size_t>::max(), /*timeout_ms=*/-1);
 }
 
 void ServerImpl::Shutdown(absl::Duration grace) {
@@ -192,25 +186,15 @@ void ServerImpl::Shutdown(absl::Duration grace) {
 
 void ServerImpl::BeginShutdown(absl::Duration grace) {
   const base::SteadyNs until = base::AfterNow(std::max(grace, absl::ZeroDuration()));
-  bool first;
-  {
-    base::MutexLock lock(mutex_);
-    if (stage_ > Stage::kDraining || until >= grace_ends_) return;
-    first = std::exchange(stage_, Stage::kDraining) == Stage::kServing;
-    grace_ends_ = until;
-  }
-  if (first) TellEverybody();
+  const ServerStage::Drains drains = stage_.Drain(until);
+  if (drains == ServerStage::Drains::kAlready) return;
+  if (drains == ServerStage::Drains::kNow) TellEverybody();
   auto timer = base::OrNoMemory([&] {
     return transport::StartTimer(
         until, [this] { HangUpAll(); }, core_.reactor());
   });
   if (!timer.ok()) return HangUpAll();
-  std::unique_ptr<transport::Timer> other = *std::move(timer);
-  {
-    base::MutexLock lock(mutex_);
-    // The one that is too late goes without the lock: its call may be running.
-    if (grace_ends_ == until) std::swap(grace_timer_, other);
-  }
+  stage_.KeepTimer(until, *std::move(timer));
   OnDrained();
 }
 
@@ -224,16 +208,11 @@ void ServerImpl::TellEverybody() {
   core_.draining.store(true, std::memory_order_seq_cst);
   door_->Close();
   for (const auto& poller : pollers_) {
-    for (const auto& session : poller->Sessions()) {
-      session->SendGoAway();
+    for (const auto& session : poller->mailbox().Sessions()) {
+      session->end().SendGoAway();
       session->calls().FailStandard("the server shuts down");
     }
   }
-}
-
-bool ServerImpl::HungUp() {
-  base::MutexLock lock(mutex_);
-  return stage_ >= Stage::kHungUp;
 }
 
 // Called when the last call ends, and when a client has hung up: which it does when it has heard of the end, and all
@@ -247,30 +226,27 @@ void ServerImpl::OnDrained() {
     return;
   }
   if (core_.active_calls.load(std::memory_order_seq_cst) != 0) return;
-  if (HungUp() || !HasClients()) HangUpAll();
+  if (stage_.hung_up() || !HasClients()) HangUpAll();
 }
 
 bool ServerImpl::HasClients() const {
   // The door first: who is not there any more is at a poller.
   return !door_->IsEmpty() || std::any_of(pollers_.begin(), pollers_.end(),
-                                          [](const auto& poller) { return poller->connection_count() != 0; });
+                                          [](const auto& poller) { return poller->mailbox().connection_count() != 0; });
 }
 
 void ServerImpl::HangUpAll() {
-  {
-    base::MutexLock lock(mutex_);
-    if (stage_ == Stage::kDraining) stage_ = Stage::kHungUp;
-  }
+  stage_.HangUp();
   for (const auto& poller : pollers_) {
-    for (const auto& session : poller->Sessions()) session->HangUp();
+    for (const auto& session : poller->mailbox().Sessions()) session->HangUp();
   }
   if (core_.active_calls.load(std::memory_order_seq_cst) != 0) stuck_calls_.Watch();
-  base::MutexLock lock(mutex_);
-  if (core_.active_calls.load(std::memory_order_seq_cst) == 0 && stage_ == Stage::kHungUp) {
-    stage_ = Stage::kClosed;
-    stage_changed_.NotifyAll();
-    if (core_.reactor() != nullptr) core_.reactor()->Wake();  // for RunUntilClosed()
-  }
+  stage_.Close([this] {
+    if (core_.active_calls.load(std::memory_order_seq_cst) != 0) return false;
+    // For RunUntilClosed(). Once this is closed it may not be there any more.
+    if (core_.reactor() != nullptr) core_.reactor()->Wake();
+    return true;
+  });
 }
 
 bool ServerImpl::TryEndHere() {
@@ -289,11 +265,11 @@ bool ServerImpl::EndsInQueue() {
   BeginShutdown(absl::ZeroDuration());
   HangUpAll();
   bool goes_on = true;
-  while (!IsClosed() && goes_on) {
+  while (!stage_.closed() && goes_on) {
     goes_on = core_.canceller->RunHere();
     goes_on = pollers_.front()->TakeTurn(std::numeric_limits<size_t>::max()) != 0 || goes_on;
   }
-  return IsClosed();
+  return stage_.closed();
 }
 
 ServerImpl::~ServerImpl() {
@@ -314,9 +290,7 @@ void ServerImpl::Destroy() {
   for (const auto& poller : pollers_) poller->Stop();
   core_.threads.Join();
   for (const auto& poller : pollers_) poller->Clear();
-  std::unique_ptr<transport::Timer> timer;
-  base::MutexLock lock(mutex_);
-  timer = std::move(grace_timer_);
+  stage_.StopTimer();
 }
 
 void ServerImpl::SetServing(absl::string_view service, bool serving) {

@@ -8,18 +8,16 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/fork.h"
-#include "base/mutex.h"
 #include "nearcall/server.h"
 #include "rpc/server/admission.h"
 #include "rpc/server/connection_ids.h"
 #include "rpc/server/door.h"
 #include "rpc/server/poller.h"
 #include "rpc/server/server_core.h"
+#include "rpc/server/server_stage.h"
 #include "rpc/server/signals.h"
 #include "rpc/server/stuck_calls.h"
 #include "rpc/standard/health.h"
@@ -29,10 +27,7 @@
 
 namespace nearcall::rpc {
 
-// The server behind nearcall::Server: a door, pollers, and the way to the end:
-//
-//   serving -> draining (no new calls; what runs may finish) -> hung up (the rest is cancelled) -> closed (nothing
-//   runs)
+// The server behind nearcall::Server: a door, pollers, and the way to the end (ServerStage).
 class ServerImpl final : public Server {
  public:
   explicit ServerImpl(ServerOptions options);
@@ -66,17 +61,13 @@ class ServerImpl final : public Server {
   void SetServing(absl::string_view service, bool serving) override;
 
  private:
-  enum class Stage { kServing, kDraining, kHungUp, kClosed };
-
   void OnConnection(transport::Connection connection, ConnectionIds::LeasePtr lease);
   void OnSignal();
   void BeginShutdown(absl::Duration grace);
   void TellEverybody();
-  bool HungUp();
   bool HasClients() const;
   void HangUpAll();
   void OnDrained();
-  bool IsClosed();
   void RunUntilClosed();
   bool EndsInQueue();
   void Destroy();
@@ -99,12 +90,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<Door> door_;
   StuckCalls stuck_calls_{core_};
 
-  base::Mutex mutex_;
-  base::CondVar stage_changed_;
-  Stage stage_ ABSL_GUARDED_BY(mutex_) = Stage::kServing;
-  bool started_ ABSL_GUARDED_BY(mutex_) = false;
-  base::SteadyNs grace_ends_ ABSL_GUARDED_BY(mutex_) = base::kNever;
-  std::unique_ptr<transport::Timer> grace_timer_ ABSL_GUARDED_BY(mutex_);
+  ServerStage stage_;
 };
 
 }  // namespace nearcall::rpc

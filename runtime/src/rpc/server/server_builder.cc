@@ -57,6 +57,11 @@ absl::Status CheckOptions(const ServerOptions& options) {
   status.Update(CheckRange("max_total_calls", options.max_total_calls, 1, base::kMaxTotalCalls));
   status.Update(
       CheckRange("max_descriptors_per_message", options.max_descriptors_per_message, 0, base::kMaxMessageDescriptors));
+  status.Update(CheckRange("max_attachment_bytes", options.max_attachment_bytes, 0, base::kMaxAttachmentBytes));
+  if (options.trust_sender && options.max_attachment_bytes == 0) {
+    status.Update(absl::InvalidArgumentError(
+        "ServerOptions::trust_sender is of memory that clients pass, and max_attachment_bytes is 0: none may"));
+  }
   if (options.max_total_descriptors != 0) {
     status.Update(CheckRange("max_total_descriptors", options.max_total_descriptors, base::kDescriptorsPerConnection,
                              base::kDescriptorsPerConnection * base::kMaxConnections));
@@ -118,7 +123,7 @@ void AddTransports(const transport::Address& address, rpc::Handshakes::Transport
   using Kind = transport::Address::Kind;
   const bool is_adopted = address.kind == Kind::kFd || address.kind == Kind::kActivated;
   for (const transport::TransportRow& row : transport::Transports()) {
-    if (!is_adopted && !row.IsMeantBy(address.transport)) continue;
+    if (is_adopted ? !row.MeetsAtSocket() : !row.IsMeantBy(address.transport)) continue;
     if (std::find(transports.begin(), transports.end(), &row) == transports.end()) transports.push_back(&row);
   }
 }
@@ -143,12 +148,21 @@ absl::Status AdoptActivated(const transport::Address& address, std::vector<rpc::
   return absl::OkStatus();
 }
 
+bool MeetsAtSocket(const transport::Address& address) {
+  const transport::TransportRow* const row = transport::FindTransport(address.transport);
+  return row == nullptr || row->MeetsAtSocket();
+}
+
 absl::StatusOr<transport::Address> ParseToListen(const std::string& text, const ListenOptions& options) {
   absl::StatusOr<transport::Address> address = transport::ParseAddress(text);
   if (!address.ok() || !options.shared) return address;
   using Kind = transport::Address::Kind;
   if (address->kind != Kind::kName && address->kind != Kind::kPath) {
     return absl::InvalidArgumentError(absl::StrCat(text, ": only a name or a path can be shared"));
+  }
+  if (!MeetsAtSocket(*address)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(text, ": servers cannot share a name over ", address->transport, ":, which has no socket"));
   }
   address->shared = true;
   return address;
@@ -193,7 +207,7 @@ absl::StatusOr<std::vector<rpc::Door::Entry>> OpenEntries(const Places& wanted, 
     }
     const std::string key =
         absl::StrCat(address->kind == transport::Address::Kind::kFd ? absl::StrCat("fd:", address->fd) : address->name,
-                     address->shared ? " shared" : "");
+                     address->shared ? " shared" : "", MeetsAtSocket(*address) ? "" : address->text);
     auto place = std::find_if(places.begin(), places.end(), [&](const auto& other) { return other.first == key; });
     if (place == places.end()) place = places.insert(place, {key, Place{*address, {}}});
     AddTransports(*address, place->second.transports);

@@ -20,6 +20,7 @@
 #include "rpc/server/latch.h"
 #include "rpc/server/service_table.h"
 #include "rpc/server/thread_pool.h"
+#include "rpc/server/tracers.h"
 #include "transport/control.h"
 
 namespace nearcall::rpc {
@@ -51,8 +52,11 @@ struct ServerCore {
   // In whose turns all is done, in place of threads; nullptr: there are threads.
   base::Reactor* reactor() const { return queue.get(); }
 
-  // Whether clients that want it get a side socket, for descriptors.
-  bool offers_side_socket() const { return options.max_descriptors_per_message != 0 || services.brings_descriptors(); }
+  // Whether clients that want it get a side socket, for descriptors and for attachments that are passed.
+  bool offers_side_socket() const {
+    return options.max_descriptors_per_message != 0 || options.max_attachment_bytes != 0 ||
+           options.passes_attachments || services.brings_descriptors();
+  }
 
   // A request has been accepted / its answer has been given.
   void CallBegins() { active_calls.fetch_add(1, std::memory_order_seq_cst); }
@@ -86,6 +90,7 @@ struct ServerCore {
   // What each user may take of it.
   const std::shared_ptr<base::Quota> quota;
   ServiceTable services;
+  Tracers tracers;
   HandlerSlots slots;
   // Runs the stop callbacks of handlers.
   const std::shared_ptr<base::UserThreads> canceller;

@@ -2,23 +2,21 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "base/descriptors.h"
 #include "google/protobuf/message_lite.h"
+#include "nearcall/buffer.h"
 #include "nearcall/internal/stream.h"
 #include "nearcall/server_context.h"
-#include "rpc/message_count.h"
+#include "rpc/server/element_reader.h"
+#include "rpc/server/element_writer.h"
+#include "rpc/server/served_stream.h"
 #include "rpc/server/stream_claim.h"
 #include "rpc/server/stream_side.h"
-#include "session/arrivals.h"
-#include "session/credit.h"
-#include "session/outbox.h"
 #include "session/stream.h"
 #include "transport/control.h"
 
@@ -44,18 +42,14 @@ class ServerStreamImpl final : public internal::ServerStream {
   session::Stream& state() { return state_; }
 
   // The call's messages leave in order, the answer too.
-  session::Flow& flow() { return flow_; }
+  session::Flow& flow() { return writer_.flow(); }
 
   // With the next message, or alone. False: the stream has failed.
-  bool SendInitialMetadata();
-  bool sent_initial_metadata() const { return sent_initial_metadata_; }
+  bool SendInitialMetadata() { return writer_.SendInitialMetadata(); }
+  bool sent_initial_metadata() const { return writer_.sent_initial_metadata(); }
 
   // Why the stream cannot go on though nobody has cancelled it; OK: it can.
   absl::Status Failure();
-
-  // Elements that the handler has read, and written.
-  uint64_t read() const { return elements_read_.get(); }
-  uint64_t written() const { return elements_written_.get(); }
 
   // The call is about to be answered. Nobody may wait for the stream any more.
   void End();
@@ -63,8 +57,10 @@ class ServerStreamImpl final : public internal::ServerStream {
   // internal::ServerStream
   bool Read(google::protobuf::MessageLite& message) override;
   bool Write(const google::protobuf::MessageLite& message) override;
-  std::vector<UniqueFd> TakeDescriptors() override { return descriptors_.Release(); }
-  void Lend(std::span<const int> descriptors) override { lent_ = descriptors; }
+  std::vector<UniqueFd> TakeDescriptors() override { return reader_.TakeDescriptors(); }
+  const std::vector<Buffer>& attachments() const override { return reader_.attachments(); }
+  void Lend(std::span<const int> descriptors) override { writer_.Lend(descriptors); }
+  void Attach(Buffer buffer) override { writer_.Attach(std::move(buffer)); }
   internal::Tried TryRead(google::protobuf::MessageLite& message) override;
   internal::Tried TryWrite(const google::protobuf::MessageLite& message) override;
   bool WhenReadable(internal::Operation& operation) override;
@@ -76,44 +72,27 @@ class ServerStreamImpl final : public internal::ServerStream {
   bool WhenNews(internal::Operation& operation) override;
 
  private:
-  internal::Tried ReadNow(google::protobuf::MessageLite& message);
-  internal::Tried ReadNext(google::protobuf::MessageLite& message);
-  bool Parse(google::protobuf::MessageLite& message);
-  void GiveCredit(size_t element_size);
-  internal::Tried WriteNow(const google::protobuf::MessageLite& message);
-  internal::Tried WriteNext(const google::protobuf::MessageLite& message);
   bool WatchDeadline();
-  absl::Status CheckElement(size_t size, std::span<const int> descriptors) const;
-  bool Send(const wire::FrameHeader& header, const google::protobuf::MessageLite* message, size_t size,
-            std::span<const int> descriptors = {});
-  bool Fail(absl::Status why);
 
-  ServerCore& core_;
   const Request& request_;
   ServerContext& context_;
-  CallTally& tally_;
   HandlerPlace& place_;
   StreamSide reading_;
   StreamSide writing_;
   session::Stream state_;
-  session::Flow flow_;
+  const ServedStream stream_;
+
+  // Who reads, and who writes.
+  std::atomic<bool> somebody_reads_{false};
+  ElementReader reader_;
+  std::atomic<bool> somebody_writes_{false};
+  ElementWriter writer_;
+
   StreamClaim claim_;
 
-  // Who reads.
-  std::atomic<bool> somebody_reads_{false};
-  session::Arrivals mine_;
-  base::Descriptors descriptors_;  // of the element that was read last
-  session::ReadCount read_;
-  MessageCount elements_read_;
-
-  // Who waits for news of the program's own waits where others read. The session's lock guards it.
+  // Of the program's own. Who waits for it waits where others read; to who reads it means that he stops. The session's
+  // lock guards it.
   bool has_news_ = false;
-
-  // Who writes.
-  std::atomic<bool> somebody_writes_{false};
-  bool sent_initial_metadata_ = false;
-  MessageCount elements_written_;
-  std::span<const int> lent_;  // for the next element
 
   // Who is suspended hears of the deadline. Last: it uses the others.
   std::atomic<bool> watches_deadline_{false};

@@ -33,14 +33,9 @@ absl::Status ServiceTable::AddMethods(Service* service, bool standard) {
                                                      there->second.method->info.full_name,
                                                      " have the same number on the wire; rename one"));
     }
+    if (method.info.max_descriptors != 0) brings_descriptors_ = true;
   }
   return absl::OkStatus();
-}
-
-bool ServiceTable::brings_descriptors() const {
-  return generic_ != nullptr || std::any_of(methods_.begin(), methods_.end(), [](const auto& method) {
-           return method.second.method->info.max_descriptors != 0;
-         });
 }
 
 bool ServiceTable::Has(absl::string_view full_name) const {
@@ -61,6 +56,7 @@ absl::Status ServiceTable::AddGeneric(Service* service) {
   if (service == nullptr) return absl::InvalidArgumentError("ServerBuilder::RegisterGeneric: the service is null");
   if (generic_ != nullptr) return absl::InvalidArgumentError("ServerBuilder::RegisterGeneric was called twice");
   generic_ = std::make_unique<const Method>(service, &service->GetServiceInfo().methods.front(), leaders_);
+  brings_descriptors_ = true;
   return absl::OkStatus();
 }
 

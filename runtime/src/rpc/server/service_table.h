@@ -55,7 +55,7 @@ class ServiceTable {
   CallCounts& CountsOf(const Method* method) const { return method == nullptr ? unknown_ : method->counts; }
 
   // Whether messages of any method may bring descriptors.
-  bool brings_descriptors() const;
+  bool brings_descriptors() const { return brings_descriptors_; }
 
   bool Has(absl::string_view full_name) const;
   void ForEachName(absl::FunctionRef<void(const std::string& full_name)> visit) const;
@@ -74,6 +74,7 @@ class ServiceTable {
   std::vector<std::string> names_;
   std::vector<std::string> standard_names_;
   std::unique_ptr<const Method> generic_;
+  bool brings_descriptors_ = false;
 };
 
 }  // namespace nearcall::rpc

@@ -21,6 +21,7 @@
 #include "nearcall/internal/continuation.h"
 #include "nearcall/internal/stream.h"
 #include "nearcall/serialized.pb.h"
+#include "rpc/attachments.h"
 
 namespace nearcall::internal {
 
@@ -42,6 +43,11 @@ absl::StatusOr<TopicCore::Message> Serialize(const google::protobuf::MessageLite
   return TopicCore::Message(std::move(serialized));
 }
 
+absl::StatusOr<TopicCore::Attachments> Share(std::span<const Buffer> attachments) {
+  if (attachments.empty()) return TopicCore::Attachments();
+  return std::make_shared<const std::vector<Buffer>>(attachments.begin(), attachments.end());
+}
+
 }  // namespace
 
 struct TopicCore::Subscription::Queue : base::ListNode<InTopic> {
@@ -54,8 +60,8 @@ struct TopicCore::Subscription::Queue : base::ListNode<InTopic> {
   }
 
   // False: there is no memory.
-  [[nodiscard]] bool Push(const Message& message, size_t size) try {
-    messages.push_back({message, size, dropped_since});
+  [[nodiscard]] bool Push(const Message& message, const Attachments& attachments, size_t size) try {
+    messages.push_back({message, attachments, size, dropped_since});
     dropped_since = 0;
     bytes += size;
     if (messages.size() == 1) stream.TellNews();
@@ -75,6 +81,7 @@ struct TopicCore::Subscription::Queue : base::ListNode<InTopic> {
 
   struct Entry {
     Message message;
+    Attachments attachments;
     size_t size;
     uint64_t dropped_before;
   };
@@ -108,9 +115,10 @@ struct TopicCore::State {
     });
   }
 
-  void SendToAll(const Message& message, size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+  void SendToAll(const Message& message, const Attachments& attachments, size_t size)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     queues.ForEachUntil([&](Queue& queue) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      Send(queue, message, size);
+      Send(queue, message, attachments, size);
       return false;
     });
   }
@@ -130,12 +138,13 @@ struct TopicCore::State {
     ++disconnected;
   }
 
-  void Send(Queue& queue, const Message& message, size_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+  void Send(Queue& queue, const Message& message, const Attachments& attachments, size_t size)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (queue.disconnected) return;
     const WhenBehind when_behind = queue.limits.when_behind;
     if (when_behind == WhenBehind::kDisconnect && !queue.HasRoom(size)) return Disconnect(queue);
     for (; !queue.HasRoom(size); ++dropped) queue.DropOldest();
-    if (queue.Push(message, size)) return;
+    if (queue.Push(message, attachments, size)) return;
     if (when_behind == WhenBehind::kDisconnect || when_behind == WhenBehind::kBlockPublisher) return Disconnect(queue);
     ++queue.dropped_since;
     ++queue.dropped;
@@ -151,11 +160,18 @@ TopicCore::~TopicCore() {
   Require(subscribers() == 0, "a Topic outlives the handlers that serve it: destroy it after the server");
 }
 
-absl::Status TopicCore::Publish(const google::protobuf::MessageLite& message, absl::Time deadline) {
+absl::Status TopicCore::Publish(const google::protobuf::MessageLite& message, std::span<const Buffer> attachments,
+                                absl::Time deadline) {
   const base::CancelDisabled uncancelled;
+  if (absl::Status sealed = rpc::Attached::Seal(attachments, "Topic::Publish: the attachments"); !sealed.ok()) {
+    return sealed;
+  }
   absl::StatusOr<Message> serialized = base::OrNoMemory([&] { return Serialize(message); });
   if (!serialized.ok()) return serialized.status();
-  const size_t size = (*serialized)->ByteSizeLong();
+  size_t size = (*serialized)->ByteSizeLong();
+  for (const Buffer& buffer : attachments) size += buffer.size();
+  absl::StatusOr<Attachments> shared = base::OrNoMemory([&] { return Share(attachments); });
+  if (!shared.ok()) return shared.status();
   const base::SteadyNs until =
       deadline == absl::InfiniteFuture() ? base::kNever : base::AfterNow(deadline - absl::Now());
   base::MutexLock lock(state_->mutex);
@@ -167,7 +183,7 @@ absl::Status TopicCore::Publish(const google::protobuf::MessageLite& message, ab
   }
   if (state_->closed) return absl::FailedPreconditionError("the topic has been closed");
   ++state_->published;
-  state_->SendToAll(*serialized, size);
+  state_->SendToAll(*serialized, *shared, size);
   return absl::OkStatus();
 }
 
@@ -215,11 +231,18 @@ TopicCore::Subscription::~Subscription() {
   topic_.state_->room.NotifyAll();
 }
 
+void TopicCore::Subscription::Next::AttachTo(ServerStream& stream) const {
+  if (attachments == nullptr) return;
+  for (const Buffer& buffer : *attachments) stream.Attach(buffer);
+}
+
 TopicCore::Subscription::Next TopicCore::Subscription::Take() {
   base::MutexLock lock(topic_.state_->mutex);
   if (queue_->messages.empty()) return {};
   Queue::Entry& first = queue_->messages.front();
-  Next next{.message = std::move(first.message), .dropped = first.dropped_before};
+  Next next{.message = std::move(first.message),
+            .attachments = std::move(first.attachments),
+            .dropped = first.dropped_before};
   queue_->bytes -= first.size;
   queue_->messages.pop_front();
   if (queue_->limits.when_behind == WhenBehind::kBlockPublisher) topic_.state_->room.NotifyAll();

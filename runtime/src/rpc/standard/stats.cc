@@ -9,8 +9,11 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/limits.h"
 #include "base/quota.h"
+#include "nearcall/internal/coroutine.h"
 #include "nearcall/internal/unary.h"
 #include "rpc/server/latency_buckets.h"
 #include "session/server_session.h"
@@ -23,6 +26,12 @@ using internal::MakeMethod;
 using internal::MethodKind;
 
 constexpr size_t kUsualConnections = 1000;
+
+// Of calls: a response is some kilobytes.
+constexpr size_t kMostTracedAtOnce = 64;
+
+// What calls are of whose method the server does not have.
+constexpr char kOther[] = "_OTHER";
 
 // Whom its own user and root are one with tells all; any other user is told of itself.
 bool MaySeeAll(uid_t user) {
@@ -83,6 +92,46 @@ void Put(const base::Account& account, wire::stats::User& user) {
   put(account.descriptors.taken().count(), account.descriptors.limit().count(), *user.mutable_descriptors());
 }
 
+// It has ended just now, or a moment ago.
+void Put(const Tracers::Kept& kept, wire::stats::Call& call) {
+  const int64_t age_ns = base::NowNs() - kept.call.arrived;
+  call.set_method(kept.method.empty() ? kOther : kept.method);
+  call.set_start_time_unix_ns(absl::ToUnixNanos(absl::Now()) - age_ns);
+  call.set_duration_ns(kept.call.end.ns);
+  call.set_code(static_cast<int32_t>(kept.call.end.code));
+  call.set_refused(kept.call.end.refused);
+  call.set_connection(kept.call.connection);
+  call.set_pid(kept.pid);
+  call.set_uid(kept.uid);
+  call.set_transport(std::string(kept.call.transport));
+  call.set_bytes_received(kept.call.bytes_received);
+  call.set_bytes_sent(kept.call.end.bytes_sent);
+  call.set_elements_received(kept.call.elements_received);
+  call.set_elements_sent(kept.call.elements_sent);
+}
+
+// False: nothing has ended.
+bool PutNext(Tracers::Tracer& tracer, Stats::TraceResponse& response) {
+  const Tracers::Taken taken = tracer.Take(kMostTracedAtOnce);
+  response.Clear();
+  response.set_dropped(taken.dropped);
+  for (const Tracers::Kept& kept : taken.calls) Put(kept, *response.add_calls());
+  return taken.dropped != 0 || !taken.calls.empty();
+}
+
+struct TraceParts {
+  explicit TraceParts(internal::ServerCall& call) : stream(call.stream()), writer(stream) {}
+  bool Parse(internal::ServerCall& call) { return call.ParseRequest(request); }
+  Task<absl::Status> Begin(Service& service, ServerContext& context) {
+    return static_cast<Stats&>(service).Trace(context, request, stream, writer);
+  }
+  void Finish(auto& call, const absl::Status& status) { call.FinishStream(status); }
+
+  Stats::TraceRequest request;
+  internal::ServerStream& stream;
+  CoServerWriter<Stats::TraceResponse> writer;
+};
+
 // How busy a connection is.
 struct Row {
   std::shared_ptr<session::ServerSession> session;
@@ -125,10 +174,32 @@ absl::Status Stats::Get(ServerContext& context, const Request& request, Response
   return absl::OkStatus();
 }
 
+Task<absl::Status> Stats::Trace(ServerContext& context, const TraceRequest& request, internal::ServerStream& stream,
+                                CoServerWriter<TraceResponse>& writer) {
+  if (request.method().size() > base::kMaxMethodNameSize) {
+    co_return absl::InvalidArgumentError(
+        absl::StrCat("the method's name has ", request.method().size(), " B, allowed are ", base::kMaxMethodNameSize));
+  }
+  const uid_t user = context.peer().uid;
+  Tracers::Wanted wanted = {.method = request.method(), .user = {}};
+  if (!MaySeeAll(user)) wanted.user = user;
+  Tracers::Tracer tracer(core_.tracers, std::move(wanted), user, core_.quota->AccountOf(user), stream);
+  if (!tracer.admitted().ok()) co_return tracer.admitted();
+  internal::CallSide waiting;
+  TraceResponse response;  // the first one is empty
+  bool goes_on = co_await writer.Write(response);
+  while (goes_on) {
+    const bool has_more = PutNext(tracer, response);
+    if (has_more) goes_on = co_await writer.Write(response);
+    if (!has_more) goes_on = co_await internal::NewsAwaiter(stream, waiting);
+  }
+  co_return absl::OkStatus();
+}
+
 Stats::Sessions Stats::AllSessions() const {
   Sessions all;
   for (const auto& poller : pollers_) {
-    Sessions its = poller->Sessions();
+    Sessions its = poller->mailbox().Sessions();
     all.insert(all.end(), std::make_move_iterator(its.begin()), std::make_move_iterator(its.end()));
   }
   return all;
@@ -164,7 +235,7 @@ void Stats::PutMethods(Response& response) const {
   core_.services.ForEachMethod(
       [&response](const ServiceTable::Method& method) { Put(method.method->info.full_name, method.counts, response); });
   if (core_.services.generic() != nullptr) Put("*", core_.services.generic()->counts, response);
-  Put("_OTHER", core_.services.CountsOf(nullptr), response);
+  Put(kOther, core_.services.CountsOf(nullptr), response);
   std::sort(response.mutable_methods()->begin(), response.mutable_methods()->end(),
             [](const auto& a, const auto& b) { return a.name() < b.name(); });
 }
@@ -186,7 +257,9 @@ const internal::ServiceInfo& Stats::GetServiceInfo() const {
   static constexpr bool kMayBlock = true;
   static constexpr internal::ServerMethod kMethods[] = {
       {MakeMethod("nearcall.stats.v1.Stats/Get", MethodKind::kUnary, Priority::kNormal, 0, kMayBlock),
-       &internal::RunUnary<Stats, Request, Response, &Stats::Get>}};
+       &internal::RunUnary<Stats, Request, Response, &Stats::Get>},
+      {MakeMethod("nearcall.stats.v1.Stats/Trace", MethodKind::kServerStreaming, Priority::kNormal, 0, false),
+       &internal::CoHandler<TraceParts>::Run, /*suspends=*/true}};
   static constexpr internal::ServiceInfo kInfo = {"nearcall.stats.v1.Stats", kMethods};
   return kInfo;
 }

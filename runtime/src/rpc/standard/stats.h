@@ -6,9 +6,11 @@
 
 #include "absl/status/status.h"
 #include "base/clock.h"
+#include "nearcall/co_stream.h"
 #include "nearcall/server_context.h"
 #include "nearcall/service.h"
 #include "nearcall/standard/stats.pb.h"
+#include "nearcall/task.h"
 #include "rpc/server/poller.h"
 #include "rpc/server/server_core.h"
 
@@ -21,9 +23,15 @@ class Stats final : public Service {
   using Response = wire::stats::GetResponse;
 
   // Both outlive this.
-  Stats(const ServerCore& core, const std::vector<std::unique_ptr<Poller>>& pollers) : core_(core), pollers_(pollers) {}
+  Stats(ServerCore& core, const std::vector<std::unique_ptr<Poller>>& pollers) : core_(core), pollers_(pollers) {}
 
   absl::Status Get(ServerContext& context, const Request& request, Response& response);
+
+  using TraceRequest = wire::stats::TraceRequest;
+  using TraceResponse = wire::stats::TraceResponse;
+  // `stream`: the one beneath `writer`. It needs no thread.
+  Task<absl::Status> Trace(ServerContext& context, const TraceRequest& request, internal::ServerStream& stream,
+                           CoServerWriter<TraceResponse>& writer);
 
   const internal::ServiceInfo& GetServiceInfo() const override;
 
@@ -35,7 +43,7 @@ class Stats final : public Service {
   void PutMethods(Response& response) const;
   void PutConnections(Sessions sessions, size_t most, Response& response) const;
 
-  const ServerCore& core_;
+  ServerCore& core_;
   const std::vector<std::unique_ptr<Poller>>& pollers_;
   const base::SteadyNs since_ = base::NowNs();
 };

@@ -14,8 +14,8 @@
 #include "absl/strings/string_view.h"
 #include "base/check.h"
 #include "base/syscall.h"
+#include "transport/framing.h"
 #include "transport/open_own.h"
-#include "transport/pipe/framing.h"
 #include "transport/pipe/pipe_transport.h"
 
 namespace nearcall::transport::pipe {

@@ -10,9 +10,9 @@
 #include "base/fd.h"
 #include "transport/fault.h"
 #include "transport/fd_sleeper.h"
-#include "transport/pipe/framing.h"
-#include "transport/pipe/pipe_reader.h"
-#include "transport/pipe/pipe_writer.h"
+#include "transport/framed_reader.h"
+#include "transport/framed_writer.h"
+#include "transport/framing.h"
 #include "transport/transport.h"
 
 namespace nearcall::transport::pipe {
@@ -61,8 +61,8 @@ class PipeTransport final : public Transport {
 
   const PipeEnd end_;
   Fault fault_{"pipe"};
-  PipeWriter writer_;
-  PipeReader reader_;
+  FramedWriter writer_;
+  FramedReader reader_;
   uint32_t interest_ = 0;  // as last armed; of the sleeping thread
 };
 

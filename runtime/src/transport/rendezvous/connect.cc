@@ -19,6 +19,7 @@
 #include "transport/rendezvous/hello.h"
 #include "transport/rendezvous/hello_socket.h"
 #include "transport/rendezvous/listening_process.h"
+#include "transport/rendezvous/passed_fds.h"
 #include "transport/rendezvous/peer_socket.h"
 #include "transport/side_socket.h"
 
@@ -154,7 +155,7 @@ class ClientHandshake {
   uint32_t WantedTransports() const {
     uint32_t wanted = 0;
     for (const TransportRow& row : params_.transports) {
-      if (row.IsMeantBy(address_.transport)) wanted |= uint32_t{1} << row.bit;
+      if (row.MeetsAtSocket() && row.IsMeantBy(address_.transport)) wanted |= uint32_t{1} << row.bit;
     }
     return wanted;
   }
@@ -177,7 +178,7 @@ class ClientHandshake {
     if (!fds.ok()) return fds.status();
     absl::Status sided = TakeSideSocket(*hello, *fds);
     auto transport = sided.ok() ? Attach(*hello, *fds, *message.sender) : std::move(sided);
-    if (!transport.ok()) Discard(*std::move(fds));
+    if (!transport.ok()) Discard(*fds);
     absl::Status acked = SendHello(socket_, EncodeAck(transport.status().code()));
     if (!transport.ok()) return transport.status();
     if (!acked.ok()) return acked;
@@ -223,7 +224,7 @@ class ClientHandshake {
     }
     absl::Status checked = CheckFds(hello, taken);
     if (checked.ok()) return std::move(taken.fds);
-    Discard(std::move(taken.fds));
+    Discard(taken.fds);
     return checked;
   }
 
@@ -354,6 +355,8 @@ absl::Status WaitFor(const Dial& dial, base::SteadyNs until) {
 }  // namespace
 
 std::unique_ptr<Dial> Dial::Start(Address address, ConnectParams params, Blocking blocking) {
+  const TransportRow* const row = FindTransport(address.transport);
+  if (row != nullptr && !row->MeetsAtSocket()) return row->dial(std::move(address), std::move(params));
   return std::make_unique<DialImpl>(std::move(address), std::move(params), blocking);
 }
 

@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/syscall.h"
 #include "transport/rendezvous/directory.h"
+#include "transport/rendezvous/look_for_name.h"
 #include "transport/rendezvous/socket_kind.h"
 
 namespace nearcall::transport {
@@ -95,34 +96,20 @@ absl::StatusOr<base::Fd> ConnectPath(const std::string& path, base::SteadyNs dea
   return base::ErrnoStatus(error, absl::StrCat("connect to ", path));
 }
 
-// Looks into one directory after the other. One that others could write to ends the search: what they put there could
-// pose as the server.
 absl::StatusOr<base::Fd> ConnectName(const std::string& name, base::SteadyNs deadline) {
-  const auto paths = ClientDirectories();
-  if (!paths.ok()) return paths.status();
-  std::vector<std::string> looked_at;
-  for (const std::string& path : *paths) {
-    const auto directory = Directory::OpenPrivate(path, Directory::IfMissing::kFail);
-    if (absl::IsNotFound(directory.status())) {
-      looked_at.push_back(Explain(ENOENT, path));
-      continue;
-    }
-    if (!directory.ok()) return directory.status();
+  return LookForName<base::Fd>([&](const Directory& directory, bool alone) -> absl::StatusOr<base::Fd> {
     auto fd = CreateSocket();
     if (!fd.ok()) return fd.status();
     const int error = ConnectUntil(
-        *fd, [&] { return directory->Connect(*fd, name); }, deadline);
+        *fd, [&] { return directory.Connect(*fd, name); }, deadline);
+    const std::string path = directory.PathOf(name);
     if (error == 0) return fd;
-    if (error == EAGAIN) return BacklogFull(directory->PathOf(name));
-    if (error == ENOSYS) return absl::FailedPreconditionError(Explain(error, directory->PathOf(name)));
+    if (error == EAGAIN) return BacklogFull(path);
+    if (error == ENOSYS) return absl::FailedPreconditionError(Explain(error, path));
     // With one place to look at, its answer is the answer.
-    if (error == EACCES && paths->size() == 1) {
-      return base::ErrnoStatus(error, absl::StrCat("connect to ", directory->PathOf(name)));
-    }
-    looked_at.push_back(Explain(error, directory->PathOf(name)));
-  }
-  return absl::UnavailableError(absl::StrCat("no server listens; looked at ", absl::StrJoin(looked_at, ", "),
-                                             "; start it, or set NEARCALL_DIR as it is set for the server"));
+    if (error == EACCES && alone) return base::ErrnoStatus(error, absl::StrCat("connect to ", path));
+    return absl::UnavailableError(Explain(error, path));
+  });
 }
 
 // One of the servers behind a shared name.
@@ -146,9 +133,7 @@ absl::StatusOr<base::Fd> ConnectOne(const Address& address, base::SteadyNs deadl
 }
 
 absl::StatusOr<base::Fd> TakeInherited(int fd) {
-  sockaddr_un peer;
-  socklen_t size = sizeof(peer);
-  if (!IsSeqpacketSocket(fd) || ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) {
+  if (!IsSeqpacketSocket(fd) || !IsConnected(fd)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "descriptor ", fd,
         " is not open, or not a connected Unix-domain SOCK_SEQPACKET socket; pass an end of a socketpair"));

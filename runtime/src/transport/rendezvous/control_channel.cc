@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <deque>
+#include <memory>
 #include <new>
 #include <optional>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "transport/rendezvous/credentials.h"
 #include "transport/rendezvous/monitor_use.h"
 #include "transport/rendezvous/peer_socket.h"
+#include "transport/rendezvous/watched_channel.h"
 
 namespace nearcall::transport {
 
@@ -26,16 +28,16 @@ constexpr uint32_t kPidfdSlot = 1;
 constexpr uint32_t kSocketEvents = EPOLLIN | EPOLLRDHUP;
 
 // The part of a channel that the monitor calls. Shared by both: whoever lets go last closes the descriptors.
-class ControlWatch final : public base::Reactor::Target {
+class ControlWatch final : public base::Reactor::Target, public std::enable_shared_from_this<ControlWatch> {
  public:
   ControlWatch(base::Reactor* monitor, base::Fd control, base::Fd pidfd, std::weak_ptr<ControlSink> sink)
       : monitor_(monitor), control_(std::move(control)), pidfd_(std::move(pidfd)), sink_(std::move(sink)) {}
 
   ~ControlWatch() override { CloseSocket(std::move(control_)); }
 
-  absl::Status Begin(const std::shared_ptr<Target>& self) {
+  absl::Status Begin() {
     StopIdentifying(control_);  // who it is has been settled
-    id_ = monitor_->Add(self);
+    id_ = monitor_->Add(shared_from_this());
     absl::Status watched = monitor_->Watch(id_, kSocketSlot, control_.get(), kSocketEvents);
     if (watched.ok() && pidfd_.valid()) watched = monitor_->Watch(id_, kPidfdSlot, pidfd_.get(), EPOLLIN);
     return watched;
@@ -165,32 +167,6 @@ class ControlWatch final : public base::Reactor::Target {
   std::deque<ControlBytes> unsent_ ABSL_GUARDED_BY(send_mutex_);
 };
 
-class WatchedChannel final : public ControlChannel {
- public:
-  WatchedChannel(MonitorUse monitor, std::shared_ptr<ControlWatch> watch)
-      : monitor_(std::move(monitor)), watch_(std::move(watch)) {}
-
-  ~WatchedChannel() override {
-    if (monitor_.InChild()) {
-      watch_->CloseInChild();
-    } else {
-      watch_->End();
-    }
-  }
-
-  void Send(const ControlMessage& message) override {
-    if (!monitor_.InChild()) watch_->Send(message);
-  }
-
-  void HangUp() override {
-    if (!monitor_.InChild()) watch_->HangUp();
-  }
-
- private:
-  const MonitorUse monitor_;
-  const std::shared_ptr<ControlWatch> watch_;
-};
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(base::Fd control, base::Fd peer_pidfd,
@@ -202,9 +178,13 @@ absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(base::Fd control, b
   }
   auto watch =
       std::make_shared<ControlWatch>(monitor->get(), std::move(control), std::move(peer_pidfd), std::move(sink));
-  auto channel = std::make_unique<WatchedChannel>(*std::move(monitor), watch);
-  if (absl::Status begun = watch->Begin(watch); !begun.ok()) return begun;
-  return channel;
+  return WatchedChannel<ControlWatch>::Begin(*std::move(monitor), std::move(watch));
+}
+
+absl::StatusOr<std::unique_ptr<ControlChannel>> WatchControl(ControlEnd end, std::weak_ptr<ControlSink> sink,
+                                                             base::Reactor* reactor) {
+  if (end.in_band != nullptr) return end.in_band->Watch(std::move(sink), reactor);
+  return WatchControl(std::move(end.socket), std::move(end.peer_pidfd), std::move(sink), reactor);
 }
 
 }  // namespace nearcall::transport

@@ -37,7 +37,11 @@ struct ClientLayout {
   uint32_t max_calls_in_flight;
   uint32_t stream_window;
   uint8_t max_descriptors;
-  uint8_t reserved[27];
+  uint8_t max_attachments;
+  uint8_t takes_lent;
+  uint8_t reserved;
+  uint32_t max_attachment_bytes;
+  uint8_t reserved_too[20];
 };
 
 struct ServerLayout {
@@ -54,7 +58,11 @@ struct ServerLayout {
   uint16_t text_size;
   uint32_t stream_window;
   uint8_t max_descriptors;
-  uint8_t reserved[15];
+  uint8_t max_attachments;
+  uint8_t takes_lent;
+  uint8_t reserved;
+  uint32_t max_attachment_bytes;
+  uint8_t reserved_too[8];
   uint64_t geometry[4];
   char text[kMaxRefusalTextSize];
 };
@@ -66,10 +74,10 @@ struct AckLayout {
 };
 
 static_assert(sizeof(ClientLayout) == 64 && offsetof(ClientLayout, stream_window) == 32 &&
-              offsetof(ClientLayout, max_descriptors) == 36);
+              offsetof(ClientLayout, max_descriptors) == 36 && offsetof(ClientLayout, max_attachment_bytes) == 40);
 static_assert(sizeof(ServerLayout) == 352 && offsetof(ServerLayout, stream_window) == 44 &&
-              offsetof(ServerLayout, max_descriptors) == 48 && offsetof(ServerLayout, geometry) == 64 &&
-              offsetof(ServerLayout, text) == 96);
+              offsetof(ServerLayout, max_descriptors) == 48 && offsetof(ServerLayout, max_attachment_bytes) == 52 &&
+              offsetof(ServerLayout, geometry) == 64 && offsetof(ServerLayout, text) == 96);
 static_assert(sizeof(ServerLayout) <= kMaxHelloSize);
 static_assert(sizeof(AckLayout) == 16);
 
@@ -84,6 +92,9 @@ void SetTerms(Layout& layout, const SessionTerms& terms) {
   layout.max_calls_in_flight = terms.max_calls_in_flight;
   layout.stream_window = terms.stream_window;
   layout.max_descriptors = terms.max_descriptors;
+  layout.max_attachments = terms.max_attachments;
+  layout.max_attachment_bytes = terms.max_attachment_bytes;
+  layout.takes_lent = terms.takes_lent;
 }
 
 template <typename Layout>
@@ -91,7 +102,10 @@ SessionTerms TermsOf(const Layout& layout) {
   return {.max_message_size = layout.max_message_size,
           .max_calls_in_flight = layout.max_calls_in_flight,
           .stream_window = layout.stream_window,
-          .max_descriptors = layout.max_descriptors};
+          .max_descriptors = layout.max_descriptors,
+          .max_attachments = layout.max_attachments,
+          .max_attachment_bytes = layout.max_attachment_bytes,
+          .takes_lent = layout.takes_lent};
 }
 
 constexpr Prefix PrefixOf(uint32_t magic) {

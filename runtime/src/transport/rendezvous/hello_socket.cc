@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/closer.h"
 #include "base/syscall.h"
+#include "transport/rendezvous/passed_fds.h"
 
 namespace nearcall::transport {
 
@@ -53,28 +53,15 @@ ssize_t Send(const base::Fd& socket, std::span<const std::byte> bytes, std::span
   return base::Retry([&] { return ::sendmsg(socket.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL); });
 }
 
-void TakeControl(msghdr& message, HelloMessage& hello) {
+std::optional<ucred> SenderOf(msghdr& message) {
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET) continue;
-    const size_t size = header->cmsg_len - CMSG_LEN(0);
-    if (header->cmsg_type == SCM_CREDENTIALS && size == sizeof(ucred)) {
-      ucred sender;
-      std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
-      hello.sender = sender;
-    }
-    if (header->cmsg_type == SCM_RIGHTS) {
-      for (size_t offset = 0; offset + sizeof(int) <= size; offset += sizeof(int)) {
-        int fd;
-        std::memcpy(&fd, CMSG_DATA(header) + offset, sizeof(fd));
-        base::Fd taken(fd);
-        if (taken.valid()) {
-          hello.fds.push_back(std::move(taken));
-        } else {
-          hello.lost_fds = true;  // it had one of the standard numbers, and there was no room to move it
-        }
-      }
-    }
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS) continue;
+    if (header->cmsg_len != CMSG_LEN(sizeof(ucred))) continue;
+    ucred sender;
+    std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+    return sender;
   }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -104,20 +91,24 @@ absl::StatusOr<std::optional<HelloMessage>> ReceiveHello(const base::Fd& socket,
   const ssize_t size = base::Retry([&] { return ::recvmsg(socket.get(), &message, flags); });
   if (size < 0 && errno == EAGAIN) return std::nullopt;
   if (size < 0) return base::ErrnoStatus("receive the hello");
-  TakeControl(message, hello);
+  hello.sender = SenderOf(message);
+  TakePassedFds(message, [&hello](base::Fd fd) {
+    if (fd.valid()) {
+      hello.fds.push_back(std::move(fd));
+    } else {
+      hello.lost_fds = true;
+    }
+  });
   hello.bytes.resize(static_cast<size_t>(size));
   if ((message.msg_flags & MSG_CTRUNC) != 0) hello.lost_fds = true;
   if (look) {
     hello.brings_fds = hello.lost_fds || !hello.fds.empty();
     // They have room if the kernel does not say who sends.
-    Discard(std::exchange(hello.fds, {}));
+    Discard(hello.fds);
+    hello.fds.clear();
   }
   if (size == 0 && !hello.brings_fds) return absl::UnavailableError("the peer hung up during the handshake");
   return hello;
-}
-
-void Discard(std::vector<base::Fd> fds) {
-  for (base::Fd& fd : fds) base::CloseElsewhere(std::move(fd));
 }
 
 }  // namespace nearcall::transport

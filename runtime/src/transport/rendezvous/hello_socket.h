@@ -35,7 +35,4 @@ absl::Status SendHello(const base::Fd& socket, std::span<const std::byte> bytes,
 enum class Taking : bool { kLook, kTake };
 absl::StatusOr<std::optional<HelloMessage>> ReceiveHello(const base::Fd& socket, Taking taking);
 
-// Closes descriptors that are not what they should be.
-void Discard(std::vector<base::Fd> fds);
-
 }  // namespace nearcall::transport

@@ -2,7 +2,6 @@
 #include "transport/rendezvous/inherited.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 
 #include <cstdlib>
 
@@ -13,16 +12,6 @@
 #include "transport/rendezvous/spawn.h"
 
 namespace nearcall::transport {
-
-namespace {
-
-bool IsConnected(int fd) {
-  sockaddr_storage peer;
-  socklen_t size = sizeof(peer);
-  return ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
-}
-
-}  // namespace
 
 absl::StatusOr<base::Fd> TakeInheritedSocket(absl::string_view text) {
   const char* const number = ::secure_getenv(kInheritedFdVariable);

@@ -240,7 +240,25 @@ absl::StatusOr<std::unique_ptr<Listener>> BindWithin(int64_t patience_ns, const 
 
 }  // namespace
 
+Newcomer NewcomerAt(base::Fd socket) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  const bool known = ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+  return {.shake_hands =
+              [socket = std::move(socket)](ServeParams&& params) mutable {
+                return ServerHandshake::Start(std::move(socket), std::move(params));
+              },
+          .connected_by = known ? peer.uid : static_cast<uid_t>(-1)};
+}
+
+Newcomer Listener::Accept() {
+  base::Fd socket(base::Retry([&] { return ::accept4(fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); }));
+  return socket.valid() ? NewcomerAt(std::move(socket)) : Newcomer{};
+}
+
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const Address& address, const SocketAccess& access) {
+  const TransportRow* const row = FindTransport(address.transport);
+  if (row != nullptr && !row->MeetsAtSocket()) return row->listen(address, access);
   if (address.kind == Address::Kind::kFd) {
     if (!IsListener(address.fd)) return NoListener(address.fd);  // somebody else's: not ours to close
     return Adopt(base::Fd(address.fd));

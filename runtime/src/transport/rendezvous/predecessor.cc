@@ -24,6 +24,7 @@
 #include "transport/rendezvous/hello.h"
 #include "transport/rendezvous/hello_socket.h"
 #include "transport/rendezvous/name_watch.h"
+#include "transport/rendezvous/passed_fds.h"
 #include "transport/rendezvous/peer_socket.h"
 #include "transport/rendezvous/socket_kind.h"
 
@@ -121,10 +122,9 @@ absl::Status Predecessor::TakeOffered(const Place& place) {
   if (!message->has_value()) return absl::InternalError("the server's answer has gone");
   std::vector<base::Fd> fds = std::move((*message)->fds);
   if ((*message)->lost_fds || fds.size() != 1) {
-    const size_t count = fds.size();
-    Discard(std::move(fds));
+    Discard(fds);
     if ((*message)->lost_fds) return base::ErrnoStatus(EMFILE, "receive the listening socket");
-    return absl::InternalError(absl::StrCat("the server announced its listening socket and passed ", count));
+    return absl::InternalError(absl::StrCat("the server announced its listening socket and passed ", fds.size()));
   }
   socket_.fd = std::move(fds.front());
   if (absl::Status fit = CheckSocket(socket_.fd); !fit.ok()) return fit;

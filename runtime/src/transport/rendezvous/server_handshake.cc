@@ -3,8 +3,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +21,7 @@
 #include "transport/rendezvous/hello.h"
 #include "transport/rendezvous/hello_socket.h"
 #include "transport/rendezvous/peer_socket.h"
-#include "transport/side_socket.h"
+#include "transport/rendezvous/server_offer.h"
 
 namespace nearcall::transport {
 
@@ -74,7 +72,7 @@ class Handshake final : public ServerHandshake {
 
   void Fail(absl::Status error) {
     error_ = std::move(error);
-    offer_.reset();
+    offer_.Reset();
     Withdraw();
     state_ = State::kFailed;
   }
@@ -105,7 +103,8 @@ class Handshake final : public ServerHandshake {
     if (absl::IsFailedPrecondition(hello.status())) return Refuse(hello.status());
     if (!hello.ok()) return hello.status();
     if (hello->transports == uint32_t{1} << kListenerBit) return OnSuccessorsHello();
-    absl::Status prepared = Prepare(*hello);
+    connection_.peer_terms = hello->terms;
+    absl::Status prepared = offer_.Make(*hello, connection_.peer);
     if (absl::IsCancelled(prepared)) return prepared;
     return prepared.ok() ? SendOffer(*hello) : Refuse(std::move(prepared));
   }
@@ -173,91 +172,34 @@ class Handshake final : public ServerHandshake {
                                   : absl::StrCat(absl::StrJoin(groups.begin(), groups.begin() + kMost, ", "), ", ...");
   }
 
-  // Asks whether there is a place for this client, and only then makes the data plane.
-  absl::Status Prepare(const ClientHello& hello) {
-    connection_.peer_terms = hello.terms;
-    std::vector<const TransportRow*> possible;
-    std::copy_if(params_.transports.begin(), params_.transports.end(), std::back_inserter(possible),
-                 [&](const auto* row) { return IsWanted(*row, hello) && IsOffered(*row); });
-    if (possible.empty()) return NoTransportFor(hello);
-    if (params_.admit) {
-      if (absl::Status admitted = params_.admit(connection_.peer); !admitted.ok()) return admitted;
-    }
-    params_.config.socket_bell = (hello.features & kSocketBell) != 0;
-    absl::Status offered = MakeOffer(possible);
-    return offered.ok() && (hello.features & kDescriptors) != 0 ? MakeSideSocket(possible) : offered;
-  }
-
-  absl::Status MakeSideSocket(const std::vector<const TransportRow*>& possible) {
-    const auto row = std::find_if(possible.begin(), possible.end(),
-                                  [this](const TransportRow* candidate) { return candidate->bit == transport_bit_; });
-    if (!params_.offers_side_socket || (*row)->has(kNoDescriptors)) return absl::OkStatus();
-    auto ends = SideSocket::MakePair(params_.terms.max_descriptors != 0);
-    if (!ends.ok()) return ends.status();
-    connection_.side_socket = std::make_unique<SideSocket>(std::move(ends->first), /*trusts_peer=*/false);
-    clients_side_socket_ = std::move(ends->second);
-    return absl::OkStatus();
-  }
-
-  // Of the best one that this machine has: a kernel or a sandbox may lack what another one needs. A limit is told to
-  // the client instead: it ends, and who meets it would be slower without a word.
-  absl::Status MakeOffer(const std::vector<const TransportRow*>& possible) {
-    absl::Status why;
-    for (const TransportRow* row : possible) {
-      auto offer = row->offer(params_.config, connection_.peer);
-      if (offer.ok()) {
-        transport_bit_ = row->bit;
-        offer_ = *std::move(offer);
-        return absl::OkStatus();
-      }
-      why.Update(offer.status());
-      if (absl::IsResourceExhausted(offer.status())) break;
-    }
-    return why;
-  }
-
-  static bool IsWanted(const TransportRow& row, const ClientHello& hello) {
-    return (hello.transports & uint32_t{1} << row.bit) != 0;
-  }
-
-  // To this client. Users who would be trusted without a list are this process's own and root.
-  bool IsOffered(const TransportRow& row) const {
-    return !row.has(kWantsTrust) || params_.blockable_for_other_users || IsTrusted(connection_.peer.uid, {});
-  }
-
-  absl::Status NoTransportFor(const ClientHello& hello) const {
-    for (const TransportRow* row : params_.transports) {
-      if (!IsWanted(*row, hello)) continue;
-      return absl::PermissionDeniedError(
-          absl::StrCat("the server offers ", row->name, " to its own user and root only, and not to uid ",
-                       connection_.peer.uid, ", because over it a client can block the server's threads, or use up ",
-                       "what all programs share; use another transport (shm:), or set ",
-                       "ServerOptions::blockable_transports_for_other_users"));
-    }
-    return absl::FailedPreconditionError(absl::StrCat("the server does not offer the transport asked for; it offers: ",
-                                                      absl::StrJoin(params_.transports, ", ", AppendName)));
-  }
-
-  static void AppendName(std::string* out, const TransportRow* row) { absl::StrAppend(out, row->name); }
-
   uint64_t FeaturesFor(const ClientHello& hello) const {
     return (hello.features & kKnownFeatures) | (params_.wants_method_names ? uint64_t{kMethodNames} : 0) |
-           (connection_.side_socket != nullptr ? uint64_t{kDescriptors} : 0);
+           (offer_.has_side_socket() ? uint64_t{kDescriptors} : 0);
+  }
+
+  // One that knows no attachments is told of none, as in the versions before them.
+  SessionTerms TermsFor(const ClientHello& hello) const {
+    SessionTerms terms = params_.terms;
+    if (hello.terms.max_attachments == 0) {
+      terms.max_attachments = 0;
+      terms.max_attachment_bytes = 0;
+      terms.takes_lent = 0;
+    }
+    return terms;
   }
 
   absl::Status SendOffer(const ClientHello& hello) {
     // Before the answer: a client that acknowledges it is alive by then, and its number still its own.
     connection_.peer_pidfd = OpenPeerPidfd(connection_.control, connection_.peer.pid);
-    std::vector<int> fds = offer_->fds();
-    if (clients_side_socket_.valid()) fds.push_back(clients_side_socket_.get());
+    const std::vector<int> fds = offer_.fds();
     absl::Status sent = SendHello(connection_.control,
                                   Encode(ServerHello{.features = FeaturesFor(hello),
-                                                     .transport_bit = transport_bit_,
+                                                     .transport_bit = offer_.row().bit,
                                                      .fd_count = static_cast<uint8_t>(fds.size()),
-                                                     .terms = params_.terms,
+                                                     .terms = TermsFor(hello),
                                                      .server_id = params_.server_id,
                                                      .connection_id = params_.connection_id,
-                                                     .geometry = offer_->geometry()}),
+                                                     .geometry = offer_.geometry()}),
                                   fds);
     // ETOOMANYREFS, above all: the message without descriptors still gets through.
     if (absl::IsResourceExhausted(sent)) return Refuse(std::move(sent));
@@ -278,10 +220,7 @@ class Handshake final : public ServerHandshake {
     if (*code != absl::StatusCode::kOk) {
       return absl::Status(*code, "the client could not take the transport that it was offered");
     }
-    clients_side_socket_.Reset();
-    auto transport = std::exchange(offer_, nullptr)->Accept();
-    if (!transport.ok()) return transport.status();
-    connection_.transport = *std::move(transport);
+    if (absl::Status accepted = offer_.Accept(connection_); !accepted.ok()) return accepted;
     connection_.local_id = params_.server_id;
     connection_.peer_id = params_.connection_id;
     state_ = State::kDone;
@@ -307,9 +246,7 @@ class Handshake final : public ServerHandshake {
   State state_ = State::kAwaitHello;
   absl::Status error_;
   Connection connection_;
-  uint8_t transport_bit_ = 0;
-  std::unique_ptr<TransportOffer> offer_;
-  base::Fd clients_side_socket_;       // until the client has it
+  ServerOffer offer_{params_};
   std::shared_ptr<Listener> offered_;  // to a successor
 };
 

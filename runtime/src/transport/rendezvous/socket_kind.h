@@ -17,6 +17,12 @@ inline bool IsSeqpacketSocket(int fd) {
   return SocketOptionIs(fd, SO_DOMAIN, AF_UNIX) && SocketOptionIs(fd, SO_TYPE, SOCK_SEQPACKET);
 }
 
+inline bool IsConnected(int fd) {
+  sockaddr_storage peer;
+  socklen_t size = sizeof(peer);
+  return ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+}
+
 inline bool IsListening(int fd) {
   return SocketOptionIs(fd, SO_ACCEPTCONN, 1);
 }

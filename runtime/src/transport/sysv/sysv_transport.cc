@@ -58,7 +58,7 @@ bool SysvTransport::WaitsForRoom(size_t room) {
 
 void SysvTransport::Wait(base::SteadyNs until) {
   NEARCALL_CHECK(end_.sleeper != nullptr);
-  end_.sleeper->Wait(Fds(), interest_, until);
+  end_.sleeper->Wait(event_fds(), interest_, until);
 }
 
 void SysvTransport::Interrupt() {

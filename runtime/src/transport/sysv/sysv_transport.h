@@ -72,13 +72,14 @@ class SysvTransport final : public Transport {
   void Disarm() override {}
   void Wait(base::SteadyNs until) override;
   void Interrupt() override;
-  WaitFds wait_fds() const override { return end_.sleeper == nullptr ? Fds() : WaitFds{}; }
-  WaitFds event_fds() const override { return Fds(); }
+  WaitFds wait_fds() const override { return end_.sleeper == nullptr ? event_fds() : WaitFds{}; }
+  WaitFds event_fds() const override {
+    return {.readable = end_.incoming_bell.fd(), .writable = end_.outgoing_bell.fd()};
+  }
   bool can_spin() const override { return false; }
   void OnPeerGone() override { peer_is_gone_.store(true, std::memory_order_relaxed); }
 
  private:
-  WaitFds Fds() const { return {.readable = end_.incoming_bell.fd(), .writable = end_.outgoing_bell.fd()}; }
   bool WaitsForRoom(size_t room);
   bool MayBeRead(QueueId outgoing) const;
 
