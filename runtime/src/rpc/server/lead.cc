@@ -5,34 +5,36 @@
 
 namespace nearcall::rpc {
 
+using Does = Leader::Does;
+
 Lead::ThreadId Lead::Join() {
   base::MutexLock lock(mutex_);
-  ++serving_;
-  return ++last_thread_;
+  ++threads_.serving;
+  return ++threads_.joined;
 }
 
 bool Lead::Leave(ThreadId me) {
   base::MutexLock lock(mutex_);
-  const bool led = leader_ == me;
-  if (led) leader_ = 0;
-  --serving_;
+  const bool led = leader_.id == me;
+  if (led) leader_.id = 0;
+  --threads_.serving;
   return led || stopped();
 }
 
 Lead::Duty Lead::Next(ThreadId me) {
   base::MutexLock lock(mutex_);
   if (stopped()) return Duty::kLeave;
-  if (leader_ == 0) Take(me);
-  if (leader_ == me && state_ == State::kWorking) return Duty::kLead;
+  if (leader_.id == 0) leader_.Become(me);
+  if (leader_.id == me && leader_.does == Does::kWork) return Duty::kLead;
   // The lead was taken while this thread was in a handler, or about to sleep.
-  if (leader_ != me && SomebodyStandsBy()) return Duty::kLeave;
-  ++waiting_;
+  if (leader_.id != me && SomebodyStandsBy()) return Duty::kLeave;
+  ++threads_.waiting;
   return Duty::kStandBy;
 }
 
 bool Lead::Awake(ThreadId me, bool woken, bool rung) {
   base::MutexLock lock(mutex_);
-  --waiting_;
+  --threads_.waiting;
   if (rung) news_.store(true, std::memory_order_release);
   return (woken || has_news()) && Decide(me);
 }
@@ -40,102 +42,92 @@ bool Lead::Awake(ThreadId me, bool woken, bool rung) {
 void Lead::WakeUp(ThreadId me, bool rung) {
   base::MutexLock lock(mutex_);
   if (rung) news_.store(true, std::memory_order_release);
-  Take(me);
+  leader_.Become(me);
 }
 
 bool Lead::Decide(ThreadId me) {
-  while (!stopped() && leader_ != 0) {
+  while (!stopped() && leader_.id != 0) {
     // The leader sees the news itself.
-    if (state_ == State::kWorking) return false;
+    if (leader_.does == Does::kWork) return false;
     // Who is awake leads; a leader that sleeps stands by from now on.
-    if (state_ == State::kAsleep) {
-      Take(me);
+    if (leader_.does == Does::kSleep) {
+      leader_.Become(me);
       return false;
     }
-    const uint64_t turn = handler_turn_;
+    const uint64_t turn = leader_.handler_turn;
     const base::SteadyNs now = base::NowNs();
-    const base::SteadyNs stuck_at = handler_since_ + base::kStuckHandlerNs;
+    const base::SteadyNs stuck_at = leader_.handler_since + base::kStuckHandlerNs;
     if (now >= stuck_at) {
-      if (habit_ != nullptr && now - handler_since_ >= base::kBlockingHandlerNs) habit_->Ran(now - handler_since_);
-      Take(me);
+      const int64_t ran_ns = now - leader_.handler_since;
+      if (leader_.habit != nullptr && ran_ns >= base::kBlockingHandlerNs) leader_.habit->Ran(ran_ns);
+      leader_.Become(me);
       return !SomebodyStandsBy();
     }
     mutex_.Unlock();
     base::SleepUntil(stuck_at);
     mutex_.Lock();
-    if (handler_turn_ != turn) return false;
+    if (leader_.handler_turn != turn) return false;
   }
   return false;
 }
 
-void Lead::Take(ThreadId me) {
-  if (leader_ != me) ++changes_;
-  leader_ = me;
-  state_ = State::kWorking;
-}
-
 bool Lead::SomebodyStandsBy() const {
   // A leader that sleeps is one of those who wait; where there is none, one of them is the next.
-  return waiting_ > (state_ == State::kAsleep || leader_ == 0 ? 1 : 0);
+  return threads_.waiting > (leader_.does == Does::kSleep || leader_.id == 0 ? 1 : 0);
 }
 
 bool Lead::NoteNews() {
   base::MutexLock lock(mutex_);
   news_.store(true, std::memory_order_release);
-  return state_ != State::kWorking;
+  return leader_.does != Does::kWork;
 }
 
 bool Lead::EnterHandler(base::SteadyNs now, BlockingHabit* habit) {
   base::MutexLock lock(mutex_);
-  ++in_handlers_;
-  habit_ = habit;
-  return RunFrom(now);
-}
-
-bool Lead::RunFrom(base::SteadyNs now) {
-  state_ = State::kInHandler;
-  handler_since_ = now;
-  ++handler_turn_;
+  ++threads_.in_handlers;
+  leader_.habit = habit;
+  leader_.RunHandler(now);
   return has_news();
 }
 
 bool Lead::LeaveHandler(ThreadId me) {
   base::MutexLock lock(mutex_);
-  --in_handlers_;
-  if (leader_ != me) return false;
-  state_ = State::kWorking;
+  --threads_.in_handlers;
+  if (leader_.id != me) return false;
+  leader_.does = Does::kWork;
   return true;
 }
 
 Lead::LedOn Lead::LeadOn(ThreadId me) {
   base::MutexLock lock(mutex_);
-  if (stopped() || serving_ == in_handlers_) return LedOn::kNo;
-  if (leader_ == me) {
-    state_ = State::kWorking;
+  if (stopped() || threads_.serving == threads_.in_handlers) return LedOn::kNo;
+  if (leader_.id == me) {
+    leader_.does = Does::kWork;
     return LedOn::kLeads;
   }
-  if (state_ != State::kAsleep) return LedOn::kNo;
-  Take(me);
-  habit_ = nullptr;
+  if (leader_.does != Does::kSleep) return LedOn::kNo;
+  leader_.Become(me);
+  leader_.habit = nullptr;
   return LedOn::kTakes;
 }
 
 bool Lead::GoOn(base::SteadyNs now) {
   base::MutexLock lock(mutex_);
-  return RunFrom(now);
+  leader_.RunHandler(now);
+  return has_news();
 }
 
 Lead::Stopped Lead::StopHandler(ThreadId me) {
   base::MutexLock lock(mutex_);
-  if (leader_ != me || state_ != State::kInHandler) return Stopped::kNo;
-  state_ = State::kWorking;
-  return serving_ == in_handlers_ ? Stopped::kAlone : Stopped::kLeads;
+  if (leader_.id != me || leader_.does != Does::kRunHandler) return Stopped::kNo;
+  leader_.does = Does::kWork;
+  return threads_.serving == threads_.in_handlers ? Stopped::kAlone : Stopped::kLeads;
 }
 
 void Lead::GiveAway() {
   base::MutexLock lock(mutex_);
-  leader_ = 0;
-  state_ = State::kWorking;
+  leader_.id = 0;
+  leader_.does = Does::kWork;
 }
 
 bool Lead::FallAsleep() {
@@ -146,13 +138,13 @@ bool Lead::FallAsleep() {
 bool Lead::FallAsleepInHandler() {
   base::MutexLock lock(mutex_);
   if (!SleepUnlessNews()) return false;
-  leader_ = 0;
+  leader_.id = 0;
   return true;
 }
 
 bool Lead::SleepUnlessNews() {
   if (has_news() || stopped()) return false;
-  state_ = State::kAsleep;
+  leader_.does = Does::kSleep;
   return true;
 }
 
@@ -164,10 +156,10 @@ bool Lead::NeedsAnother() const {
 LeadSnapshot Lead::Look() const {
   static constexpr const char* kStates[] = {"working", "in a handler", "asleep"};
   base::MutexLock lock(mutex_);
-  return {.state = kStates[static_cast<int>(state_)],
-          .serving = serving_,
-          .in_handlers = in_handlers_,
-          .changes = changes_};
+  return {.state = kStates[static_cast<int>(leader_.does)],
+          .serving = threads_.serving,
+          .in_handlers = threads_.in_handlers,
+          .changes = leader_.changes};
 }
 
 }  // namespace nearcall::rpc

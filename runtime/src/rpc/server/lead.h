@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "rpc/server/blocking_habit.h"
+#include "rpc/server/leader.h"
 
 namespace nearcall::rpc {
 
@@ -89,32 +90,23 @@ class Lead {
   LeadSnapshot Look() const;
 
  private:
-  enum class State {
-    kWorking,    // the leader reads, queues, looks
-    kInHandler,  // the leader runs a handler
-    kAsleep,     // the leader waits in epoll; or there is none, and whoever is woken there leads
+  struct Threads {
+    uint64_t joined = 0;  // ever
+    size_t serving = 0;   // between Join and Leave
+    size_t waiting = 0;   // of these, in epoll
+    size_t in_handlers = 0;
   };
 
   bool SomebodyStandsBy() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool RunFrom(base::SteadyNs now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Decide(ThreadId me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Take(ThreadId me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SleepUnlessNews() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::atomic<bool> news_{false};
   std::atomic<bool> stopped_{false};
 
   mutable base::Mutex mutex_;
-  ThreadId leader_ ABSL_GUARDED_BY(mutex_) = 0;
-  State state_ ABSL_GUARDED_BY(mutex_) = State::kWorking;
-  base::SteadyNs handler_since_ ABSL_GUARDED_BY(mutex_) = 0;
-  BlockingHabit* habit_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  uint64_t handler_turn_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t last_thread_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t serving_ ABSL_GUARDED_BY(mutex_) = 0;      // between Join and Leave
-  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;      // of these, in epoll
-  size_t in_handlers_ ABSL_GUARDED_BY(mutex_) = 0;  // of these, in handlers
-  uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
+  Leader leader_ ABSL_GUARDED_BY(mutex_);
+  Threads threads_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace nearcall::rpc
