@@ -64,8 +64,8 @@ bool UserThreads::IsCurrent() const {
 absl::Status UserThreads::Start() {
   if (reactor_ != nullptr) return absl::OkStatus();
   MutexLock lock(mutex_);
-  kept_ = 1;
-  return threads_ != 0 ? absl::OkStatus() : StartThread();
+  threads_.kept = 1;
+  return threads_.alive != 0 ? absl::OkStatus() : StartThread();
 }
 
 void UserThreads::Post(Task& task) {
@@ -78,7 +78,7 @@ void UserThreads::Post(Task& task) {
 void UserThreads::SeeToIt() {
   if (reactor_ != nullptr) {
     AskForATurn();
-  } else if (waiting_ != 0) {
+  } else if (threads_.waiting != 0) {
     changed_.NotifyOne();
   } else {
     StartThread().IgnoreError();  // then the task waits
@@ -106,14 +106,14 @@ size_t UserThreads::TakeTurn(size_t max) {
 }
 
 absl::Status UserThreads::StartThread() {
-  if (threads_ == max_threads_) return absl::ResourceExhaustedError("all threads are stuck");
+  if (threads_.alive == max_threads_) return absl::ResourceExhaustedError("all threads are stuck");
   Thread thread;
   absl::Status started =
       OrNoMemory([&] { return thread.Start(name_, stack_size_, [self = shared_from_this()] { self->ThreadMain(); }); });
   if (!started.ok()) return started;
   thread.Detach();  // but counted: Join() waits until each has said its last word
-  ++threads_;
-  ++waiting_;
+  ++threads_.alive;
+  ++threads_.waiting;
   return absl::OkStatus();
 }
 
@@ -121,17 +121,17 @@ void UserThreads::ThreadMain() {
   const Current here(this);
   mutex_.Lock();
   while (Task* task = NextTask()) {
-    const uint64_t turn = turn_;
+    const uint64_t turn = turn_.current;
     mutex_.Unlock();
     RunTask(*task, turn);
     mutex_.Lock();
-    ++waiting_;
-    const bool replaced = turn_ != turn;
-    if (!replaced) turn_ = 0;
-    if (replaced && waiting_ > 1) break;  // one to stand by is enough
+    ++threads_.waiting;
+    const bool replaced = turn_.current != turn;
+    if (!replaced) turn_.current = 0;
+    if (replaced && threads_.waiting > 1) break;  // one to stand by is enough
   }
-  --waiting_;
-  --threads_;
+  --threads_.waiting;
+  --threads_.alive;
   gone_.NotifyAll();
   mutex_.Unlock();
 }
@@ -148,29 +148,29 @@ void UserThreads::RunTask(Task& task, uint64_t turn) {
 // A task has ended its thread. The others need one, too.
 void UserThreads::Lose(uint64_t turn) {
   MutexLock lock(mutex_);
-  if (turn_ == turn) turn_ = 0;
-  --threads_;
-  if (!tasks_.empty() || threads_ < kept_) SeeToIt();
+  if (turn_.current == turn) turn_.current = 0;
+  --threads_.alive;
+  if (!tasks_.empty() || threads_.alive < threads_.kept) SeeToIt();
   gone_.NotifyAll();
 }
 
 bool UserThreads::MayTake() const {
-  return !tasks_.empty() && (turn_ == 0 || NowNs() >= turn_began_ + kStuckUserCodeNs);
+  return !tasks_.empty() && (turn_.current == 0 || NowNs() >= turn_.began + kStuckUserCodeNs);
 }
 
 // nullptr: the thread is to leave. It counts as waiting before, and unless it has got a task.
 UserThreads::Task* UserThreads::NextTask() {
   const SteadyNs bored_at = AddNs(NowNs(), kLingerNs);
   while (!MayTake()) {
-    const bool spare = joining_ || threads_ > kept_;
+    const bool spare = joining_ || threads_.alive > threads_.kept;
     if (tasks_.empty() && (joining_ || (spare && NowNs() >= bored_at))) return nullptr;
     const SteadyNs idle_until = spare ? bored_at : kNever;
-    changed_.WaitUntil(mutex_, tasks_.empty() ? idle_until : turn_began_ + kStuckUserCodeNs);
+    changed_.WaitUntil(mutex_, tasks_.empty() ? idle_until : turn_.began + kStuckUserCodeNs);
   }
-  --waiting_;
+  --threads_.waiting;
   Task* task = tasks_.PopFront();
-  turn_ = ++last_turn_;
-  turn_began_ = NowNs();
+  turn_.current = ++turn_.last;
+  turn_.began = NowNs();
   if (!tasks_.empty()) SeeToIt();
   return task;
 }
@@ -187,7 +187,7 @@ bool UserThreads::RunOneHere() {
   Task* task;
   {
     MutexLock lock(mutex_);
-    task = threads_ == 0 ? tasks_.PopFront() : nullptr;
+    task = threads_.alive == 0 ? tasks_.PopFront() : nullptr;
   }
   if (task == nullptr) return false;
   const Current here(this);
@@ -203,7 +203,7 @@ void UserThreads::Join() {
     MutexLock lock(mutex_);
     joining_ = true;
     changed_.NotifyAll();
-    while (threads_ > (IsCurrent() ? 1 : 0)) gone_.Wait(mutex_);
+    while (threads_.alive > (IsCurrent() ? 1 : 0)) gone_.Wait(mutex_);
     in_turns = std::exchange(in_turns_, 0);
   }
   // Waits for the task of another thread that takes the turns.

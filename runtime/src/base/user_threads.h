@@ -62,6 +62,18 @@ class UserThreads : public std::enable_shared_from_this<UserThreads> {
  private:
   class InTurns;
 
+  struct Threads {
+    size_t alive = 0;
+    size_t waiting = 0;  // have no task, or are just being made
+    size_t kept = 0;     // stay
+  };
+  // Of the thread that runs tasks.
+  struct Turn {
+    uint64_t current = 0;  // 0: there is no such thread
+    uint64_t last = 0;
+    SteadyNs began = 0;
+  };
+
   absl::Status StartThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SeeToIt() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AskForATurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -83,12 +95,8 @@ class UserThreads : public std::enable_shared_from_this<UserThreads> {
   CondVar changed_;  // for threads that wait
   CondVar gone_;     // a thread has left
   List<Task> tasks_ ABSL_GUARDED_BY(mutex_);
-  size_t threads_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // threads that have no task, or are just being made
-  size_t kept_ ABSL_GUARDED_BY(mutex_) = 0;     // threads that stay
-  uint64_t last_turn_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;  // of the thread that runs tasks; 0: there is none
-  SteadyNs turn_began_ ABSL_GUARDED_BY(mutex_) = 0;
+  Threads threads_ ABSL_GUARDED_BY(mutex_);
+  Turn turn_ ABSL_GUARDED_BY(mutex_);
   bool joining_ ABSL_GUARDED_BY(mutex_) = false;
   Reactor::Id in_turns_ ABSL_GUARDED_BY(mutex_) = 0;  // since the first task
 };
