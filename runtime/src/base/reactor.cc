@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <tuple>
 
 #include "absl/cleanup/cleanup.h"
 #include "base/check.h"
@@ -47,8 +48,7 @@ class Reactor::InTurn {
     innermost = outer_;
     {
       MutexLock lock(reactor_.mutex_);
-      reactor_.sees_scheduled_ = false;
-      if (!reactor_.scheduled_.empty()) reactor_.Wake();
+      if (reactor_.targets_.EndLook()) reactor_.Wake();
     }
     reactor_.has_thread_.store(false, std::memory_order_release);
   }
@@ -92,7 +92,7 @@ size_t Reactor::Turn(size_t max, int timeout_ms) {
   NEARCALL_CHECK(count >= 0 || errno == EINTR);
   {
     MutexLock lock(mutex_);
-    sees_scheduled_ = true;
+    targets_.BeginLook();
   }
   for (int i = 0; i < count; ++i) Dispatch(events[static_cast<size_t>(i)]);
   return RunScheduled(max);
@@ -110,8 +110,8 @@ void Reactor::Wake() {
 
 Reactor::Id Reactor::Add(const std::shared_ptr<Target>& target) {
   MutexLock lock(mutex_);
-  const Id id = ++last_id_;
-  targets_.try_emplace(id, id, target);
+  const Id id = targets_.NewId();
+  targets_.Add(id, target);
   return id;
 }
 
@@ -134,17 +134,12 @@ void Reactor::Unwatch(int fd) {
 
 void Reactor::Schedule(Id target) {
   MutexLock lock(mutex_);
-  const auto it = targets_.find(target);
-  if (it == targets_.end() || it->second.linked()) return;
-  const bool first = scheduled_.empty();
-  scheduled_.PushBack(it->second);
-  ++scheduled_count_;
-  if (first && !sees_scheduled_) Wake();
+  if (targets_.Schedule(target)) Wake();
 }
 
 Reactor::Id Reactor::AddTimer(SteadyNs when, std::function<void()> callback) {
   MutexLock lock(mutex_);
-  const Id id = ++last_id_;
+  const Id id = targets_.NewId();
   timers_.Add(id, when, std::move(callback));
   return id;
 }
@@ -154,25 +149,17 @@ void Reactor::Remove(Id id) {
   std::shared_ptr<Target> target;
   Timers::Callback timer;
   MutexLock lock(mutex_);
-  if (const auto it = targets_.find(id); it != targets_.end()) {
-    target = std::move(it->second.target);
-    if (it->second.linked()) --scheduled_count_;
-    it->second.Unlink();
-    targets_.erase(it);
-  }
+  target = targets_.Remove(id);
   timer = timers_.Remove(id);
   if (IsCurrent()) return;
   while (running_ == id) call_ended_.Wait(mutex_);
 }
 
 void Reactor::Clear() {
-  Targets targets;
+  ReactorTargets::All targets;
   Timers::All timers;
   MutexLock lock(mutex_);
-  while (scheduled_.PopFront() != nullptr) {
-  }
-  scheduled_count_ = 0;
-  targets.swap(targets_);
+  targets = targets_.RemoveAll();
   timers = timers_.RemoveAll();
 }
 
@@ -182,10 +169,10 @@ void Reactor::Dispatch(const epoll_event& event) {
   std::shared_ptr<Target> target;
   {
     MutexLock lock(mutex_);
-    const auto it = targets_.find(event.data.u64 >> kSlotBits);
-    if (it == targets_.end()) return;  // removed since epoll_wait
-    target = it->second.target;
-    running_ = it->first;
+    const Id id = event.data.u64 >> kSlotBits;
+    target = targets_.Find(id);
+    if (target == nullptr) return;  // removed since epoll_wait
+    running_ = id;
   }
   target->OnReady(event.data.u64 & ((1U << kSlotBits) - 1), event.events);
   target.reset();  // before Remove() returns in another thread: what the target owns is closed by then
@@ -197,11 +184,15 @@ size_t Reactor::RunScheduled(size_t max) {
   size_t left;
   {
     MutexLock lock(mutex_);
-    left = scheduled_count_;
+    left = targets_.scheduled();
   }
   size_t ran = 0;
   for (; left > 0 && ran < max; --left) {
-    std::shared_ptr<Target> target = BeginScheduled();
+    std::shared_ptr<Target> target;
+    {
+      MutexLock lock(mutex_);
+      std::tie(running_, target) = targets_.TakeScheduled();
+    }
     if (target == nullptr) break;
     // The user's code may end its thread.
     const absl::Cleanup end = [&] {
@@ -211,15 +202,6 @@ size_t Reactor::RunScheduled(size_t max) {
     ran += target->OnTurn(max - ran);
   }
   return ran;
-}
-
-std::shared_ptr<Reactor::Target> Reactor::BeginScheduled() {
-  MutexLock lock(mutex_);
-  Registered* const next = scheduled_.PopFront();
-  if (next == nullptr) return nullptr;
-  --scheduled_count_;
-  running_ = next->id;
-  return next->target;
 }
 
 void Reactor::EndCall() {
@@ -237,7 +219,12 @@ void Reactor::RunDueTimers() {
   }
   const SteadyNs now = NowNs();
   for (int i = 0; i < kTimerBatch; ++i) {
-    Timers::Due timer = BeginDueTimer(now);
+    Timers::Due timer;
+    {
+      MutexLock lock(mutex_);
+      timer = timers_.TakeDue(now);
+      running_ = timer.id;
+    }
     if (timer.id == 0) break;
     timer.callback();
     timer.callback = nullptr;
@@ -245,13 +232,6 @@ void Reactor::RunDueTimers() {
   }
   MutexLock lock(mutex_);
   timers_.SetAnew();
-}
-
-Timers::Due Reactor::BeginDueTimer(SteadyNs now) {
-  MutexLock lock(mutex_);
-  Timers::Due timer = timers_.TakeDue(now);
-  running_ = timer.id;
-  return timer;
 }
 
 }  // namespace nearcall::base

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <utility>
 
@@ -17,8 +16,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/fork.h"
-#include "base/intrusive_list.h"
 #include "base/mutex.h"
+#include "base/reactor_targets.h"
 #include "base/timers.h"
 
 namespace nearcall::base {
@@ -32,19 +31,7 @@ class Reactor : public std::enable_shared_from_this<Reactor> {
  public:
   using Id = uint64_t;  // of a target or timer; never used again
 
-  // Whoever has descriptors under watch, or work to do.
-  class Target {
-   public:
-    virtual ~Target() = default;
-    // `slot`: as given to Watch(). `events`: of epoll_wait(2); may be out of date. Runs no code of the user's.
-    virtual void OnReady(uint32_t slot, uint32_t events) = 0;
-    // Once for each Schedule() that came since it began. Runs at most `max` (1 or more) pieces of the user's code, and
-    // returns how many it has run. Whoever leaves some schedules himself again.
-    virtual size_t OnTurn(size_t max) {
-      static_cast<void>(max);
-      return 0;
-    }
-  };
+  using Target = ReactorTarget;
 
   static absl::StatusOr<std::shared_ptr<Reactor>> Create();
   Reactor(Fd epoll, Fd timer, Fd wake) : epoll_(std::move(epoll)), wake_(std::move(wake)), timers_(std::move(timer)) {}
@@ -86,19 +73,11 @@ class Reactor : public std::enable_shared_from_this<Reactor> {
   std::atomic<size_t> users{0};
 
  private:
-  struct Registered : ListNode<Registered> {
-    Registered(Id its_id, std::shared_ptr<Target> its_target) : id(its_id), target(std::move(its_target)) {}
-    const Id id;
-    std::shared_ptr<Target> target;
-  };
-  using Targets = std::map<Id, Registered>;
   class InTurn;
 
   void Dispatch(const epoll_event& event);
   size_t RunScheduled(size_t max);
-  std::shared_ptr<Target> BeginScheduled();
   void RunDueTimers();
-  Timers::Due BeginDueTimer(SteadyNs now);
   void EndCall();
 
   const ForkGuard fork_guard_;
@@ -108,12 +87,8 @@ class Reactor : public std::enable_shared_from_this<Reactor> {
 
   Mutex mutex_;
   CondVar call_ended_;
-  Id last_id_ ABSL_GUARDED_BY(mutex_) = 0;
   Id running_ ABSL_GUARDED_BY(mutex_) = 0;  // whose call is running; 0: nobody's
-  Targets targets_ ABSL_GUARDED_BY(mutex_);
-  List<Registered> scheduled_ ABSL_GUARDED_BY(mutex_);
-  size_t scheduled_count_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool sees_scheduled_ ABSL_GUARDED_BY(mutex_) = false;  // the thread in Turn() will look at them before it leaves
+  ReactorTargets targets_ ABSL_GUARDED_BY(mutex_);
   Timers timers_ ABSL_GUARDED_BY(mutex_);
 };
 
