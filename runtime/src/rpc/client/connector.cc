@@ -42,9 +42,9 @@ Connector::Connector(SessionPtr session, absl::Status after, const ChannelOption
       reactor_(reactor),
       logger_(std::move(logger)),
       news_(std::move(news)),
-      session_(std::move(session)),
-      transport_name_(session_ == nullptr ? "" : session_->end().server().transport),
-      attempts_(1) {}
+      link_({.transport = session == nullptr ? "" : session->end().server().transport, .session = std::move(session)}) {
+  attempt_.ended = 1;
+}
 
 // Children are waited for last, when they have been hung up on.
 Connector::~Connector() {
@@ -54,11 +54,11 @@ Connector::~Connector() {
   base::Fd unused;
   {
     base::MutexLock lock(mutex_);
-    dial = std::move(dial_);
-    unfinished = std::move(unfinished_);
-    session = std::move(session_);
+    dial = std::move(attempt_.dial);
+    unfinished = std::move(attempt_.unfinished);
+    session = std::move(link_.session);
     // An inherited socket is the first attempt's, which there has not been.
-    if (attempts_ == 0 && !connecting_) unused.Reset(address_.fd);
+    if (attempt_.ended == 0 && !attempt_.runs) unused.Reset(address_.fd);
   }
   if (dial != nullptr) dial->Stop();
   if (fork_guard_.InChild()) {
@@ -70,19 +70,19 @@ Connector::~Connector() {
 
 Connector::SessionPtr Connector::present() const {
   base::MutexLock lock(mutex_);
-  return session_ != nullptr && session_->usable() ? session_ : nullptr;
+  return link_.usable() ? link_.session : nullptr;
 }
 
 std::string Connector::transport() const {
   base::MutexLock lock(mutex_);
-  return transport_name_;
+  return link_.transport;
 }
 
 std::string Connector::DebugString() const {
   SessionPtr session;
   {
     base::MutexLock lock(mutex_);
-    session = session_;
+    session = link_.session;
   }
   return absl::StrCat(session == nullptr ? absl::StrCat("no connection to ", address_.text) : session->DebugString(),
                       children_ == nullptr ? "" : children_->DebugString());
@@ -90,10 +90,10 @@ std::string Connector::DebugString() const {
 
 ChannelState Connector::state() const {
   base::MutexLock lock(mutex_);
-  if (connecting_) return ChannelState::kConnecting;
-  if (!connects() && !HasUsable()) return ChannelState::kShutdown;
-  if (session_ != nullptr) return session_->usable() ? ChannelState::kReady : ChannelState::kIdle;
-  return last_failure_.ok() ? ChannelState::kIdle : ChannelState::kTransientFailure;
+  if (attempt_.runs) return ChannelState::kConnecting;
+  if (!connects() && !link_.usable()) return ChannelState::kShutdown;
+  if (link_.session != nullptr) return link_.usable() ? ChannelState::kReady : ChannelState::kIdle;
+  return attempt_.failure.ok() ? ChannelState::kIdle : ChannelState::kTransientFailure;
 }
 
 // One attempt, shared by all callers that come while it runs. One that the event queue makes is taken over, for that
@@ -103,23 +103,24 @@ absl::StatusOr<Connector::SessionPtr> Connector::Get(base::SteadyNs deadline) {
   std::shared_ptr<QueuedDial> dial;
   {
     base::MutexLock lock(mutex_);
-    while (connecting_ && dial_ == nullptr) {
-      const uint64_t attempt = attempts_;
-      while (attempts_ == attempt && base::NowNs() < deadline) attempt_ended_.WaitUntil(mutex_, deadline);
-      if (attempts_ == attempt) {
+    while (attempt_.runs && attempt_.dial == nullptr) {
+      const uint64_t attempt = attempt_.ended;
+      while (attempt_.ended == attempt && base::NowNs() < deadline) attempt_ended_.WaitUntil(mutex_, deadline);
+      if (attempt_.ended == attempt) {
         return absl::DeadlineExceededError(absl::StrCat("no connection to ", address_.text, " within the deadline"));
       }
-      if (HasUsable()) break;
+      if (link_.usable()) break;
       // It was no failure: the connection came and has ended already. Or it was one of another caller's deadline, which
       // says nothing about this one's.
-      if (!last_failure_.ok() && !absl::IsDeadlineExceeded(last_failure_)) return base::UnsharedCopy(last_failure_);
+      if (!attempt_.failure.ok() && !absl::IsDeadlineExceeded(attempt_.failure))
+        return base::UnsharedCopy(attempt_.failure);
     }
-    if (HasUsable()) return session_;
-    dial = std::move(dial_);
+    if (link_.usable()) return link_.session;
+    dial = std::move(attempt_.dial);
     if (dial == nullptr) {
       if (absl::Status may = CheckMayConnect(); !may.ok()) return may;
     }
-    connecting_ = true;
+    attempt_.runs = true;
   }
   news_->Tell();
   absl::StatusOr<SessionPtr> fresh =
@@ -135,24 +136,24 @@ std::optional<absl::StatusOr<Connector::SessionPtr>> Connector::Poll(std::functi
   bool began;
   {
     base::MutexLock lock(mutex_);
-    if (HasUsable()) return session_;
-    if (connecting_ && dial_ == nullptr) {
-      wake_ = std::move(wake);
+    if (link_.usable()) return link_.session;
+    if (attempt_.runs && attempt_.dial == nullptr) {
+      attempt_.wake = std::move(wake);
       return std::nullopt;
     }
-    began = dial_ == nullptr;
+    began = attempt_.dial == nullptr;
     if (began) {
       if (absl::Status may = CheckMayConnect(); !may.ok()) return may;
       std::unique_ptr<transport::Dial> begun = TakeUnfinished();
       if (begun == nullptr) {
         begun = transport::Dial::Start(address_, Params(base::kNever), transport::Dial::Blocking::kNever);
       }
-      dial_ = std::make_shared<QueuedDial>(*reactor_, std::move(begun), std::move(wake));
-      dial_->Start(dial_);
-      connecting_ = true;
+      attempt_.dial = std::make_shared<QueuedDial>(*reactor_, std::move(begun), std::move(wake));
+      attempt_.dial->Start(attempt_.dial);
+      attempt_.runs = true;
     } else {
-      outcome = dial_->Take();
-      if (outcome) dial = std::move(dial_);
+      outcome = attempt_.dial->Take();
+      if (outcome) dial = std::move(attempt_.dial);
     }
   }
   if (began) news_->Tell();
@@ -163,18 +164,14 @@ std::optional<absl::StatusOr<Connector::SessionPtr>> Connector::Poll(std::functi
   return fresh;
 }
 
-bool Connector::HasUsable() const {
-  return session_ != nullptr && session_->usable();
-}
-
 absl::Status Connector::CheckMayConnect() const {
   if (!connects()) return base::UnsharedCopy(after_);
   if (children_ != nullptr) {
-    absl::Status may = unfinished_ == nullptr ? children_->CheckMayStart() : absl::OkStatus();
+    absl::Status may = attempt_.unfinished == nullptr ? children_->CheckMayStart() : absl::OkStatus();
     return may.ok() ? may : absl::Status(may.code(), absl::StrCat(address_.text, ": ", may.message()));
   }
   // The number may be another descriptor's by now.
-  if (address_.kind != transport::Address::Kind::kFd || attempts_ == 0) return absl::OkStatus();
+  if (address_.kind != transport::Address::Kind::kFd || attempt_.ended == 0) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("the server at ", address_.text,
                                              " has gone away, and an inherited socket cannot be connected again"));
 }
@@ -184,13 +181,13 @@ void Connector::Conclude(const absl::StatusOr<SessionPtr>& fresh) {
   std::function<void()> wake;  // called without it
   {
     base::MutexLock lock(mutex_);
-    connecting_ = false;
-    ++attempts_;
+    attempt_.runs = false;
+    ++attempt_.ended;
     attempt_ended_.NotifyAll();
-    old = std::exchange(session_, fresh.ok() ? *fresh : nullptr);
-    if (fresh.ok()) transport_name_ = (*fresh)->end().server().transport;
-    last_failure_ = base::UnsharedCopy(fresh.status());
-    wake = std::exchange(wake_, nullptr);
+    old = std::exchange(link_.session, fresh.ok() ? *fresh : nullptr);
+    if (fresh.ok()) link_.transport = (*fresh)->end().server().transport;
+    attempt_.failure = base::UnsharedCopy(fresh.status());
+    wake = std::exchange(attempt_.wake, nullptr);
   }
   news_->Tell();
   if (wake) wake();
@@ -212,14 +209,14 @@ absl::StatusOr<Connector::SessionPtr> Connector::StartChild(std::unique_ptr<tran
   if (connection && connection->ok()) return Open(**std::move(connection));
   if (connection) return connection->status();
   base::MutexLock lock(mutex_);
-  unfinished_ = std::move(dial);
+  attempt_.unfinished = std::move(dial);
   return absl::DeadlineExceededError(
       absl::StrCat("no connection to ", address_.text, " within the deadline: the program is still starting"));
 }
 
 // nullptr: there is none, or its time is up.
 std::unique_ptr<transport::Dial> Connector::TakeUnfinished() {
-  std::unique_ptr<transport::Dial> dial = std::move(unfinished_);
+  std::unique_ptr<transport::Dial> dial = std::move(attempt_.unfinished);
   return dial != nullptr && base::NowNs() < dial->when() ? std::move(dial) : nullptr;
 }
 

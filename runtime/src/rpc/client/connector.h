@@ -65,13 +65,30 @@ class Connector {
   ChannelState state() const;
 
  private:
+  // What it is connected by, or was last.
+  struct Link {
+    bool usable() const { return session != nullptr && session->usable(); }
+
+    std::string transport;
+    SessionPtr session;
+  };
+  // The attempt that is under way, or the last one.
+  struct Attempt {
+    bool runs = false;
+    std::shared_ptr<QueuedDial> dial;  // if the event queue does that
+    std::function<void()> wake;        // if it waits for another who does
+    // A child is just starting, and whose call it was for could not wait: the next one goes on.
+    std::unique_ptr<transport::Dial> unfinished;
+    uint64_t ended = 0;  // how many have
+    absl::Status failure;
+  };
+
   absl::StatusOr<SessionPtr> Finish(QueuedDial& dial, base::SteadyNs deadline);
   absl::StatusOr<SessionPtr> ConnectOnce(base::SteadyNs deadline);
   absl::StatusOr<SessionPtr> StartChild(std::unique_ptr<transport::Dial> dial, base::SteadyNs deadline);
   std::unique_ptr<transport::Dial> TakeUnfinished() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   transport::ConnectParams Params(base::SteadyNs deadline) const;
   absl::StatusOr<SessionPtr> Open(transport::Connection connection) const;
-  bool HasUsable() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckMayConnect() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Conclude(const absl::StatusOr<SessionPtr>& fresh);
 
@@ -87,15 +104,8 @@ class Connector {
 
   mutable base::Mutex mutex_;
   base::CondVar attempt_ended_;
-  SessionPtr session_ ABSL_GUARDED_BY(mutex_);
-  std::string transport_name_ ABSL_GUARDED_BY(mutex_);
-  bool connecting_ ABSL_GUARDED_BY(mutex_) = false;
-  std::shared_ptr<QueuedDial> dial_ ABSL_GUARDED_BY(mutex_);  // if the event queue does that
-  std::function<void()> wake_ ABSL_GUARDED_BY(mutex_);        // if it waits for another who does
-  // A child is just starting, and whose call it was for could not wait: the next one goes on.
-  std::unique_ptr<transport::Dial> unfinished_ ABSL_GUARDED_BY(mutex_);
-  uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;  // that have ended
-  absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
+  Link link_ ABSL_GUARDED_BY(mutex_);
+  Attempt attempt_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace nearcall::rpc
