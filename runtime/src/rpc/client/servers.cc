@@ -2,9 +2,6 @@
 #include "rpc/client/servers.h"
 
 #include <algorithm>
-#include <iterator>
-#include <limits>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -25,16 +22,6 @@ bool SleepUntil(base::SteadyNs until, const std::stop_token& stop) {
   const std::stop_callback on_stop(stop, [&waiter] { waiter.Finish(); });
   while (!waiter.finished() && base::NowNs() < until) waiter.Wait(until);
   return !waiter.finished();
-}
-
-// No two channels ask the same server first. Nothing secret hangs on it.
-template <typename T>
-void Shuffle(std::vector<T>& items) {
-  std::shuffle(items.begin(), items.end(), std::minstd_rand(static_cast<uint32_t>(base::NowNs())));
-}
-
-bool Names(const transport::Address& address, const Connector& member) {
-  return member.address().name == address.name && member.address().directory == address.directory;
 }
 
 }  // namespace
@@ -73,39 +60,10 @@ Servers::~Servers() {
   if (dialer.joinable()) dialer.Join();
 }
 
-std::vector<Servers::Member> Servers::members() const {
-  base::MutexLock lock(mutex_);
-  return members_;
-}
-
-std::vector<Servers::Member> Servers::Unconnected() const {
-  std::vector<Member> some = members();
-  std::erase_if(some, [](const Member& member) { return member->present() != nullptr; });
-  Shuffle(some);
-  return some;
-}
-
 Servers::SessionPtr Servers::present() {
   if (!shared()) return by_name_->present();
   LookAroundNowAndThen();
-  return Best();
-}
-
-// Of those with the fewest calls each is asked first in turn.
-Servers::SessionPtr Servers::Best() {
-  SessionPtr best;
-  size_t fewest = std::numeric_limits<size_t>::max();
-  base::MutexLock lock(mutex_);
-  ++turn_;
-  for (size_t i = 0; i < members_.size() && fewest != 0; ++i) {
-    SessionPtr session = members_[(turn_ + i) % members_.size()]->present();
-    if (session == nullptr) continue;
-    const size_t calls = session->callers().slots().in_use;
-    if (calls >= fewest) continue;
-    fewest = calls;
-    best = std::move(session);
-  }
-  return best;
+  return members_.Best();
 }
 
 absl::StatusOr<Servers::SessionPtr> Servers::Get(const Patience& patience) {
@@ -143,8 +101,7 @@ absl::StatusOr<Servers::SessionPtr> Servers::TryOnce(base::SteadyNs deadline) {
 // One after the other until one answers.
 absl::StatusOr<Servers::SessionPtr> Servers::TryMembers(base::SteadyNs deadline) {
   absl::StatusOr<SessionPtr> session = absl::UnavailableError("all servers behind the name have gone");
-  std::vector<Member> some = members();
-  Shuffle(some);
+  const std::vector<Member> some = members_.Shuffled();
   for (size_t i = 0; i < some.size(); ++i) {
     const bool is_last = i + 1 == some.size();
     const base::SteadyNs until = is_last ? deadline : base::AddNs(base::NowNs(), base::kNextServerNs);
@@ -163,7 +120,7 @@ std::optional<absl::StatusOr<Servers::SessionPtr>> Servers::Poll(const std::func
   }
   if (absl::Status looked = LookAround(); !looked.ok()) return looked;
   bool waits = false;
-  for (const Member& member : members()) {
+  for (const Member& member : members_.All()) {
     auto answer = member->Poll(wake);
     if (answer && answer->ok()) return answer;
     waits = waits || !answer;
@@ -173,29 +130,17 @@ std::optional<absl::StatusOr<Servers::SessionPtr>> Servers::Poll(const std::func
   return outcome ? std::move(outcome) : by_name_->Poll(wake);
 }
 
-// Who shares the name now. Those that are connected stay until their connections end.
+// Who shares the name now.
 absl::Status Servers::LookAround() {
   look_at_ = base::AddNs(base::NowNs(), base::kLookAroundNs);
   auto found = transport::ServersBehind(address());
   if (!found.ok()) return found.status();
-  Shuffle(*found);
-  std::vector<Member> gone;  // destroyed without the lock
-  base::MutexLock lock(mutex_);
-  const auto stays = std::stable_partition(members_.begin(), members_.end(), [&](const Member& member) {
-    return member->present() != nullptr ||
-           std::any_of(found->begin(), found->end(), [&](const auto& address) { return Names(address, *member); });
+  const bool any = members_.Update(*std::move(found), [this](const transport::Address& server) {
+    auto member = std::make_shared<Connector>(server, options_, reactor_, logger_, news_);
+    member->set_services(services_);
+    return member;
   });
-  std::move(stays, members_.end(), std::back_inserter(gone));
-  members_.erase(stays, members_.end());
-  for (const transport::Address& server : *found) {
-    if (members_.size() >= base::kMaxServersOfAName) break;
-    if (std::any_of(members_.begin(), members_.end(), [&](const Member& member) { return Names(server, *member); })) {
-      continue;
-    }
-    members_.push_back(std::make_shared<Connector>(server, options_, reactor_, logger_, news_));
-    members_.back()->set_services(services_);
-  }
-  shared_.store(!members_.empty(), std::memory_order_release);
+  shared_.store(any, std::memory_order_release);
   return absl::OkStatus();
 }
 
@@ -206,7 +151,7 @@ void Servers::LookAroundNowAndThen() {
   if (now < look_at || !look_at_.compare_exchange_strong(look_at, base::AddNs(now, base::kLookAroundNs))) return;
   base::OrNoMemory([&] {
     absl::Status looked = LookAround();
-    if (!Unconnected().empty()) Dial();
+    if (!members_.Unconnected().empty()) Dial();
     return looked;
   }).IgnoreError();
 }
@@ -214,7 +159,7 @@ void Servers::LookAroundNowAndThen() {
 // In the background: no call waits for who has just come, as long as there is another.
 void Servers::Dial() {
   if (reactor_ != nullptr) {
-    for (const Member& member : Unconnected()) member->Poll([] {});
+    for (const Member& member : members_.Unconnected()) member->Poll([] {});
     return;
   }
   base::MutexLock lock(mutex_);
@@ -225,7 +170,7 @@ void Servers::Dial() {
 
 void Servers::DialUnconnected() {
   const absl::Status dialed = base::OrNoMemory([&] {
-    for (const Member& member : Unconnected()) {
+    for (const Member& member : members_.Unconnected()) {
       if (stopping_) break;
       member->Get(base::AddNs(base::NowNs(), base::kNextServerNs)).status().IgnoreError();
     }
@@ -237,14 +182,14 @@ void Servers::DialUnconnected() {
 }
 
 std::string Servers::transport() const {
-  for (const Member& member : members()) {
+  for (const Member& member : members_.All()) {
     if (member->present() != nullptr) return member->transport();
   }
   return by_name_->transport();
 }
 
 std::string Servers::DebugString() const {
-  const std::vector<Member> all = members();
+  const std::vector<Member> all = members_.All();
   if (all.empty()) return by_name_->DebugString();
   return absl::StrJoin(all, "; ",
                        [](std::string* out, const Member& member) { absl::StrAppend(out, member->DebugString()); });
@@ -252,7 +197,7 @@ std::string Servers::DebugString() const {
 
 // Ready if any is; else what comes next to that.
 ChannelState Servers::state() const {
-  const std::vector<Member> all = members();
+  const std::vector<Member> all = members_.All();
   if (all.empty()) return by_name_->state();
   const auto any = [&](ChannelState wanted) {
     return std::any_of(all.begin(), all.end(), [&](const Member& member) { return member->state() == wanted; });

@@ -8,7 +8,6 @@
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -20,6 +19,7 @@
 #include "base/thread.h"
 #include "nearcall/channel.h"
 #include "rpc/client/connector.h"
+#include "rpc/client/members.h"
 #include "rpc/client/state_news.h"
 #include "transport/address.h"
 
@@ -78,7 +78,7 @@ class Servers {
   bool WaitForChange(ChannelState last, base::SteadyNs deadline) const;
 
  private:
-  using Member = std::shared_ptr<Connector>;
+  using Member = Members::Member;
 
   absl::StatusOr<SessionPtr> TryOnce(base::SteadyNs deadline);
   absl::StatusOr<SessionPtr> TryMembers(base::SteadyNs deadline);
@@ -86,9 +86,6 @@ class Servers {
   void LookAroundNowAndThen();
   void Dial();
   void DialUnconnected();
-  SessionPtr Best();
-  std::vector<Member> members() const;
-  std::vector<Member> Unconnected() const;
 
   const ChannelOptions& options_;
   base::Reactor* const reactor_;
@@ -97,14 +94,13 @@ class Servers {
   const base::ForkGuard fork_guard_;
   const Member by_name_;
   ChannelServices* services_ = nullptr;
+  Members members_;  // none unless it is shared
   std::atomic<bool> shared_{false};
   std::atomic<base::SteadyNs> look_at_{0};  // again
   std::atomic<bool> stopping_{false};
 
-  mutable base::Mutex mutex_;
-  std::vector<Member> members_ ABSL_GUARDED_BY(mutex_);  // none unless it is shared
-  size_t turn_ ABSL_GUARDED_BY(mutex_) = 0;              // who is asked first among equals
-  base::Thread dialer_ ABSL_GUARDED_BY(mutex_);          // connects to those that have come
+  base::Mutex mutex_;
+  base::Thread dialer_ ABSL_GUARDED_BY(mutex_);  // connects to those that have come
   bool dialing_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
