@@ -7,36 +7,29 @@ namespace nearcall::session {
 
 bool Outbox::TrySend(const wire::FrameHeader& header, size_t payload_size, Write write, HandOver when) {
   base::MutexLock lock(mutex_);
-  const size_t lane = header.priority;
-  if (closed_ || !lanes_.Overtakes(lane)) return false;
-  const std::span<std::byte> frame = frames_.Reserve(payload_size, lane);
-  if (frame.empty()) return false;
-  wire::FrameHeader complete = header;
-  complete.flags |= wire::kFirst | wire::kLast;
-  complete.payload_size = static_cast<uint32_t>(payload_size);
-  if (header.kind != wire::FrameKind::kCredit) complete.message_size = complete.payload_size;
-  write(frames_.Begin(complete, lane, frame));
-  frames_.Commit();
+  if (closed_ || !queue_.TryWrite(header, payload_size, write)) return false;
   if (when == HandOver::kNow) HandOverAll();
   return true;
 }
 
 // What the transport could not hand over waits as a message does: somebody must flush it.
 void Outbox::HandOverAll() {
-  frames_.HandOver();
+  queue_.HandOver();
   UpdateHasWaiting();
 }
 
 void Outbox::UpdateHasWaiting() {
-  has_waiting_.store(!lanes_.empty() || frames_.keeps(), std::memory_order_relaxed);
+  has_waiting_.store(!queue_.empty(), std::memory_order_relaxed);
 }
 
 bool Outbox::Offer(Outgoing& message) {
   base::MutexLock lock(mutex_);
   if (closed_) return false;
-  if (TryOfferLocked(message)) return true;
-  held_.Add(message);
-  lanes_.Add(message);
+  if (queue_.TrySend(message)) {
+    HandOverAll();
+    return true;
+  }
+  queue_.Add(message);
   UpdateHasWaiting();
   PumpLocked();
   return !message.waits;
@@ -44,11 +37,7 @@ bool Outbox::Offer(Outgoing& message) {
 
 bool Outbox::TryOffer(Outgoing& message) {
   base::MutexLock lock(mutex_);
-  return !closed_ && TryOfferLocked(message);
-}
-
-bool Outbox::TryOfferLocked(Outgoing& message) {
-  if (!lanes_.MayGo(message) || !SendFrame(message)) return false;
+  if (closed_ || !queue_.TrySend(message)) return false;
   HandOverAll();
   return true;
 }
@@ -65,15 +54,7 @@ void Outbox::Leave(Flow& flow) {
 
 void Outbox::Withdraw(Outgoing& message) {
   base::MutexLock lock(mutex_);
-  if (message.waits) {
-    lanes_.Remove(message);
-    held_.Remove(message);
-  }
-  if (!closed_ && message.started && !message.given_up && !message.fragmenter.done()) {
-    // The receiver holds a part of it. The frame that says "forget it" takes the message's place.
-    lanes_.AddForget(message);
-    PumpLocked();
-  }
+  if (!closed_ && queue_.Withdraw(message)) PumpLocked();
   UpdateHasWaiting();
 }
 
@@ -89,11 +70,8 @@ bool Outbox::TryCharge(Outgoing& message, size_t bytes) const {
 void Outbox::Keep(std::unique_ptr<Outgoing> message) {
   base::MutexLock lock(mutex_);
   if (closed_) return;
-  // A message whose first frames its sender has sent himself goes on in its place.
-  if (message->started) lanes_.GoOn(*message);
   message->owned = true;
-  held_.Add(*message);
-  lanes_.Add(*message.release());
+  queue_.Add(*message.release());
   UpdateHasWaiting();
   PumpLocked();
 }
@@ -104,91 +82,36 @@ Outbox::Pumped Outbox::Pump() {
 }
 
 Outbox::Pumped Outbox::PumpLocked() {
-  Pumped pumped = frames_.FlushRest() ? kSent : frames_.unannounced() ? kShown : kNothing;
-  while (!lanes_.empty() && SendNext()) pumped = kSent;
-  if (pumped != kNothing) HandOverAll();
+  const Pumped pumped = queue_.Pump();
+  if (pumped != SendQueue::kNothing) HandOverAll();
   return pumped;
-}
-
-// False: no room, or nothing that may go.
-bool Outbox::SendNext() {
-  Outgoing* const message = lanes_.Next();
-  if (message == nullptr || !SendFrame(*message)) return false;
-  if (message->given_up || message->fragmenter.done() || !message->owned) {
-    Drop(*message);
-  } else {
-    lanes_.TakeAnotherTurn(*message);  // the lane's others have theirs first
-  }
-  return true;
-}
-
-// Whoever waits for its frame does so no longer; what is ours ends.
-void Outbox::Drop(Outgoing& message) {
-  const std::unique_ptr<Outgoing> ours(message.owned ? &message : nullptr);
-  lanes_.Remove(message);
-  held_.Remove(message);
-  if (ours != nullptr) return;
-  if (message.given_up) {
-    lanes_.DropForget(message);
-  } else if (message.sender != nullptr) {
-    message.sender->Poke();
-  }
-}
-
-bool Outbox::SendFrame(Outgoing& message) {
-  size_t offset = 0;
-  wire::Fragmenter next = message.fragmenter;
-  wire::FrameHeader header = message.given_up ? next.Abort() : next.Next(offset);
-  const std::span<std::byte> frame = frames_.Reserve(header.payload_size, message.lane);
-  if (frame.empty()) {
-    letters_.NoteOther();
-    return false;
-  }
-  const bool has_letter = header.fd_count != 0 && !message.started;
-  if (has_letter && !letters_.Send(message, header, frames_.NextSequence(message.lane))) return false;
-
-  const std::span<const std::byte> payload =
-      message.kept.size() == 0
-          ? message.piece.first(header.payload_size)
-          : std::as_const(message.kept).bytes().subspan(offset - message.kept_from, header.payload_size);
-  frames_.Fill(frames_.Begin(header, message.lane, frame), payload);
-  frames_.Commit();
-  message.fragmenter = next;
-  message.kept_descriptors.reset();
-  lanes_.NoteSent(message, next.done());
-  return true;
 }
 
 size_t Outbox::RoomWanted() {
   base::MutexLock lock(mutex_);
-  if (frames_.keeps()) return transport_.max_frame_size();
-  const Outgoing* const next = lanes_.Next();
-  return next == nullptr || letters_.Delays(*next) ? 0 : transport_.max_frame_size();
+  return queue_.RoomWanted();
 }
 
 void Outbox::Close() {
   base::MutexLock lock(mutex_);
   closed_ = true;
-  while (Outgoing* const message = lanes_.Last()) Drop(*message);
-  frames_.DropRest();
+  queue_.Drop();
   UpdateHasWaiting();
 }
 
 std::array<size_t, base::kLanes> Outbox::WaitingByLane() {
-  std::array<size_t, base::kLanes> waiting;
   base::MutexLock lock(mutex_);
-  for (size_t lane = 0; lane < base::kLanes; ++lane) waiting[lane] = lanes_.waiting(lane);
-  return waiting;
+  return queue_.WaitingByLane();
 }
 
 uint64_t Outbox::frames_sent() {
   base::MutexLock lock(mutex_);
-  return frames_.sent();
+  return queue_.frames().sent();
 }
 
 bool Outbox::HasHandedOver(uint64_t frames) {
   base::MutexLock lock(mutex_);
-  return frames_.handed_over() >= frames;
+  return queue_.frames().handed_over() >= frames;
 }
 
 }  // namespace nearcall::session

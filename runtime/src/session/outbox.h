@@ -9,22 +9,19 @@
 #include <span>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/functional/function_ref.h"
 #include "base/limits.h"
 #include "base/mutex.h"
 #include "base/quota.h"
-#include "session/frame_sender.h"
 #include "session/held_bytes.h"
-#include "session/letter_sender.h"
 #include "session/outgoing.h"
-#include "session/send_lanes.h"
+#include "session/send_queue.h"
 #include "transport/side_socket.h"
 #include "transport/transport.h"
 #include "wire/header.h"
 
 namespace nearcall::session {
 
-// The sending side of one connection: what waits (SendLanes), and how it leaves (FrameSender, LetterSender).
+// The sending side of one connection: what waits and how it leaves (SendQueue), for many threads.
 //
 // Thread-safe. Whoever has something to send writes it himself if there is room and nothing waits before it; what has
 // to wait is written by whoever calls Pump() next. Never blocks.
@@ -33,12 +30,12 @@ class Outbox {
   // `memory`: who pays for what is kept; may be null. `side`: where descriptors go; null: no message has any.
   Outbox(transport::Transport& transport, uint32_t source_id, base::Allowance* memory = nullptr,
          transport::SideSocket* side = nullptr)
-      : transport_(transport), memory_(memory), frames_(transport, source_id), letters_(side) {}
+      : memory_(memory), queue_(transport, source_id, side), held_(queue_.held()) {}
   Outbox(const Outbox&) = delete;
   Outbox& operator=(const Outbox&) = delete;
   ~Outbox() { Close(); }
 
-  using Write = absl::FunctionRef<void(std::span<std::byte> payload)>;
+  using Write = SendQueue::Write;
 
   // Sends a message of one frame, which `write` serialises straight into the transport. False, and nothing done: no
   // room, or others of its lane or a higher one wait. kLater: another one follows at once, which the peer may see
@@ -65,8 +62,10 @@ class Outbox {
   // The flow ends; what it keeps goes out all the same, in order.
   void Leave(Flow& flow);
 
-  // Sends what fits now. kShown: nothing, but the peer may see now what had been sent.
-  enum Pumped : uint8_t { kNothing, kShown, kSent };
+  // Sends what fits now. SendQueue::kShown: nothing, but the peer may see now what had been
+  // sent.
+  using Pumped = SendQueue::Pumped;
+  using enum SendQueue::Pumped;
   Pumped Pump();
 
   // The room to be woken for: enough for any frame; 0: nothing waits that may go.
@@ -85,25 +84,18 @@ class Outbox {
   bool HasHandedOver(uint64_t frames);
 
  private:
-  bool TryOfferLocked(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool SendNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool SendFrame(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Drop(Outgoing& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Pumped PumpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HandOverAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UpdateHasWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const transport::Transport& transport_;
   base::Allowance* const memory_;
 
   std::atomic<bool> has_waiting_{false};  // written under the mutex
-  HeldBytes held_;                        // likewise
 
   base::Mutex mutex_;
-  SendLanes lanes_ ABSL_GUARDED_BY(mutex_);
-  FrameSender frames_ ABSL_GUARDED_BY(mutex_);
-  LetterSender letters_ ABSL_GUARDED_BY(mutex_);
+  SendQueue queue_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  const HeldBytes& held_;  // the queue's
 };
 
 }  // namespace nearcall::session
