@@ -3,9 +3,10 @@
 
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/limits.h"
-#include "wire/header.h"
 
 namespace nearcall::session {
 
@@ -39,6 +40,16 @@ CallTable::Slot* CallTable::Find(uint64_t id) {
 ClientCall* CallTable::Call(uint64_t id) {
   Slot* const slot = Find(id);
   return slot == nullptr ? nullptr : slot->call;
+}
+
+absl::StatusOr<ClientCall*> CallTable::StreamOf(const wire::FrameHeader& header) {
+  ClientCall* const call = Call(header.call_id);
+  if (header.kind != wire::FrameKind::kRequest) {
+    if (call == nullptr) return call;
+    if (call->stream != nullptr && call->method_id == header.method_id) return call;
+  }
+  return absl::InternalError(absl::StrCat("expected a reply, got a frame of kind ", static_cast<int>(header.kind),
+                                          " for call ", header.call_id));
 }
 
 ClientCall* CallTable::Take(uint64_t id) {

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "base/buffer.h"
 #include "session/client_call.h"
+#include "wire/header.h"
 
 namespace nearcall::session {
 
@@ -36,6 +38,9 @@ class CallTable {
 
   // nullptr if it has been completed already or never was.
   ClientCall* Call(uint64_t id);
+
+  // The call that `header`, of no reply, is for, if it streams: nullptr if it has ended. INTERNAL: it must not come.
+  absl::StatusOr<ClientCall*> StreamOf(const wire::FrameHeader& header);
 
   // Takes the call out: nullptr if it has been completed already or never was. Its slot stays taken.
   ClientCall* Take(uint64_t id);

@@ -32,21 +32,21 @@ Callers::Begun Callers::TryBegin(ClientCall& call) {
   const size_t cost = call.stream == nullptr ? 0 : back_.stream_cost;
   if (!call.reply.charge.TryTake(back_.memory, base::Amount::Of(1, cost))) {
     SlotLine::Leave(*call.waiting);
-    TellNextLocked();
+    line_.TellNext(role_);
     call.failure = base::WithExecState(OverQuota(*back_.memory), ExecState::kNotSent);
     return Begun::kEnded;
   }
   calls_.Insert(call);
   SlotLine::Leave(*call.waiting);
   // Several slots may have become free at once, and all who gave them back have told the same one.
-  TellNextLocked();
+  line_.TellNext(role_);
   return Begun::kYes;
 }
 
 void Callers::LeaveLine(Waiting& waiting) {
   base::MutexLock lock(mutex_);
   SlotLine::Leave(waiting);
-  TellNextLocked();
+  line_.TellNext(role_);
 }
 
 bool Callers::Fail(ClientCall& call, absl::Status failure) {
@@ -69,7 +69,7 @@ void Callers::FailAll() {
   for (ClientCall* call : calls_.TakeAll()) {
     End(*call, base::OrNoMemory([this] { return end_.Failure(); }));
   }
-  TellLine();
+  line_.TellAll(role_);
 }
 
 void Callers::End(ClientCall& call, absl::Status failure) {
@@ -90,7 +90,7 @@ absl::StatusOr<ClientCall*> Callers::TakeAnswered(const wire::FrameHeader& reply
   }
   ClientCall* const answered = calls_.TakeAnswered(reply.call_id);
   // It was cancelled, or past its deadline, and has had the slot until now.
-  if (answered == nullptr) TellNextLocked();
+  if (answered == nullptr) line_.TellNext(role_);
   // Its owner may take his time: a stream that has ended is read on.
   HangUpIfOver();
   return answered;
@@ -98,7 +98,7 @@ absl::StatusOr<ClientCall*> Callers::TakeAnswered(const wire::FrameHeader& reply
 
 absl::Status Callers::Deliver(wire::Message& message) {
   base::MutexLock lock(mutex_);
-  const absl::StatusOr<ClientCall*> call = StreamOf(message.header);
+  const absl::StatusOr<ClientCall*> call = calls_.StreamOf(message.header);
   if (!call.ok() || *call == nullptr) return call.status();
   return (*call)->stream->Take(message);
 }
@@ -106,7 +106,7 @@ absl::Status Callers::Deliver(wire::Message& message) {
 absl::Status Callers::FailStream(const wire::FrameHeader& header, absl::Status failure) {
   {
     base::MutexLock lock(mutex_);
-    const absl::StatusOr<ClientCall*> call = StreamOf(header);
+    const absl::StatusOr<ClientCall*> call = calls_.StreamOf(header);
     if (!call.ok() || *call == nullptr) return call.status();
     End(*calls_.Take(header.call_id), std::move(failure));
   }
@@ -115,28 +115,17 @@ absl::Status Callers::FailStream(const wire::FrameHeader& header, absl::Status f
   return absl::OkStatus();
 }
 
-// nullptr: it has ended.
-absl::StatusOr<ClientCall*> Callers::StreamOf(const wire::FrameHeader& header) {
-  ClientCall* const call = calls_.Call(header.call_id);
-  if (header.kind != wire::FrameKind::kRequest) {
-    if (call == nullptr) return call;
-    if (call->stream != nullptr && call->method_id == header.method_id) return call;
-  }
-  return absl::InternalError(absl::StrCat("expected a reply, got a frame of kind ", static_cast<int>(header.kind),
-                                          " for call ", header.call_id));
-}
-
 void Callers::NoteUnsent(uint64_t call_id) {
   base::MutexLock lock(mutex_);
   NEARCALL_CHECK(calls_.TakeAnswered(call_id) == nullptr);
-  TellNextLocked();
+  line_.TellNext(role_);
 }
 
 void Callers::Release(ClientCall& call) {
   base::MutexLock lock(mutex_);
   calls_.Release(call);
   call.reply.charge.Release();
-  TellNextLocked();
+  line_.TellNext(role_);
   HangUpIfOver();
 }
 
@@ -144,21 +133,21 @@ void Callers::Retire() {
   base::MutexLock lock(mutex_);
   // SUBTLE: under the lock. Whoever has a slot in the table began before, and nobody gets one afterwards.
   end_.NoteGoingAway();
-  TellLine();
+  line_.TellAll(role_);
   HangUpIfOver();
 }
 
 void Callers::NoteServed(bool begins) {
   base::MutexLock lock(mutex_);
-  serves_ = true;
-  served_ = begins ? served_ + 1 : served_ - 1;
+  served_.any = true;
+  served_.under_way = begins ? served_.under_way + 1 : served_.under_way - 1;
   HangUpIfOver();
 }
 
 void Callers::HangUpIfOver() {
   if (!end_.going_away() || calls_.open() != 0 || end_.dead()) return;
   // What it has answered must have left.
-  if (served_ != 0 || (serves_ && outbox_.has_waiting())) return;
+  if (served_.under_way != 0 || (served_.any && outbox_.has_waiting())) return;
   end_.HangUp();
 }
 
@@ -174,17 +163,8 @@ void Callers::InterruptReader() {
 
 void Callers::TellNext() {
   base::MutexLock lock(mutex_);
-  TellNextLocked();
-  if (serves_) HangUpIfOver();
-}
-
-void Callers::TellNextLocked() {
-  if (Waiting* next = line_.Next()) role_.Tell(*next);
-}
-
-void Callers::TellLine() {
-  // The lock is held, which clang does not see through the list.
-  line_.ForEach([this](Waiting& waiting) ABSL_NO_THREAD_SAFETY_ANALYSIS { role_.Tell(waiting); });
+  line_.TellNext(role_);
+  if (served_.any) HangUpIfOver();
 }
 
 Callers::Slots Callers::slots() {

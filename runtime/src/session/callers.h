@@ -110,10 +110,13 @@ class Callers {
   std::string WhyFull();
 
  private:
-  absl::StatusOr<ClientCall*> StreamOf(const wire::FrameHeader& header) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The server's calls here.
+  struct Served {
+    size_t under_way = 0;
+    bool any = false;  // there have been some
+  };
+
   void End(ClientCall& call, absl::Status failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TellNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TellLine() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void HangUpIfOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   ConnectionEnd& end_;
@@ -121,8 +124,7 @@ class Callers {
   const Back back_;
 
   base::Mutex mutex_;
-  size_t served_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool serves_ ABSL_GUARDED_BY(mutex_) = false;  // it has
+  Served served_ ABSL_GUARDED_BY(mutex_);
   CallTable calls_ ABSL_GUARDED_BY(mutex_);
   SlotLine line_ ABSL_GUARDED_BY(mutex_);
   ReaderRole role_ ABSL_GUARDED_BY(mutex_);

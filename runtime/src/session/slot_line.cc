@@ -34,10 +34,14 @@ Waiting* SlotLine::Next() {
   return nullptr;
 }
 
-void SlotLine::ForEach(absl::FunctionRef<void(Waiting&)> visit) {
+void SlotLine::TellNext(ReaderRole& role) {
+  if (Waiting* const next = Next()) role.Tell(*next);
+}
+
+void SlotLine::TellAll(ReaderRole& role) {
   for (auto& lane : lanes_) {
     lane.ForEachUntil([&](Waiting& waiting) {
-      visit(waiting);
+      role.Tell(waiting);
       return false;
     });
   }

@@ -5,11 +5,11 @@
 #include <cstddef>
 #include <string>
 
-#include "absl/functional/function_ref.h"
 #include "base/intrusive_list.h"
 #include "base/limits.h"
 #include "session/call_table.h"
 #include "session/outbox.h"
+#include "session/reader_role.h"
 #include "session/server_name.h"
 #include "session/waiting.h"
 
@@ -34,7 +34,9 @@ class SlotLine {
 
   // Who is to be told that he may begin: nullptr if nobody waits, or may.
   Waiting* Next();
-  void ForEach(absl::FunctionRef<void(Waiting&)> visit);
+  // By `role`: he is; or all are.
+  void TellNext(ReaderRole& role);
+  void TellAll(ReaderRole& role);
 
   std::string WhyFull(const ServerName& server) const;
 
