@@ -79,7 +79,7 @@ ClientSession::ClientSession(const Accepted& accepted, const ClientSessionOption
       receiver_(callers_),
       readers_(transport_, end_, outbox_, callers_, receiver_, options.max_spin_ns, /*others_read=*/true),
       poster_(transport_, outbox_, callers_, readers_, accepted.client.memory()) {
-  end_.Borrow(accepted.control);
+  end_.Attach(accepted.control, ConnectionEnd::Hold::kBorrowed);
 }
 
 // A guest ends with its host. (Under locks, perhaps repeated.)

@@ -11,21 +11,16 @@
 
 namespace nearcall::session {
 
-void ConnectionEnd::Attach(std::unique_ptr<transport::ControlChannel> control) {
+void ConnectionEnd::Attach(std::shared_ptr<transport::ControlChannel> control, Hold hold) {
   base::MutexLock lock(mutex_);
-  control_ = std::move(control);
-  if (dead()) control_->HangUp();
-}
-
-void ConnectionEnd::Borrow(std::shared_ptr<transport::ControlChannel> control) {
-  base::MutexLock lock(mutex_);
-  control_ = std::move(control);
-  borrowed_ = true;
+  held_.own = hold == Hold::kOwn ? control.get() : nullptr;
+  held_.control = std::move(control);
+  if (held_.own != nullptr && dead()) held_.own->HangUp();
 }
 
 transport::ControlChannel* ConnectionEnd::control() {
   base::MutexLock lock(mutex_);
-  return control_.get();
+  return held_.control.get();
 }
 
 bool ConnectionEnd::Break(const absl::Status& violation) {
@@ -62,7 +57,7 @@ void ConnectionEnd::HangUpControl() {
   transport::ControlChannel* socket;
   {
     base::MutexLock lock(mutex_);
-    socket = borrowed_ ? nullptr : control_.get();
+    socket = held_.own;
   }
   if (socket != nullptr) socket->HangUp();
 }

@@ -32,10 +32,10 @@ class ConnectionEnd {
   ConnectionEnd& operator=(const ConnectionEnd&) = delete;
   ~ConnectionEnd() { Dismiss(); }
 
-  // Once. What has ended meanwhile is hung up now.
-  void Attach(std::unique_ptr<transport::ControlChannel> control);
-  // The same where somebody else ends the connection: nothing here hangs up.
-  void Borrow(std::shared_ptr<transport::ControlChannel> control);
+  // Once. What has ended meanwhile is hung up now. kBorrowed: somebody else ends the connection, and nothing here hangs
+  // up.
+  enum class Hold : bool { kOwn, kBorrowed };
+  void Attach(std::shared_ptr<transport::ControlChannel> control, Hold hold = Hold::kOwn);
   // nullptr before Attach().
   transport::ControlChannel* control();
 
@@ -74,6 +74,11 @@ class ConnectionEnd {
   absl::Status Failure();
 
  private:
+  struct Held {
+    std::shared_ptr<transport::ControlChannel> control;
+    transport::ControlChannel* own = nullptr;  // the same; null: borrowed
+  };
+
   void HangUpControl();
   void Note(std::atomic<bool>& end) {
     end.store(true, std::memory_order_release);
@@ -93,8 +98,7 @@ class ConnectionEnd {
   std::atomic<bool> going_away_{false};
 
   base::Mutex mutex_;  // taken after the session's
-  std::shared_ptr<transport::ControlChannel> control_ ABSL_GUARDED_BY(mutex_);
-  bool borrowed_ ABSL_GUARDED_BY(mutex_) = false;
+  Held held_ ABSL_GUARDED_BY(mutex_);
   absl::Status cause_ ABSL_GUARDED_BY(mutex_);  // OK: the server has gone
 };
 
