@@ -93,23 +93,15 @@ absl::Status Door::Serve(base::Fd socket) {
   if (!transport::IsSeqpacketSocket(socket.get()) || !transport::IsConnected(socket.get())) {
     return absl::InvalidArgumentError("Server::ServeFd: not a connected AF_UNIX socket of type SOCK_SEQPACKET");
   }
-  {
-    base::MutexLock lock(mutex_);
-    if (closed_) return absl::UnavailableError("the server has shut down");
-    mail_.push_back(std::move(socket));
-    unbegun_.fetch_add(1, std::memory_order_seq_cst);
-  }
+  if (!mail_.Put(std::move(socket))) return absl::UnavailableError("the server has shut down");
   Wake();
   return absl::OkStatus();
 }
 
 void Door::Close() {
   const absl::Status unlinked = sockets_.Close();
-  {
-    // Afterwards: nobody comes in once the door has found that it is empty.
-    base::MutexLock lock(mutex_);
-    closed_ = true;
-  }
+  // Afterwards: nobody comes in once the door has found that it is empty.
+  mail_.Close();
   if (!unlinked.ok()) core_.logger->Log({}, LogSeverity::kError, unlinked.message());
   Wake();
 }
@@ -192,18 +184,13 @@ void Door::OnEvent(uint64_t data) {
 }
 
 void Door::ReadMail() {
-  std::vector<base::Fd> sockets;
-  bool closed;
-  {
-    base::MutexLock lock(mutex_);
-    sockets.swap(mail_);
-    closed = closed_;
-  }
+  auto [sockets, closed] = mail_.Take();
+  const size_t count = sockets.size();
   // SUBTLE: each counts until its handshake does.
-  const absl::Cleanup begun = [&] { unbegun_.fetch_sub(sockets.size(), std::memory_order_seq_cst); };
+  absl::Cleanup begun = [&] { mail_.NoteBegun(count); };
   if (closed) {
-    unbegun_.fetch_sub(sockets.size(), std::memory_order_seq_cst);
     sockets.clear();
+    std::move(begun).Invoke();
     handshakes_.DropSilent();
     if (IsEmpty() && !std::exchange(emptied_, true)) core_.on_drained();
     return;

@@ -10,14 +10,13 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/fork.h"
-#include "base/mutex.h"
 #include "base/thread.h"
 #include "rpc/server/acceptor.h"
+#include "rpc/server/door_mail.h"
 #include "rpc/server/handshakes.h"
 #include "rpc/server/in_queue.h"
 #include "rpc/server/listening_sockets.h"
@@ -67,7 +66,7 @@ class Door {
 
   // Nobody is on his way in. ServerCore::on_drained is called when that has come about after Close(), or in a server
   // that ends when it is alone.
-  bool IsEmpty() const { return unbegun_.load(std::memory_order_seq_cst) == 0 && handshakes_.count() == 0; }
+  bool IsEmpty() const { return mail_.unbegun() == 0 && handshakes_.count() == 0; }
 
   // Ends the thread. Not from within it.
   void Stop();
@@ -109,11 +108,7 @@ class Door {
   std::unique_ptr<transport::Timer> timer_;  // in an event queue
   base::SteadyNs timer_at_ = base::kNever;   // when it will go off
 
-  std::atomic<size_t> unbegun_{0};  // sockets in the mail, or just being taken out of it
-
-  base::Mutex mutex_;
-  std::vector<base::Fd> mail_ ABSL_GUARDED_BY(mutex_);  // sockets to serve
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  DoorMail mail_;
 };
 
 }  // namespace nearcall::rpc
