@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <stop_token>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/descriptors.h"
-#include "base/mutex.h"
 #include "nearcall/server_context.h"
 #include "rpc/attachments.h"
+#include "rpc/server/cancellation.h"
 #include "rpc/server/request.h"
 #include "rpc/server/server_core.h"
-#include "rpc/server/stop_request.h"
-#include "transport/control.h"
 
 namespace nearcall::rpc {
 
@@ -28,7 +24,7 @@ class ServerStreamImpl;
 // its call.
 class CallContext final : public ServerContext {
  public:
-  CallContext(ServerCore& core, Request& request) : core_(core), request_(request) {}
+  CallContext(ServerCore& core, Request& request) : core_(core), request_(request), cancellation_(core) {}
 
   // `stream`: which sends the initial metadata before the answer does; may be null.
   void Begin(ServerStreamImpl* stream) { stream_ = stream; }
@@ -39,14 +35,14 @@ class CallContext final : public ServerContext {
   absl::StatusOr<Attached> TakeReplyAttachments();
   absl::Status TakeReplyDescriptors(std::span<const int> passed, std::shared_ptr<const base::Descriptors>& taken);
   // Nobody waits for the answer any more. Any thread; runs no code of the user's.
-  void Cancel();
+  void Cancel() { cancellation_.Cancel(); }
   void Reset();
 
   // ServerContext
   const PeerIdentity& peer() const override { return request_.session->client().peer(); }
   absl::Time deadline() const override;
-  bool IsCancelled() const override;
-  std::stop_token stop_token() override;
+  bool IsCancelled() const override { return cancellation_.cancelled() || request_.expired(); }
+  std::stop_token stop_token() override { return cancellation_.Token(request_.deadline); }
   const Metadata& client_metadata() const override { return client_metadata_; }
   Metadata& initial_metadata() override { return initial_metadata_; }
   void SendInitialMetadata() override;
@@ -73,10 +69,7 @@ class CallContext final : public ServerContext {
   std::vector<Buffer> attachments_;
   std::vector<Buffer> reply_attachments_;
 
-  std::atomic<bool> cancelled_{false};
-  base::Mutex stop_mutex_;
-  std::shared_ptr<StopRequest> stop_ ABSL_GUARDED_BY(stop_mutex_);  // once somebody has asked for the token
-  std::unique_ptr<transport::Timer> stop_at_deadline_;
+  Cancellation cancellation_;
 };
 
 }  // namespace nearcall::rpc
