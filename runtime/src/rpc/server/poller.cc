@@ -18,6 +18,17 @@ namespace {
 // In an event queue: reads of connections, and handlers, before others have their turn.
 constexpr int kStepsPerTurn = 64;
 
+// A dialogue with the only client that is served goes without a change of threads for each word. Else a handler that
+// streams has a thread of its own: it may be long at it, and the others go on.
+bool RunsInline(const Request& request, const ServerCore& core, const Intake& intake, const Lead& lead) {
+  if (core.reactor() != nullptr) return true;
+  // Nobody rings for a channel's poller that is stuck in a handler.
+  if (request.may_block() || core.of_channel) return false;
+  if (!request.needs_thread()) return true;
+  const bool dialogue = request.kind() == internal::MethodKind::kBidiStreaming;
+  return dialogue && intake.IsAlone(*request.session) && lead.Look().free_threads() > 1;
+}
+
 }  // namespace
 
 // Once the handler is about to wait, the thread leads on, or gives the lead away.
@@ -63,16 +74,14 @@ Poller::~Poller() = default;
 
 absl::Status Poller::Start() {
   if (absl::Status opened = bells_.Open(); !opened.ok()) return opened;
-  if (core_.reactor() != nullptr) return StartInQueue();
+  if (core_.reactor() != nullptr) {
+    queues_ = lead_.Join();
+    static_cast<void>(lead_.FallAsleep());  // there is no news yet
+    return in_queue_.Begin(*core_.reactor(), bells_.fd(), [this](size_t max) { return TakeTurn(max); });
+  }
   absl::Status started = threads_.Start();
   if (!started.ok()) Stop();
   return started;
-}
-
-absl::Status Poller::StartInQueue() {
-  queues_ = lead_.Join();
-  static_cast<void>(lead_.FallAsleep());  // there is no news yet
-  return in_queue_.Begin(*core_.reactor(), bells_.fd(), [this](size_t max) { return TakeTurn(max); });
 }
 
 void Poller::Stop() {
@@ -218,24 +227,13 @@ Poller::Did Poller::RunNext(Lead::ThreadId me, base::SteadyNs now) {
   }
   IncomingCall& call = turn->call;
   if (turn->kind == Turn::Kind::kCall) call.place().Give();
-  if (RunsInline(call.request())) return RunInline(me, *turn, now);
+  if (RunsInline(call.request(), core_, intake_, lead_)) return RunInline(me, *turn, now);
   const absl::Status started = runner_.RunOnThread(*turn);
   if (started.ok()) return Did::kTurn;
   if (!call.request().needs_thread()) return RunInline(me, *turn, now);
   // Not on this thread: the handler may wait for what only the leader can read.
   runner_.Refuse(std::unique_ptr<IncomingCall>(&call), started);
   return Did::kTurn;
-}
-
-// A dialogue with the only client that is served goes without a change of threads for each word. Else a handler that
-// streams has a thread of its own: it may be long at it, and the others go on.
-bool Poller::RunsInline(const Request& request) const {
-  if (core_.reactor() != nullptr) return true;
-  // Nobody rings for a channel's poller that is stuck in a handler.
-  if (request.may_block() || core_.of_channel) return false;
-  if (!request.needs_thread()) return true;
-  const bool dialogue = request.kind() == internal::MethodKind::kBidiStreaming;
-  return dialogue && intake_.IsAlone(*request.session) && lead_.Look().free_threads() > 1;
 }
 
 Poller::Did Poller::RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now) {

@@ -81,8 +81,6 @@ class Poller {
 
   enum class Did { kNothing, kRead, kTurn, kLostTheLead };
 
-  absl::Status StartInQueue();
-
   // --- the leader ---
   void Work(Lead::ThreadId me);
   Did TakeStep(Lead::ThreadId me);
@@ -91,7 +89,6 @@ class Poller {
   void Drop(uint32_t connection_id);
   Did RunNext(Lead::ThreadId me, base::SteadyNs now);
   Did RunInline(Lead::ThreadId me, Turn& turn, base::SteadyNs now);
-  bool RunsInline(const Request& request) const;
   bool LeadFor(const session::ServerSession& session, const session::Waiting& waiting);
   void GiveLeadAway();
 
