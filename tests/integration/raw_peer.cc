@@ -135,8 +135,9 @@ void RawPeer::SendControl(std::span<const std::byte> bytes) const {
   std::memcpy(note.data(), &length, sizeof(length));
   note.insert(note.end(), bytes.begin(), bytes.end());
   const int fifo = connection_.transport->event_fds().writable;
-  const ssize_t written = base::Retry([&] { return ::write(fifo, note.data(), note.size()); });
-  if (written < 0) throw std::runtime_error("the peer does not read");
+  // A note is whole, or not there.
+  const auto wrote = [&] { return base::Retry([&] { return ::write(fifo, note.data(), note.size()); }) >= 0; };
+  if (!Eventually(wrote)) throw std::runtime_error("the peer does not read");
 }
 
 wire::FrameHeader RawPeer::Receive() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -34,6 +36,11 @@ inline bool CarriesDescriptors() {
 // Of clients or servers of another user.
 #define NEEDS_OTHER_USERS() \
   if (!TransportUnderTest().MeetsAtSocket()) GTEST_SKIP() << TransportName() << " is for one user"
+
+// A process's number, as it is known at the other end: not where there is no socket that tells.
+inline pid_t KnownPid(pid_t pid) {
+  return TransportUnderTest().MeetsAtSocket() ? pid : 0;
+}
 
 // Where a name (or an absolute path) is reached over that transport: "shm:echo".
 std::string Address(absl::string_view name = "echo");

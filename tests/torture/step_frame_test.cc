@@ -76,7 +76,7 @@ class StepFrameTest : public IntegrationTest {
     transport.Disarm();
     ++(Scenario::HasHappened(transport) ? happened_ : nothing_);
     EXPECT_TRUE(transport.error().ok()) << transport.error();
-    EXPECT_TRUE(HangsUp(server.control()));
+    EXPECT_TRUE(server.PeerHangsUp());
     return steps;
   }
 

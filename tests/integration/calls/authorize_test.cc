@@ -129,7 +129,7 @@ class AuthorizeTest : public StreamTest {
 TEST_F(AuthorizeTest, IsAskedForCallsOfAllKinds) {
   std::vector<std::string> methods;
   const auto server = StartServer([&](const PeerIdentity& peer, absl::string_view method) {
-    EXPECT_EQ(peer.pid, ::getpid());
+    EXPECT_EQ(peer.pid, KnownPid(::getpid()));
     EXPECT_EQ(peer.uid, ::geteuid());
     methods.emplace_back(method);
     return absl::OkStatus();

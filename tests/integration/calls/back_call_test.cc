@@ -55,7 +55,7 @@ TEST_F(BackCallTest, TheHandlerKnowsItsCaller) {
   };
   const auto server = StartServer();
   ASSERT_TRUE(Echo::Stub(ConnectServing()).Say(MakeBlob(""), InTime()).ok());
-  EXPECT_EQ(peer.pid, ::getpid());
+  EXPECT_EQ(peer.pid, KnownPid(::getpid()));
   EXPECT_EQ(transport, TransportName());
   EXPECT_EQ(metadata.Get("key"), "value");
 }

@@ -377,6 +377,7 @@ TEST_F(EventQueueServerTest, TheDeathOfAClientWakesTheQueue) {
 }
 
 TEST_F(EventQueueServerTest, ClientsThatSayNothingAreHungUpOnInTime) {
+  NEEDS_SOCKETS();
   const auto server = Serve({&echo}, {.handshake_timeout = absl::Milliseconds(50)});
   const QueueThread thread(queue);
   const base::Fd silent = ConnectRaw(directory() + "/echo");
@@ -384,6 +385,7 @@ TEST_F(EventQueueServerTest, ClientsThatSayNothingAreHungUpOnInTime) {
 }
 
 TEST_F(EventQueueServerTest, LinesOfTheLogComeInRun) {
+  NEEDS_SOCKETS();
   std::thread::id logged_on;
   Event logged;
   const auto server =

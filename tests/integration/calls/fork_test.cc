@@ -84,6 +84,7 @@ TEST_F(ForkTest, ChildDestroysWhatItInheritsAndTheParentNoticesNothing) {
 
 // No ForkTest: what is forked of a process with threads does nothing, and every sanitizer survives that.
 TEST_F(IntegrationTest, ChildThatLivesOnDoesNotHideTheDeathOfItsParent) {
+  NEEDS_SOCKETS();
   Child server([this](Link& parent) {
     echo.say = [&](ServerContext& context, const Blob& request, Blob& reply) {
       if (request.data() == "block") {
@@ -184,6 +185,7 @@ TEST_F(InheritedTest, ChannelCannotConnectAgainAndLeavesTheNumberAlone) {
 }
 
 TEST_F(InheritedTest, ListeningSocketOfSomebodyElse) {
+  NEEDS_SOCKETS();
   for (const bool by_address : {false, true}) {
     const std::string path = absl::StrCat(directory(), "/activated", by_address ? 1 : 2);
     const int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);

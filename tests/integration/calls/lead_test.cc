@@ -97,14 +97,18 @@ TEST_F(LeadTest, AMethodThatHasTakenLongHasAThreadOfItsOwnNextTime) {
     return absl::OkStatus();
   };
   bool first = true;
+  const Server* serving = nullptr;
   echo.spell = [&](ServerContext&, const Text&, Text&) {
     slow = std::this_thread::get_id();
-    // Until its client has rung, and longer.
-    if (std::exchange(first, false)) base::SleepUntil(base::NowNs() + 2 * base::kWatchdogMaxNs);
+    if (!std::exchange(first, false)) return absl::OkStatus();
+    // Until its client has rung and another thread leads, and long.
+    EXPECT_TRUE(Eventually([&] { return !absl::StrContains(serving->DebugString(), "leader in a handler"); }));
+    base::SleepUntil(base::NowNs() + 2 * base::kBlockingHandlerNs);
     return absl::OkStatus();
   };
   // With one place the second call begins when all of the first has ended.
   const auto server = StartServer({.max_handler_threads = 1});
+  serving = server.get();
   const Echo::Stub stub = ConnectStub();
   EXPECT_TRUE(stub.Spell(Text(), {.timeout = kLong}).ok());
   EXPECT_TRUE(stub.Spell(Text(), {.timeout = kLong}).ok());

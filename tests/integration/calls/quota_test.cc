@@ -28,6 +28,7 @@ constexpr size_t kMebibyte = size_t{1} << 20;
 class QuotaTest : public IntegrationTest {
  protected:
   void SetUp() override {
+    NEEDS_OTHER_USERS();
     if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: only root can become another user";
     address_ = Address(MakeMeetingPlace(directory()) + "/meeting");
   }

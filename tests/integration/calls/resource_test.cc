@@ -74,6 +74,7 @@ class PoorServerTest : public ResourceTest {
 };
 
 TEST_F(PoorServerTest, ClientsAreToldTheLimitAndTheConnectedOnesAreServed) {
+  NEEDS_SOCKETS();
   Child server([this](Link& parent) { ServeWith(20, parent); });
   server.link().Await();
   std::vector<Echo::Stub> stubs;
@@ -94,6 +95,7 @@ TEST_F(PoorServerTest, ClientsAreToldTheLimitAndTheConnectedOnesAreServed) {
 }
 
 TEST_F(PoorServerTest, EachNumberOfDescriptorsEndsInAnAnswer) {
+  NEEDS_SOCKETS();
   for (int more = 0; more < 14; ++more) {
     Child server([this, more](Link& parent) { ServeWith(more, parent); });
     server.link().Await();
@@ -108,6 +110,7 @@ TEST_F(PoorServerTest, EachNumberOfDescriptorsEndsInAnAnswer) {
 
 // The first one, which says nothing, has the descriptor that is kept for telling the next one.
 TEST_F(PoorServerTest, WhoComesWhenNothingIsLeftIsLookedAtAgain) {
+  NEEDS_SOCKETS();
   Child server([this](Link& parent) { ServeWith(0, parent, {.handshake_timeout = absl::Milliseconds(100)}); });
   server.link().Await();
   const base::Fd silent = ConnectRaw(directory() + "/echo");
@@ -118,6 +121,7 @@ TEST_F(PoorServerTest, WhoComesWhenNothingIsLeftIsLookedAtAgain) {
 }
 
 TEST_F(PoorServerTest, ManyAtOnceEachGetAnAnswer) {
+  NEEDS_SOCKETS();
   Child server([this](Link& parent) { ServeWith(3, parent); });
   server.link().Await();
   std::vector<std::future<absl::Status>> clients;
