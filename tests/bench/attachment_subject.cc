@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "bench/nearcall_subject.h"
@@ -64,7 +65,33 @@ class PutSubject final : public Subject {
   CallOptions options_;
 };
 
+// What no transport can beat: one process fills memory that it has, or not, and looks at it.
+class LookFloor final : public Subject {
+ public:
+  explicit LookFloor(bool fills) : fills_(fills) {}
+
+  void SetSize(size_t size) override { memory_.assign(size, std::byte{7}); }
+
+  void Call() override {
+    if (fills_) std::memset(memory_.data(), 7, memory_.size());
+    looked_ += LookAtAll(memory_);
+  }
+
+  void Check() override {
+    if (looked_ == 0) Die("look: nothing was seen");
+  }
+
+ private:
+  const bool fills_;
+  std::vector<std::byte> memory_;
+  uint64_t looked_ = 0;
+};
+
 }  // namespace
+
+std::unique_ptr<Subject> MakeLook(const SubjectParams& params) {
+  return std::make_unique<LookFloor>(params.subject == "fill and look");
+}
 
 std::unique_ptr<Subject> MakePut(const SubjectParams& params) {
   return std::make_unique<PutSubject>(params);

@@ -46,7 +46,7 @@ void MeasureWaiting(const Plan& plan, Journal& journal) {
   Contenders contenders;
   contenders.emplace_back("blocking", OverShm("doze"));
   contenders.emplace_back("async", OverShm("doze async"));
-  for (const size_t calls : {8, 64, 200}) {
+  for (const size_t calls : {size_t{8}, size_t{64}, size_t{200}}) {
     journal.Add(
         absl::StrCat(calls, " calls at once of a handler that sleeps 100 ms, from one channel: until all are over"),
         Alternate(contenders, {"waiting", absl::StrCat(calls)}, {.max_calls = 1, .size = calls}, plan.repetitions));

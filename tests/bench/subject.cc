@@ -47,6 +47,8 @@ constexpr Kind kKinds[] = {
     {"doze async", MakeDoze, ServeNearcall},
     {"urgent", MakeUrgent, ServeNearcall},
     {"loaded semaphore", MakeLoadedSemaphore, ServeNearcall},
+    {"look", MakeLook, nullptr},
+    {"fill and look", MakeLook, nullptr},
     {"put", MakePut, ServePut},
     {"put fresh", MakePut, ServePut},
     {"put again", MakePut, ServePut},
