@@ -34,6 +34,7 @@ void MeasureAttachments(const Plan& plan, Journal& journal) {
   contenders.emplace_back("made, passed", OverShm("put fresh"));
   contenders.emplace_back("of a pool", OverShm("put pool"));
   contenders.emplace_back("passed again", OverShm("put again"));
+  contenders.emplace_back("of a pool, again", OverShm("put pool again"));
   contenders.emplace_back("not looked at", OverShm("lend"));
   if (HasGrpc()) {
     SubjectParams grpc = Plain("grpc put", Unpinned());
@@ -45,11 +46,13 @@ void MeasureAttachments(const Plan& plan, Journal& journal) {
         Alternate(contenders, {"attachments", size.name}, {.duration_ns = plan.batch_ns, .size = size.bytes},
                   plan.repetitions, [](const Contender&) { return false; });
     for (Measurement& measurement : measurements) measurement.ways = 1;
-    journal.Add(absl::StrCat(size.name,
-                             " to the server, over shm, unpinned: one process that looks at as much, and one that "
-                             "fills and looks; as a field; in a new buffer, filled; in one of a pool, filled; in "
-                             "one that was sent before; the same where nobody looks at it"),
-                std::move(measurements));
+    journal.Add(
+        absl::StrCat(
+            size.name,
+            " to the server, over shm, unpinned: one process that looks at as much, and one that "
+            "fills and looks; as a field; in a new buffer, filled; in one of a pool, filled; in "
+            "one that was sent before, and one of a pool that was; the first of these where nobody looks at it"),
+        std::move(measurements));
   }
 }
 

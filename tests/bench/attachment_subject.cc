@@ -29,7 +29,7 @@ class PutSubject final : public Subject {
   explicit PutSubject(const SubjectParams& params)
       : attaches_(params.subject != "put"),
         fresh_(params.subject == "put fresh" || params.subject == "put pool"),
-        pool_(params.subject == "put pool" ? kMaxPool : 0),
+        pool_(params.subject == "put pool" || params.subject == "put pool again" ? kMaxPool : 0),
         stub_(ConnectTo(params)) {
     request_.set_count(params.subject == "lend" ? 0 : 1);
   }

@@ -53,6 +53,7 @@ constexpr Kind kKinds[] = {
     {"put fresh", MakePut, ServePut},
     {"put again", MakePut, ServePut},
     {"put pool", MakePut, ServePut},
+    {"put pool again", MakePut, ServePut},
     {"lend", MakePut, ServePut},
     {"decode", MakeFrames, ServeFrames},
     {"decode pool", MakeFrames, ServeFrames},

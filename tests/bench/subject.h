@@ -133,9 +133,10 @@ std::unique_ptr<Subject> MakeLoadedSemaphore(const SubjectParams& params);
 // "look": one process looks at each cache line of memory that it has; "fill and look": having filled it.
 std::unique_ptr<Subject> MakeLook(const SubjectParams& params);
 
-// What goes to the server, which looks at each cache line of it: "put": in a field; "put fresh": in a buffer that is
-// made and filled for it; "put again": in one that was sent before; "lend": in such a one, and nobody looks at it.
-// "grpc put": as "put". Who sends in a field, or again, fills it once.
+// What goes to the server, which looks at each cache line of it: "put": in a field; "put fresh", "put pool": in a
+// buffer that is made, or taken of a pool, and filled for it; "put again", "put pool again": in one that was sent
+// before; "lend": in such a one, and nobody looks at it. "grpc put": as "put". Who sends in a field, or again, fills it
+// once.
 std::unique_ptr<Subject> MakePut(const SubjectParams& params);
 void ServePut(const SubjectParams& params);
 std::unique_ptr<Subject> MakeGrpcPut(const SubjectParams& params);
