@@ -388,9 +388,12 @@ TEST_F(DescriptorsTest, AreBoundedByTheUsersPart) {
   }
   may_end.Set();
   for (const size_t served : {size_t{0}, size_t{1}}) EXPECT_TRUE(ends[served].get_future().get().ok());
-  // They have been closed by now, or are about to be, and there is room again.
-  const Files::Stub other = ConnectFiles();
-  EXPECT_TRUE(Eventually([&] { return Swap(other, {"x", "y"}).ok(); }));
+  // They have been closed by now, or are about to be, and there is room again: for a connection, and for what it
+  // brings.
+  EXPECT_TRUE(Eventually([&] {
+    auto channel = Channel::Connect(Address());
+    return channel.ok() && Swap(Files::Stub(*std::move(channel)), {"x", "y"}).ok();
+  }));
 }
 
 TEST_F(DescriptorsTest, AreGivenUpWithTheirCall) {

@@ -417,7 +417,8 @@ TEST_F(EventQueueDeathTest, TheQueueIsNotDestroyedInItsRun) {
       {
         const auto server = StartServer();
         auto other = std::make_unique<EventQueue>();
-        auto channel = Must(Channel::Connect(Address(), {.event_queue = other.get()}));
+        // Whose connection needs nothing of the kernel that would outlive the process.
+        auto channel = Must(server->InProcessChannel({.event_queue = other.get()}));
         Echo::AsyncStub(channel).Say(MakeBlob("x"), [&](absl::StatusOr<Blob>) { other.reset(); });
         for (;;) other->Run();
       },

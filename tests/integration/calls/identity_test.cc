@@ -106,6 +106,9 @@ TEST_F(IdentityTest, StrangersServerIsNotTrusted) {
   const absl::Status status = Channel::Connect(address_).status();
   EXPECT_THAT(status, FailsWith(StatusCode::kPermissionDenied, "the server runs as uid 12345, trusted are 0"));
   EXPECT_THAT(status, FailsWith(StatusCode::kPermissionDenied, "ChannelOptions::allowed_uids"));
+  // It takes back what it has offered.
+  server->link().Tell();
+  EXPECT_EQ(server->Join(), 0);
 }
 
 TEST_F(IdentityTest, StrangersServerIsTrustedIfListed) {
