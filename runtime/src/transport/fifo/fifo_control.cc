@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/no_memory.h"
 #include "transport/rendezvous/control_message.h"
 #include "transport/rendezvous/monitor_use.h"
 #include "transport/rendezvous/watched_channel.h"
@@ -95,9 +96,10 @@ class Watch final : public base::Reactor::Target, public std::enable_shared_from
     if (sink == nullptr) return;
     sink->OnControl({.kind = ControlMessage::Kind::kRing});
     pause_ns_ = line_->SomethingIsUnread() ? std::min(2 * pause_ns_, kLongestPauseNs) : kFirstPauseNs;
-    monitor_->AddTimer(base::AddNs(base::NowNs(), pause_ns_), [weak = weak_from_this()] {
+    const auto look = [weak = weak_from_this()] {
       if (const std::shared_ptr<Watch> self = weak.lock()) self->LookForUnread();
-    });
+    };
+    base::UntilThereIsMemory([&] { monitor_->AddTimer(base::AddNs(base::NowNs(), pause_ns_), look); });
   }
 
   void LookForUnread() {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/fork.h"
 #include "base/mutex.h"
+#include "base/no_memory.h"
 #include "base/syscall.h"
 #include "transport/fifo/fifo_handshake.h"
 #include "transport/fifo/fifo_rendezvous.h"
@@ -48,7 +49,10 @@ class FifoListener final : public Listener {
     if (fork_guard_.InChild()) return absl::OkStatus();
     base::MutexLock lock(mutex_);
     if (std::exchange(given_up_, true) || !next_) return absl::OkStatus();
-    return RemoveFifos(place_.directory, place_.name, next_->id);
+    const FileId id = next_->id;
+    absl::Status removed;
+    base::UntilThereIsMemory([&] { removed = RemoveFifos(place_.directory, place_.name, id); });
+    return removed;
   }
 
   int name_fd() const override { return -1; }
