@@ -99,6 +99,9 @@ class StreamRepeatTest : public StreamTest {
 
   Streams::Stub stub() const { return Streams::Stub(channel_); }
 
+  // Over FIFOs the monitor reads for who is away, and may be just taking the refusal: as in the test of both.
+  static bool OthersRead() { return !TransportUnderTest().MeetsAtSocket(); }
+
   std::optional<RawDoor> door_;
   std::unique_ptr<RawServer> former_;
   std::shared_ptr<Channel> channel_;
@@ -162,6 +165,7 @@ TEST_F(StreamRepeatTest, WhoReadsFirstHasHisStreamOpenedAgain) {
 }
 
 TEST_F(StreamRepeatTest, WhoWritesFirstLooksBeforeWhetherItWasRefused) {
+  if (OthersRead()) GTEST_SKIP() << TransportName() << ": somebody else may be reading";
   const auto stream = stub().Up();
   const auto server = TakeOver();
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(stream->Write(MakeBlob("four")));
@@ -170,6 +174,7 @@ TEST_F(StreamRepeatTest, WhoWritesFirstLooksBeforeWhetherItWasRefused) {
 }
 
 TEST_F(StreamRepeatTest, HalfCloseIsSentToTheSuccessor) {
+  if (OthersRead()) GTEST_SKIP() << TransportName() << ": somebody else may be reading";
   const auto stream = stub().Up();
   const auto server = TakeOver();
   EXPECT_TRUE(stream->WritesDone());
