@@ -83,7 +83,20 @@ struct StreamLog {
   }
 };
 
-class FakeClientStream final : public internal::ClientStream {
+// A stream of which no element brings descriptors or attachments: generated code has nothing to do with these.
+template <typename Interface>
+class BareStream : public Interface {
+ public:
+  std::vector<UniqueFd> TakeDescriptors() override { return {}; }
+  const std::vector<Buffer>& attachments() const override {
+    static const std::vector<Buffer> none;
+    return none;
+  }
+  void Lend(std::span<const int>) override {}
+  void Attach(Buffer) override {}
+};
+
+class FakeClientStream final : public BareStream<internal::ClientStream> {
  public:
   explicit FakeClientStream(std::shared_ptr<StreamLog> log) : log_(std::move(log)) {}
   ~FakeClientStream() override { log_->ends.push_back("stream"); }
@@ -110,20 +123,12 @@ class FakeClientStream final : public internal::ClientStream {
     return log_->status.ok();
   }
   const ResponseMetadata& metadata() const override { return log_->metadata; }
-  // No test of generated code sends descriptors.
-  std::vector<UniqueFd> TakeDescriptors() override { return {}; }
-  const std::vector<Buffer>& attachments() const override {
-    static const std::vector<Buffer> none;
-    return none;
-  }
-  void Lend(std::span<const int>) override {}
-  void Attach(Buffer) override {}
 
  private:
   const std::shared_ptr<StreamLog> log_;
 };
 
-class FakeClientCall final : public internal::ClientCall {
+class FakeClientCall final : public BareStream<internal::ClientCall> {
  public:
   explicit FakeClientCall(std::shared_ptr<StreamLog> log) : log_(std::move(log)) {}
   ~FakeClientCall() override { log_->ends.push_back("call"); }
@@ -162,20 +167,12 @@ class FakeClientCall final : public internal::ClientCall {
     log_->open = log_->full = log_->may_write = false;
   }
   const ResponseMetadata& metadata() const override { return log_->metadata; }
-  // No test of generated code sends descriptors.
-  std::vector<UniqueFd> TakeDescriptors() override { return {}; }
-  const std::vector<Buffer>& attachments() const override {
-    static const std::vector<Buffer> none;
-    return none;
-  }
-  void Lend(std::span<const int>) override {}
-  void Attach(Buffer) override {}
 
  private:
   const std::shared_ptr<StreamLog> log_;
 };
 
-class FakeServerStream final : public internal::ServerStream {
+class FakeServerStream final : public BareStream<internal::ServerStream> {
  public:
   bool Read(google::protobuf::MessageLite& message) override { return log.Read(message); }
   bool Write(const google::protobuf::MessageLite& message) override { return log.Write("Write", message); }
@@ -191,13 +188,6 @@ class FakeServerStream final : public internal::ServerStream {
   internal::Tried TryNews() override { return internal::Tried::kOver; }
   bool WaitForNews() override { return false; }
   bool WhenNews(internal::Operation&) override { return false; }
-  std::vector<UniqueFd> TakeDescriptors() override { return {}; }
-  const std::vector<Buffer>& attachments() const override {
-    static const std::vector<Buffer> none;
-    return none;
-  }
-  void Lend(std::span<const int>) override {}
-  void Attach(Buffer) override {}
 
   StreamLog log;
 };

@@ -62,8 +62,7 @@ class Outbox {
   // The flow ends; what it keeps goes out all the same, in order.
   void Leave(Flow& flow);
 
-  // Sends what fits now. SendQueue::kShown: nothing, but the peer may see now what had been
-  // sent.
+  // Sends what fits now. kShown: nothing, but the peer may see now what had been sent.
   using Pumped = SendQueue::Pumped;
   using enum SendQueue::Pumped;
   Pumped Pump();
