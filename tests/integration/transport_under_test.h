@@ -25,6 +25,11 @@ absl::string_view SocketTransportName();
 #define NEEDS_SOCKETS() \
   if (!TransportUnderTest().MeetsAtSocket()) GTEST_SKIP() << TransportName() << " has no socket"
 
+// Whether a bare name may mean it. Not what the table says, which is under test too.
+inline bool IsMeantByABareName() {
+  return TransportName() != "sysv" && TransportName() != "fifo";
+}
+
 // Whether descriptors, and memory by them, go with messages. Not what the table says, which is under test too.
 inline bool CarriesDescriptors() {
   return TransportName() != "sysv" && TransportName() != "fifo";

@@ -75,7 +75,7 @@ TEST_F(AddressTest, EnvironmentChoosesTheTransportOfABareNameOnly) {
   ::setenv("NEARCALL_TRANSPORT", std::string(TransportName()).c_str(), 1);
   EXPECT_TRUE(ConnectStatus("echo").ok());
   ::unsetenv("NEARCALL_TRANSPORT");
-  EXPECT_EQ(ConnectStatus("echo").ok(), TransportUnderTest().IsMeantBy(""));
+  EXPECT_EQ(ConnectStatus("echo").ok(), IsMeantByABareName());
 }
 
 // As `nearcall ls` does, to see which there are.
@@ -91,7 +91,7 @@ TEST_F(AddressTest, WhoAsksForWhatIsNotOfferedIsToldWhatIsAndTheServerHasNoNews)
 }
 
 TEST_F(AddressTest, WhatIsOnlyAskedForByNameNoBareNameMeans) {
-  if (TransportUnderTest().IsMeantBy("")) GTEST_SKIP() << "bare names mean " << TransportName();
+  if (IsMeantByABareName()) GTEST_SKIP() << "bare names mean " << TransportName();
   ::unsetenv("NEARCALL_TRANSPORT");
   const auto bare = StartServer({}, "bare");
   // Without a socket the two do not even meet.
