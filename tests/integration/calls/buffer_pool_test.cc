@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/mutex.h"
 #include "child.h"
 #include "picture_service.h"
 
@@ -167,9 +168,11 @@ TEST_F(BufferPoolTest, ADeadReceiverKeepsNothing) {
   });
   constexpr size_t kMany = 1000;
   BufferPool many(2 * kMany * kLarge);
+  base::Mutex mutex;  // what another process tells orders nothing here
   std::set<const std::byte*> lent;
   pictures.invert = [&](ServerContext& context, const Blob&, Blob&) {
     Buffer& one = context.reply_attachments().emplace_back(Must(many.Allocate(kLarge)));
+    const base::MutexLock lock(mutex);
     lent.insert(one.mutable_bytes().data());
     return absl::OkStatus();
   };
@@ -178,17 +181,21 @@ TEST_F(BufferPoolTest, ADeadReceiverKeepsNothing) {
   const auto server = StartServer(options);
   child.link().Tell();
   ASSERT_EQ(child.link().Await(), "has them");
-  EXPECT_EQ(lent.size(), 16u);
+  const std::set<const std::byte*> kept = [&] {
+    const base::MutexLock lock(mutex);
+    return lent;
+  }();
+  EXPECT_EQ(kept.size(), 16u);
   child.Kill();
   // Each of them is free again, though perhaps not at once: until then there are others.
   std::vector<Buffer> taken;
   size_t again = 0;
   EXPECT_TRUE(Eventually([&] {
     Buffer& one = taken.emplace_back(Must(many.Allocate(kLarge)));
-    again += lent.count(one.mutable_bytes().data());
-    return again == lent.size() || taken.size() == kMany;
+    again += kept.count(one.mutable_bytes().data());
+    return again == kept.size() || taken.size() == kMany;
   }));
-  EXPECT_EQ(again, lent.size());
+  EXPECT_EQ(again, kept.size());
 }
 
 // The options of a server and of the clients it calls.
