@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/limits.h"
@@ -18,6 +20,35 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr size_t kManyPlaces = 100;
+
+// The only place that a user may have is given back by one thread while this one searches. How often the call of the
+// lower lane begins first, of two that are queued.
+int LowerLaneIsFirst(DispatchQueue& queue, ClientQueue& client, HandlerSlots& slots, base::Account* account) {
+  constexpr int kRounds = 20'000;
+  std::atomic<int> taken = 0;
+  const std::jthread handler([&] {
+    for (int round = 1; round <= kRounds; ++round) {
+      while (taken.load() != round) continue;
+      slots.Give(account);
+    }
+  });
+  const auto pop = [&] {
+    Turn* turn = nullptr;
+    while (turn == nullptr) turn = queue.Pop(0, slots);
+    slots.Give(account);
+    return turn;
+  };
+  int lower = 0;
+  for (int round = 1; round <= kRounds; ++round) {
+    EXPECT_TRUE(slots.TryTake(false, account));
+    taken = round;
+    Turn* const first = pop();
+    Turn* const second = pop();
+    if (first->call.request().lane() < second->call.request().lane()) ++lower;
+    for (Turn* turn : {first, second}) queue.Push(client, *turn);
+  }
+  return lower;
+}
 
 // Three clients, whose calls are pushed and popped at times that the test makes up. A call is known by its id.
 class DispatchQueueTest : public ::testing::Test {
@@ -147,6 +178,15 @@ TEST_F(DispatchQueueUsersTest, WhoHasAllThePlacesItMayHaveIsPassedOver) {
   EXPECT_THAT(PopAll(), ElementsAre(9));
 }
 
+TEST_F(DispatchQueueUsersTest, APlaceThatIsGivenBackMeanwhileIsForTheBestLane) {
+  base::Account* const anna = clients_[0].end.session().client().account();
+  while (core_.slots.TryTake(false, anna)) continue;
+  core_.slots.Give(anna);
+  Push(0, 1, Priority::kLow);
+  Push(0, 2, Priority::kHigh);
+  EXPECT_EQ(LowerLaneIsFirst(queue_, clients_[0].queue, core_.slots, anna), 0);
+}
+
 // --- clients that do not take their replies ---
 
 TEST_F(DispatchQueueTest, NoCallStartsOfAClientThatIsHeld) {
@@ -253,6 +293,13 @@ TEST_F(DispatchQueueTest, AnAgedCallDoesNotKeepAnUrgentOneFromTheLastPlace) {
   Push(0, 2, Priority::kUrgent, later);
   EXPECT_TRUE(slots.TryTake(false));
   EXPECT_EQ(Pop(later, slots), 2u);
+}
+
+TEST_F(DispatchQueueTest, APlaceThatIsGivenBackMeanwhileIsForTheBestLane) {
+  HandlerSlots slots(1);
+  Push(0, 1, Priority::kLow);
+  Push(0, 2, Priority::kHigh);
+  EXPECT_EQ(LowerLaneIsFirst(queue_, clients_[0].queue, slots, nullptr), 0);
 }
 
 // --- accounts ---

@@ -90,23 +90,28 @@ int64_t DispatchQueue::Waited(size_t lane, base::SteadyNs now) {
 Turn* DispatchQueue::Pop(base::SteadyNs now, HandlerSlots& slots) {
   const size_t best = BestLane(now);
   if (best == lanes_.size()) return nullptr;
-  if (Turn* turn = TryTake(best, now, slots)) return turn;
+  Look look{.now = now, .slots = slots, .number = ++looks_};
+  if (Turn* turn = TryTake(best, look)) return turn;
   // All users of that lane may have what they may have; those of another one go on.
-  for (size_t lane = lanes_.size(); lane-- > 0;) {
+  for (size_t lane = lanes_.size(); lane-- > 0 && !look.all_are_taken;) {
     if (lane == best) continue;
-    if (Turn* turn = TryTake(lane, now, slots)) return turn;
+    if (Turn* turn = TryTake(lane, look)) return turn;
   }
   return nullptr;
 }
 
-Turn* DispatchQueue::TryTake(size_t lane, base::SteadyNs now, HandlerSlots& slots) {
+Turn* DispatchQueue::TryTake(size_t lane, Look& look) {
   UserQueue::Lane* turn = nullptr;
   lanes_[lane].ForEachUntil([&](UserQueue::Lane& user) {
-    if (slots.TryTake(lane == kUrgentLane, user.user->account_)) turn = &user;
-    return turn != nullptr;
+    if (user.user->passed_over_in_ == look.number) return false;
+    const HandlerSlots::Taken taken = look.slots.Take(lane == kUrgentLane, user.user->account_);
+    if (taken == HandlerSlots::Taken::kYes) turn = &user;
+    if (taken == HandlerSlots::Taken::kUserHasItsPart) user.user->passed_over_in_ = look.number;
+    look.all_are_taken = taken == HandlerSlots::Taken::kAllAreTaken;
+    return taken != HandlerSlots::Taken::kUserHasItsPart;
   });
   if (turn == nullptr) return nullptr;
-  last_turns_[lane] = now;
+  last_turns_[lane] = look.now;
   return TakeOf(*turn, lane);
 }
 

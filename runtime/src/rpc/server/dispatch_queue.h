@@ -57,6 +57,7 @@ class UserQueue {
 
   base::Account* const account_;
   std::array<Lane, base::kLanes> lanes_;
+  uint64_t passed_over_in_ = 0;  // the look in which it had its part
 };
 
 // What a poller has read and not yet run: the highest lane first, users of one lane in turn, clients of one user in
@@ -84,12 +85,21 @@ class DispatchQueue {
   size_t turns(size_t lane) const { return lane_turns_[lane].load(std::memory_order_relaxed); }
 
  private:
+  // A search for the next turn. A place that is given back meanwhile is for the next one, which begins at the best lane
+  // again: else a lower lane could have it.
+  struct Look {
+    base::SteadyNs now;
+    HandlerSlots& slots;
+    uint64_t number;
+    bool all_are_taken = false;
+  };
+
   UserQueue& QueueOf(base::Account* account);
   void Link(ClientQueue& client, size_t lane);
   void Unlink(ClientQueue& client, size_t lane);
   size_t BestLane(base::SteadyNs now);
   int64_t Waited(size_t lane, base::SteadyNs now);
-  Turn* TryTake(size_t lane, base::SteadyNs now, HandlerSlots& slots);
+  Turn* TryTake(size_t lane, Look& look);
   Turn* TakeOf(UserQueue::Lane& user, size_t lane);
   void Account(ClientQueue& client, const Turn& turn, bool in);
 
@@ -98,6 +108,7 @@ class DispatchQueue {
   std::array<base::SteadyNs, base::kLanes> last_turns_{};
   std::array<std::atomic<size_t>, base::kLanes> lane_turns_{};  // written by the one thread
   size_t turns_ = 0;
+  uint64_t looks_ = 0;
   // As many as the server has accounts, at most.
   std::vector<std::unique_ptr<UserQueue>> users_;
 };

@@ -14,18 +14,21 @@ class HandlerSlots {
  public:
   explicit HandlerSlots(size_t max, bool shared = false) : max_(max), shared_(shared) {}
 
+  enum class Taken { kYes, kAllAreTaken, kUserHasItsPart };
+
   // `account`: of the user whose handler it is; may be null.
-  bool TryTake(bool urgent, base::Account* account = nullptr) {
+  Taken Take(bool urgent, base::Account* account = nullptr) {
     base::Allowance* const places = Places(account);
-    if (places != nullptr && !places->TryTake(base::Amount::Of(1))) return false;
+    if (places != nullptr && !places->TryTake(base::Amount::Of(1))) return Taken::kUserHasItsPart;
     const size_t limit = urgent || max_ == 1 ? max_ : max_ - 1;
     size_t taken = taken_.load(std::memory_order_seq_cst);
     while (taken < limit) {
-      if (taken_.compare_exchange_weak(taken, taken + 1, std::memory_order_seq_cst)) return true;
+      if (taken_.compare_exchange_weak(taken, taken + 1, std::memory_order_seq_cst)) return Taken::kYes;
     }
     if (places != nullptr) places->Give(base::Amount::Of(1));
-    return false;
+    return Taken::kAllAreTaken;
   }
+  bool TryTake(bool urgent, base::Account* account = nullptr) { return Take(urgent, account) == Taken::kYes; }
 
   // seq_cst: a poller that found no place says so before it looks a last time (Poller::Work); this store comes
   // before the giver's look at what it said.
