@@ -31,6 +31,12 @@ class Buffer {
   }
   ~Buffer() { Free(); }
 
+  friend void swap(Buffer& a, Buffer& b) noexcept {
+    std::swap(a.data_, b.data_);
+    std::swap(a.size_, b.size_);
+    std::swap(a.capacity_, b.capacity_);
+  }
+
   void Resize(size_t size) {
     if (!TryResize(size)) throw std::bad_alloc();
   }

@@ -67,11 +67,11 @@ ClientCall* CallTable::TakeAnswered(uint64_t id) {
   return call;
 }
 
-void CallTable::Release(ClientCall& call) {
+void CallTable::Release(ClientCall& call, base::Buffer& memory) {
   Slot* const slot = Find(call.id);
   NEARCALL_CHECK(slot != nullptr && slot->call == nullptr && !slot->released);
   slot->released = true;
-  slot->buffer = std::move(call.reply.bytes);
+  slot->buffer = std::move(memory);
   slot->buffer.Trim(kMaxKeptBuffer);
   if (!slot->answered) {
     ++given_up_;

@@ -19,8 +19,7 @@ namespace nearcall::session {
 // A slot is taken until its call's owner is done with it *and* the reply has come: the other side has such a table too,
 // and a call that was given up here may still run there.
 //
-// Not synchronised: the session's lock guards it. A slot also keeps the buffer in which its last reply came, for the
-// next.
+// Not synchronised: the session's lock guards it. A slot also keeps a buffer that has held a reply, for the next one.
 class CallTable {
  public:
   // `begun_by`: a bit that all ids have (wire::kBegunByAcceptor), or 0.
@@ -48,8 +47,8 @@ class CallTable {
   // The same when its reply has come, or when none will because nothing of its request was sent.
   ClientCall* TakeAnswered(uint64_t id);
 
-  // The owner is done with `call` (which must have been taken out).
-  void Release(ClientCall& call);
+  // The owner is done with `call` (which must have been taken out). Its slot takes `memory`.
+  void Release(ClientCall& call, base::Buffer& memory);
 
   // Takes out all calls that are left.
   std::vector<ClientCall*> TakeAll();

@@ -121,9 +121,9 @@ void Callers::NoteUnsent(uint64_t call_id) {
   line_.TellNext(role_);
 }
 
-void Callers::Release(ClientCall& call) {
+void Callers::Release(ClientCall& call, base::Buffer& memory) {
   base::MutexLock lock(mutex_);
-  calls_.Release(call);
+  calls_.Release(call, memory);
   call.reply.charge.Release();
   line_.TellNext(role_);
   HangUpIfOver();

@@ -47,13 +47,21 @@ class CompletionQueue {
   // Before it looks at what the news is.
   void ForgetNews() { waiting_.ForgetNews(); }
 
-  // nullptr: nothing. The caller owns a call that has ended again. `more`: whether there is more now; what comes later
+  // Takes what is first: news of a side, which is returned; or calls that have ended, `max` at most, up to the next
+  // such news, to the end of `ended`. The caller owns these again. `more`: whether there is more now; what comes later
   // is news.
-  Completion* Pop(bool* more = nullptr) {
+  Completion* Take(base::List<Completion>& ended, size_t max, bool& more) {
     base::MutexLock lock(mutex_);
-    Completion* const first = completed_.PopFront();
-    if (more != nullptr) *more = !completed_.empty();
-    return first;
+    Completion* first = completed_.front();
+    Completion* const side = first != nullptr && !first->is_end ? completed_.PopFront() : nullptr;
+    if (side == nullptr) {
+      for (size_t i = 0; i < max && first != nullptr && first->is_end; ++i, first = completed_.front()) {
+        first->Unlink();
+        ended.PushBack(*first);
+      }
+    }
+    more = !completed_.empty();
+    return side;
   }
 
   Waiting& waiting() { return waiting_; }

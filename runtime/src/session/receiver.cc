@@ -82,7 +82,7 @@ void Receiver::Deliver(wire::Message& message) {
   ClientCall* call = TakeAnswered(message.header);
   if (call == nullptr) return;
   call->reply.charge.Release();  // for the call, which is over
-  std::swap(call->reply, message);
+  swap(call->reply, message);
   call->Complete();
 }
 

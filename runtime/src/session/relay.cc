@@ -17,7 +17,7 @@ void Relay::Push(Inbox::Event event, wire::Message& message) {
   base::MutexLock lock(mutex_);
   Item& item = items_.emplace_back();
   item.event = event;
-  std::swap(item.message, message);
+  swap(item.message, message);
   if (item.message.header.kind == wire::FrameKind::kRequest) ++requests_;
   RingFor(kFrames);
 }
@@ -49,7 +49,7 @@ Inbox::Event Relay::Take(wire::Message& message) {
   base::MutexLock lock(mutex_);
   if (items_.empty()) return Inbox::Event::kEmpty;
   const Inbox::Event event = items_.front().event;
-  std::swap(message, items_.front().message);
+  swap(message, items_.front().message);
   items_.pop_front();
   if (message.header.kind == wire::FrameKind::kRequest) --requests_;
   return event;

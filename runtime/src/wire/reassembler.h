@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -31,6 +32,15 @@ struct Message {
   }
   // What is of `attachments` only.
   std::span<const std::byte> tail() const { return bytes.bytes().last(attachments.tail_size()); }
+
+  // Each part once: std::swap() moves all of them three times.
+  friend void swap(Message& a, Message& b) noexcept {
+    std::swap(a.header, b.header);
+    swap(a.bytes, b.bytes);
+    std::swap(a.charge, b.charge);
+    if (!a.descriptors.empty() || !b.descriptors.empty()) std::swap(a.descriptors, b.descriptors);
+    if (!a.attachments.empty() || !b.attachments.empty()) std::swap(a.attachments, b.attachments);
+  }
 };
 
 // Puts the frames of one direction of a connection together again. Each byte goes straight from the transport to its

@@ -18,6 +18,7 @@
 #include "session/completion_queue.h"
 #include "unit/rpc/fake_service.h"
 #include "unit/session/link.h"
+#include "unit/session/pop_one.h"
 
 namespace nearcall::rpc {
 namespace {
@@ -181,9 +182,9 @@ class SideTest : public ::testing::Test {
 
 TEST_F(SideTest, NewsGoesToTheQueueAndRunsWhatWaitsOnce) {
   ASSERT_TRUE(side_.When(operation_));
-  EXPECT_EQ(queue_.Pop(), nullptr);
+  EXPECT_EQ(session::testing::PopOne(queue_), nullptr);
   side_.waiting().Poke();
-  ASSERT_EQ(queue_.Pop(), &side_);
+  ASSERT_EQ(session::testing::PopOne(queue_), &side_);
   side_.Run();
   side_.Run();
   EXPECT_EQ(operation_.runs, 1);

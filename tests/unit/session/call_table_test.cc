@@ -19,7 +19,7 @@ using ::testing::UnorderedElementsAre;
 // As a reply does.
 void Answer(CallTable& table, ClientCall& call) {
   table.TakeAnswered(call.id);
-  table.Release(call);
+  table.Release(call, call.reply.bytes);
 }
 
 TEST(CallTableTest, FindsEachCallOnce) {
@@ -30,7 +30,7 @@ TEST(CallTableTest, FindsEachCallOnce) {
   EXPECT_EQ(table.TakeAnswered(call.id), &call);
   EXPECT_EQ(table.TakeAnswered(call.id), nullptr);
   EXPECT_EQ(table.Take(call.id), nullptr);
-  table.Release(call);
+  table.Release(call, call.reply.bytes);
   EXPECT_EQ(table.TakeAnswered(call.id), nullptr);
 }
 
@@ -44,7 +44,7 @@ TEST(CallTableTest, KnowsNothingOfIdsThatItDidNotGive) {
   EXPECT_EQ(table.Take(call.id + 1), nullptr);
   EXPECT_EQ(table.Take(call.id + (1 << 16)), nullptr);
   EXPECT_EQ(table.Take(call.id), &call);
-  table.Release(call);
+  table.Release(call, call.reply.bytes);
 }
 
 TEST(CallTableTest, IsFullUntilAnAnsweredCallIsReleased) {
@@ -55,7 +55,7 @@ TEST(CallTableTest, IsFullUntilAnAnsweredCallIsReleased) {
   table.TakeAnswered(calls[0].id);
   EXPECT_TRUE(table.full()) << "answered, but its owner still uses the slot";
   EXPECT_EQ(table.given_up(), 0u);
-  table.Release(calls[0]);
+  table.Release(calls[0], calls[0].reply.bytes);
   EXPECT_FALSE(table.full());
   EXPECT_EQ(table.in_use(), 1u);
 }
@@ -66,7 +66,7 @@ TEST(CallTableTest, ACallThatWasGivenUpHasItsSlotUntilTheReplyComes) {
   ClientCall call;
   table.Insert(call);
   EXPECT_EQ(table.Take(call.id), &call);
-  table.Release(call);
+  table.Release(call, call.reply.bytes);
   EXPECT_TRUE(table.full());
   EXPECT_EQ(table.given_up(), 1u);
   EXPECT_EQ(table.Call(call.id), nullptr);
@@ -83,7 +83,7 @@ TEST(CallTableTest, WhatIsAnsweredBetweenItsEndAndItsReleaseIsFreeAtOnce) {
   table.Take(call.id);
   EXPECT_EQ(table.TakeAnswered(call.id), nullptr);
   EXPECT_TRUE(table.full());
-  table.Release(call);
+  table.Release(call, call.reply.bytes);
   EXPECT_EQ(table.in_use(), 0u);
   EXPECT_EQ(table.given_up(), 0u);
 }
@@ -111,7 +111,7 @@ TEST(CallTableTest, ALateReplyDoesNotReachTheSlotsNextCall) {
   table.Insert(second);
   EXPECT_EQ(table.TakeAnswered(first.id), nullptr);
   EXPECT_EQ(table.Take(second.id), &second);
-  table.Release(second);
+  table.Release(second, second.reply.bytes);
 }
 
 TEST(CallTableTest, ASlotKeepsItsBufferForTheNextCall) {
@@ -146,7 +146,7 @@ TEST(CallTableTest, TakesAllThatAreLeftOnce) {
   table.TakeAnswered(calls[1].id);
   EXPECT_THAT(table.TakeAll(), UnorderedElementsAre(&calls[0], &calls[2], &calls[3], &calls[4]));
   EXPECT_THAT(table.TakeAll(), IsEmpty());
-  for (ClientCall& call : calls) table.Release(call);
+  for (ClientCall& call : calls) table.Release(call, call.reply.bytes);
   EXPECT_EQ(table.in_use(), table.given_up());
   EXPECT_EQ(table.given_up(), 4u);
 }
@@ -174,7 +174,7 @@ TEST(CallTableTest, AnyOrderOfEndsKeepsTheTableRight) {
       const bool answered = random() % 2 == 0;
       const uint64_t id = (*gone)->id;
       ASSERT_EQ(answered ? table.TakeAnswered(id) : table.Take(id), gone->get());
-      table.Release(**gone);
+      table.Release(**gone, (**gone).reply.bytes);
       if (!answered) given_up.push_back(id);
       calls.erase(gone);
     }

@@ -10,6 +10,7 @@
 #include "session/completion_queue.h"
 #include "unit/session/client.h"
 #include "unit/session/link.h"
+#include "unit/session/pop_one.h"
 
 namespace nearcall::session {
 namespace {
@@ -150,8 +151,8 @@ TEST_F(CallersTest, WhoHasBegunACallStandsBehindTheOthersForTheNext) {
   EndAndRelease(other);
   EXPECT_EQ(callers_.TryBegin(second), Begun::kYes);
   EndAndRelease(second);
-  EXPECT_EQ(queue.Pop(), &first);
-  EXPECT_EQ(queue.Pop(), &second);
+  EXPECT_EQ(testing::PopOne(queue), &first);
+  EXPECT_EQ(testing::PopOne(queue), &second);
 }
 
 TEST_F(CallersTest, WhoLeavesTheLineTellsTheNext) {

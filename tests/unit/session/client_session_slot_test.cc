@@ -12,6 +12,7 @@
 #include "unit/session/client.h"
 #include "unit/session/client_session_fixture.h"
 #include "unit/session/link.h"
+#include "unit/session/pop_one.h"
 
 namespace nearcall::session {
 namespace {
@@ -45,7 +46,7 @@ class ClientSessionSlotTest : public ::testing::Test {
     session_->poster().Post(header, bytes, Outbox::HandOver::kNow);
     EXPECT_GT(session_->outbox().held().all(), kMaxQueuedBytes);
     session_->Cancel(call);
-    EXPECT_EQ(queue_.Pop(), &call);
+    EXPECT_EQ(testing::PopOne(queue_), &call);
     session_->callers().Release(call);
     queue_.ForgetNews();
   }

@@ -23,7 +23,7 @@ class SlotLineTest : public ::testing::Test {
   void GiveBackSlot() {
     ClientCall& call = calls_in_flight_[calls_.in_use() - 1];
     calls_.TakeAnswered(call.id);
-    calls_.Release(call);
+    calls_.Release(call, call.reply.bytes);
   }
 
   testing::Link link_ = testing::MakeLink();

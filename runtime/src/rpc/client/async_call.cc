@@ -70,17 +70,13 @@ void AsyncCall::EndUnsent(absl::Status status) {
   failure = base::OrNoMemory([&] { return base::WithExecState(std::move(status), ExecState::kNotSent); });
 }
 
-void AsyncCall::TakeAnswer(base::Buffer& spare) {
-  answer_.header = reply.header;
-  answer_.bytes = std::exchange(reply.bytes, std::move(spare));
-  answer_.descriptors = std::move(reply.descriptors);
-  answer_.attachments = std::move(reply.attachments);
-  status_ = base::OrNoMemory([&] { return request_.StatusOf(failure, answer_); });
+void AsyncCall::TakeAnswer() {
+  status_ = base::OrNoMemory([&] { return request_.StatusOf(failure, reply); });
 }
 
 void AsyncCall::EndUnbegun() {
+  TakeAnswer();
   base::Buffer spare;
-  TakeAnswer(spare);
   End(spare);
 }
 

@@ -88,9 +88,8 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   // Ends a call that is not in flight.
   void EndUnsent(absl::Status status);
 
-  // After it has ended: makes the status of it. `spare` is exchanged for the memory of the answer, so that the
-  // connection can have it back.
-  void TakeAnswer(base::Buffer& spare);
+  // After it has ended: makes the status of it.
+  void TakeAnswer();
   const absl::Status& status() const { return status_; }
   // As if it had never been started. False: it cannot be, for its request is not there any more, or was not all of it.
   [[nodiscard]] virtual bool StartOver();
@@ -101,14 +100,14 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   // Whoever is to hear of its end does, now. Last. An answer that is not wanted any more is exchanged for `spare`.
   virtual void End(base::Buffer& spare) = 0;
 
-  // Guarded by the lock of the AsyncCalls that has the call.
+  // Guarded by the lock of the AsyncCalls that has the call, until it is taken out.
   std::shared_ptr<AsyncCall> self;  // as long as it is under way
   bool started = false;
   bool queued = false;
   size_t cost_in_line = 0;
 
  protected:
-  wire::Message& answer() { return answer_; }
+  wire::Message& answer() { return reply; }
 
  private:
   absl::Status KeepAttached();
@@ -123,7 +122,6 @@ class AsyncCall : public session::ClientCall, public base::ListNode<AsyncCall> {
   bool bytes_fit_ = true;                                 // the session that the call was fitted to last
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 
-  wire::Message answer_;
   absl::Status status_;
 };
 

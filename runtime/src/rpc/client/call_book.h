@@ -20,7 +20,7 @@ namespace nearcall::rpc {
 
 // What is to be sent of a call that has just begun.
 struct Opening {
-  std::shared_ptr<session::ClientSession> session;
+  session::ClientSession* session = nullptr;  // the book's
   wire::FrameHeader header;
   std::shared_ptr<OpenAttempt> attempt;  // if it streams
 
@@ -59,7 +59,9 @@ class CallBook {
   // Whether the session's next slot is waited for; not any more.
   bool stands_in_slot_line() const { return stands_in_slot_line_; }
   void LeaveSlotLine();
-  Opening OpeningOf(AsyncCall& call) { return {session_, call.request().Header(call.id), call.present_attempt()}; }
+  Opening OpeningOf(AsyncCall& call) const {
+    return {session_.get(), call.request().Header(call.id), call.present_attempt()};
+  }
 
   // Whether it may stand in line; if not, why.
   bool MayWait(const AsyncCall& call);
@@ -68,6 +70,8 @@ class CallBook {
 
   // Out of the line, or out of those in flight. Nothing, if it is in neither.
   void TakeOut(AsyncCall& call);
+  // All of these: calls that have ended.
+  void TakeOut(base::List<session::Completion>& ended);
   // Ends a call that is not in flight.
   void End(AsyncCall& call, absl::Status status);
   // Ends any; before it is started, too.

@@ -40,7 +40,7 @@ void CallLoop::DoChores() {
 }
 
 void CallLoop::Publish() {
-  if (const SessionPtr session = std::exchange(unpublished_, nullptr)) session->poster().Publish();
+  if (session::ClientSession* const session = std::exchange(unpublished_, nullptr)) session->poster().Publish();
 }
 
 // Most turns are of calls that are under way, with which there is nothing more to do than to run what has come.
@@ -54,33 +54,40 @@ bool CallLoop::HasChores() const {
 size_t CallLoop::RunCallbacks(size_t max) {
   bool more = true;
   for (size_t i = 0; i < max; ++i) {
-    session::Completion* const completion = more ? queue_.Pop(&more) : nullptr;
-    if (completion == nullptr) return i;
-    if (completion->is_end) {
-      EndCall(*static_cast<AsyncCall*>(completion));
+    session::Completion* side = nullptr;
+    if (ended_.empty() && more) {
+      side = queue_.Take(ended_, max - i, more);
+      TakeOutEnded();
+    }
+    if (side != nullptr) {
+      RunSide(*static_cast<Side*>(side));
+    } else if (session::Completion* const ended = ended_.PopFront()) {
+      EndCall(*static_cast<AsyncCall*>(ended));
     } else {
-      RunSide(*static_cast<Side*>(completion));
+      return i;
     }
   }
   queue_.Poke();
   return max;
 }
 
+void CallLoop::TakeOutEnded() {
+  if (ended_.empty()) return;
+  base::MutexLock lock(state_.mutex);
+  state_.book.TakeOut(ended_);
+  ended_over_ = state_.book.session().get();
+}
+
 void CallLoop::EndCall(AsyncCall& call) {
-  std::shared_ptr<AsyncCall> self;
-  SessionPtr session;
-  {
-    base::MutexLock lock(state_.mutex);
-    state_.book.TakeOut(call);
-    self = std::move(call.self);
-    session = state_.book.session();
-  }
+  const std::shared_ptr<AsyncCall> self = std::move(call.self);
   // A cancel that is under way ends before the call goes on.
   call.StopListening();
   const bool was_in_flight = call.id != 0;
-  call.TakeAnswer(spare_);
-  if (was_in_flight) session->callers().Release(call);
-  if (StartsOver(self, session)) return;
+  call.TakeAnswer();
+  if (was_in_flight) {
+    ended_over_->callers().Release(call, spare_);
+    if (!call.status().ok() && StartsOver(self, *ended_over_)) return;
+  }
   callbacks_.Run(self, spare_, [](AsyncCall& ended, base::Buffer& spare) { ended.End(spare); });
 }
 
@@ -93,8 +100,8 @@ void CallLoop::RunSide(Side& side) {
   callbacks_.Run(call, spare_, [&side](AsyncCall&, base::Buffer&) { side.Run(); });
 }
 
-bool CallLoop::StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session) {
-  if (call->id == 0 || !GoesElsewhere(*session, call->status())) return false;
+bool CallLoop::StartsOver(const std::shared_ptr<AsyncCall>& call, session::ClientSession& session) {
+  if (!GoesElsewhere(session, call->status())) return false;
   CallOwner* owner;
   {
     base::MutexLock lock(state_.mutex);
@@ -103,7 +110,7 @@ bool CallLoop::StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionP
   if (owner == nullptr || !call->StartOver()) return false;
   if (owner->StartElsewhere(call)) return true;
   call->EndUnsent(ChannelDestroyed());
-  call->TakeAnswer(spare_);
+  call->TakeAnswer();
   return false;
 }
 

@@ -113,9 +113,10 @@ class CallLoop {
   void DoChores();
   void Publish();
   Rest NoteWait(bool had_news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
+  void TakeOutEnded();
   void EndCall(AsyncCall& call);
   void RunSide(Side& side);
-  bool StartsOver(const std::shared_ptr<AsyncCall>& call, const SessionPtr& session);
+  bool StartsOver(const std::shared_ptr<AsyncCall>& call, session::ClientSession& session);
   void ConnectIfNeeded();
   void FailUnconnected(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
   void MoveElsewhere();
@@ -131,9 +132,13 @@ class CallLoop {
 
   std::function<void()> wake_;
 
-  SessionPtr unpublished_;       // over which something was posted
-  base::Buffer spare_;           // memory of the last answer, for the next
-  base::SteadyNs retry_at_ = 0;  // the next attempt to connect
+  session::ClientSession* unpublished_ = nullptr;  // the book's, if something was posted over it
+  // Calls that have ended and still have their callbacks to run: they are out of the book. (A callback may end its
+  // thread; another one goes on.)
+  base::List<session::Completion> ended_;
+  session::ClientSession* ended_over_ = nullptr;  // the book's; null if they have not been in flight
+  base::Buffer spare_;                            // memory of the last answer, for the next
+  base::SteadyNs retry_at_ = 0;                   // the next attempt to connect
   base::Backoff retry_pauses_{base::kReconnectMinNs, base::kReconnectMaxNs};
 };
 

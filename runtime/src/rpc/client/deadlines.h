@@ -17,7 +17,9 @@ class Deadlines {
   // False: it was here. bad_alloc.
   bool Note(AsyncCall& call) { return call.deadline != base::kNever && calls_.emplace(call.deadline, &call).second; }
   // Nothing, if it is not here.
-  void Forget(AsyncCall& call) { calls_.erase({call.deadline, &call}); }
+  void Forget(AsyncCall& call) {
+    if (call.deadline != base::kNever) calls_.erase({call.deadline, &call});
+  }
 
   // kNever: there is none.
   base::SteadyNs first() const { return calls_.empty() ? base::kNever : calls_.begin()->first; }
