@@ -19,7 +19,7 @@ void OnThread(void (*test)()) {
 
 // What a handler does with a message of `size` bytes: where its text stood.
 const void* Use(size_t size) {
-  WarmMessage<BytesValue> message;
+  WarmRequest<BytesValue> message;
   EXPECT_EQ((*message).value(), "");
   (*message).set_value(std::string(size, 'x'));
   const void* const text = (*message).value().data();
@@ -31,24 +31,43 @@ TEST(WarmMessageTest, TheNextOneOnTheThreadHasItsMemoryAndNothingElse) {
   OnThread([] {
     const BytesValue* first;
     {
-      WarmMessage<BytesValue> message;
+      WarmRequest<BytesValue> message;
       first = &*message;
       (*message).set_value("something");
       message.Keep(9);
     }
-    const WarmMessage<BytesValue> next;
+    const WarmRequest<BytesValue> next;
     EXPECT_EQ(&*next, first);
     EXPECT_EQ((*next).value(), "");
-    const WarmMessage<BytesValue> nested;
+    const WarmRequest<BytesValue> nested;
     EXPECT_NE(&*nested, first);
+  });
+}
+
+// As an echo has them.
+TEST(WarmMessageTest, ARequestAndAReplyOfOneTypeHaveTheirOwn) {
+  OnThread([] {
+    const BytesValue* parts[2] = {};
+    for (int call = 0; call < 2; ++call) {
+      WarmRequest<BytesValue> request;
+      WarmReply<BytesValue> reply;
+      if (call == 1) {
+        EXPECT_EQ(&*request, parts[0]);
+        EXPECT_EQ(&*reply, parts[1]);
+      }
+      parts[0] = &*request;
+      parts[1] = &*reply;
+      request.Keep(1);
+      reply.Keep(1);
+    }
   });
 }
 
 TEST(WarmMessageTest, WhatIsNotKeptIsFreed) {
   OnThread([] {
     Use(100);
-    { const WarmMessage<BytesValue> message; }
-    const WarmMessage<BytesValue> next;
+    { const WarmRequest<BytesValue> message; }
+    const WarmRequest<BytesValue> next;
     EXPECT_LT((*next).value().capacity(), 100u);
   });
 }
@@ -56,7 +75,7 @@ TEST(WarmMessageTest, WhatIsNotKeptIsFreed) {
 TEST(WarmMessageTest, ALargeOneIsFreed) {
   OnThread([] {
     Use(size_t{1} << 20);
-    const WarmMessage<BytesValue> next;
+    const WarmRequest<BytesValue> next;
     EXPECT_LT((*next).value().capacity(), size_t{1} << 20);
   });
 }

@@ -44,9 +44,9 @@ void AsyncUnary(Channel& channel, const MethodInfo& method, const Request& reque
 template <typename S, typename Request, typename Reply,
           absl::Status (S::*kMethod)(ServerContext&, const Request&, Reply&)>
 void RunUnary(Service& service, ServerCall& call) {
-  WarmMessage<Request> request;
+  WarmRequest<Request> request;
   if (!call.ParseRequest(*request)) return;
-  WarmMessage<Reply> reply;
+  WarmReply<Reply> reply;
   const absl::Status status = (static_cast<S&>(service).*kMethod)(call.context(), *request, *reply);
   call.Finish(status, *reply);
   request.Keep(call.request_size());
@@ -91,7 +91,7 @@ void AsyncOneWay(Channel& channel, const MethodInfo& method, const Request& requ
 
 template <typename S, typename Request, typename Reply, absl::Status (S::*kMethod)(ServerContext&, const Request&)>
 void RunOneWay(Service& service, ServerCall& call) {
-  WarmMessage<Request> request;
+  WarmRequest<Request> request;
   if (!call.ParseRequest(*request)) return;
   call.FinishStream((static_cast<S&>(service).*kMethod)(call.context(), *request));
   request.Keep(call.request_size());

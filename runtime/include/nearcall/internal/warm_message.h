@@ -9,13 +9,14 @@
 namespace nearcall::internal {
 
 // A message for the length of one handler, empty, and with the memory that one of the calls before has left: each
-// thread keeps one of each type. Used by one thread, which has it on its stack.
+// thread keeps one of each type and `Use`, for a handler may have a request and a reply of one type. Used by one
+// thread, which has it on its stack.
 //
-//   WarmMessage<Request> request;
+//   WarmRequest<Request> request;
 //   if (!call.ParseRequest(*request)) return;
 //   ...
 //   request.Keep(size);
-template <typename M>
+template <typename M, typename Use>
 class WarmMessage {
  public:
   WarmMessage() : message_(Kept().message != nullptr ? std::move(Kept().message) : std::make_unique<M>()) {}
@@ -56,5 +57,10 @@ class WarmMessage {
 
   std::unique_ptr<M> message_;
 };
+
+template <typename M>
+using WarmRequest = WarmMessage<M, struct OfRequests>;
+template <typename M>
+using WarmReply = WarmMessage<M, struct OfReplies>;
 
 }  // namespace nearcall::internal
