@@ -23,10 +23,10 @@ size_t TortureCount(const char* variable, size_t usual) {
   return text != nullptr && absl::SimpleAtoi(text, &count) && count > 0 ? count : usual;
 }
 
-size_t ResidentBytes() {
-  size_t pages = 0;
+int64_t ResidentBytes() {
+  int64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages >> pages;
-  return pages * static_cast<size_t>(::getpagesize());
+  return pages * ::getpagesize();
 }
 
 double Measured::Percentile(double share) const {

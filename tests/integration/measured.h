@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,8 @@ bool Strict();
 // A count that the environment may raise: TortureCount("NEARCALL_TORTURE_ROUNDS", 20).
 size_t TortureCount(const char* variable, size_t usual);
 
-// Of this process.
-size_t ResidentBytes();
+// Of this process. It may shrink, too.
+int64_t ResidentBytes();
 
 class Measured {
  public:

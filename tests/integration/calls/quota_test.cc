@@ -85,15 +85,14 @@ class QuotaTest : public IntegrationTest {
   // Beside whatever the stranger does.
   void ExpectThatOthersAreServed(Child& stranger, Server& server) {
     const Measured alone = Calls("alone");
-    const size_t before = ResidentBytes();
+    const int64_t before = ResidentBytes();
     stranger.link().Tell();
     EXPECT_EQ(stranger.link().Await(), "go");
     const Measured beside = Calls("beside the stranger");
-    const size_t after = ResidentBytes();
-    const size_t grown = after - std::min(after, before);
+    const int64_t grown = ResidentBytes() - before;
     std::cout << "[ measured ] the server has grown by " << grown / 1024 << " KiB; "
               << server.DebugString().substr(0, 600) << "\n";
-    EXPECT_LE(grown, kTotal + kElse);
+    EXPECT_LE(grown, int64_t{kTotal + kElse});
     EXPECT_LE(beside.Percentile(0.5), Strict() ? 3 * alone.Percentile(0.5) : 1e6);
     stranger.link().Tell();
     EXPECT_EQ(stranger.Join(), 0);

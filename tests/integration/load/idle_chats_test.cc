@@ -17,9 +17,9 @@ namespace {
 
 class IdleChatsTest : public SuspendingTest {
  protected:
-  static size_t Ask(Child& server, const char* question) {
+  static int64_t Ask(Child& server, const char* question) {
     server.link().Tell(question);
-    return static_cast<size_t>(std::atoll(server.link().Await().c_str()));
+    return std::atoll(server.link().Await().c_str());
   }
 };
 
@@ -32,7 +32,7 @@ TEST_F(IdleChatsTest, ThousandsOfIdleChatsCostLittleMemoryAndNoThread) {
     parent.Tell("ready");
     for (std::string question; !(question = parent.Await()).empty();) {
       const std::string text = running->DebugString();
-      parent.Tell(absl::StrCat(question == "bytes"     ? ResidentBytes()
+      parent.Tell(absl::StrCat(question == "bytes"     ? static_cast<size_t>(ResidentBytes())
                                : question == "threads" ? NumberIn(text, ", threads: ")
                                                        : NumberIn(text, "calls active: ")));
     }
@@ -43,17 +43,18 @@ TEST_F(IdleChatsTest, ThousandsOfIdleChatsCostLittleMemoryAndNoThread) {
   // What is needed once.
   for (const Streams::Stub& stub : stubs) ASSERT_TRUE(PingPong(*stub.Chat(InTime())));
   ASSERT_TRUE(Eventually([&] { return Ask(server, "calls") == 0; }));
-  const size_t before = Ask(server, "bytes");
+  const int64_t before = Ask(server, "bytes");
   std::vector<std::unique_ptr<Chat>> chats;
   for (const Streams::Stub& stub : stubs) {
     for (size_t i = 0; i < of_each; ++i) chats.push_back(OpenChat(stub));
   }
-  EXPECT_EQ(Ask(server, "calls"), chats.size());
-  const size_t grown = Ask(server, "bytes") - before;
-  std::cout << "[ measured ] " << chats.size() << " idle chats: " << grown / chats.size() << " B each, "
-            << Ask(server, "threads") << " threads\n";
-  EXPECT_LE(grown / chats.size(), Strict() ? 4u << 10 : 64u << 10);
-  EXPECT_LE(Ask(server, "threads"), 8u);
+  const auto count = static_cast<int64_t>(chats.size());
+  EXPECT_EQ(Ask(server, "calls"), count);
+  const int64_t each = (Ask(server, "bytes") - before) / count;
+  std::cout << "[ measured ] " << count << " idle chats: " << each << " B each, " << Ask(server, "threads")
+            << " threads\n";
+  EXPECT_LE(each, Strict() ? 4 << 10 : 64 << 10);
+  EXPECT_LE(Ask(server, "threads"), 8);
   for (const auto& chat : chats) EXPECT_TRUE(PingPong(*chat, 2));
 }
 

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -308,19 +309,19 @@ TEST_F(ReassemblerTest, ASmallWarmBufferStaysWithTheCaller) {
   EXPECT_EQ(reassembler_.bytes_held(), 6u);
 }
 
-size_t ResidentBytes() {
-  size_t total = 0, resident = 0;
+int64_t ResidentBytes() {
+  int64_t total = 0, resident = 0;
   std::ifstream("/proc/self/statm") >> total >> resident;
-  return resident * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  return resident * ::sysconf(_SC_PAGESIZE);
 }
 
 TEST_F(ReassemblerTest, BytesThatAreOnlyAnnouncedCostNoMemory) {
   constexpr size_t kAnnounced = size_t{64} << 20;
   reassembler_ = Reassembler(kAnnounced);
-  const size_t before = ResidentBytes();
+  const int64_t before = ResidentBytes();
   for (int lane = 0; lane < base::kLanes; ++lane) EXPECT_EQ(First(lane, 1, "x", kAnnounced), "nothing");
   EXPECT_EQ(reassembler_.bytes_held(), 4 * kAnnounced);
-  EXPECT_LT(ResidentBytes() - before, kAnnounced);  // ASan's shadow takes an eighth of it
+  EXPECT_LT(ResidentBytes() - before, int64_t{kAnnounced});  // ASan's shadow takes an eighth of it
 }
 
 TEST_F(ReassemblerTest, WithoutMemoryTheMessageIsDroppedAndTold) {
