@@ -247,8 +247,9 @@ TEST_F(OneWayTest, WhatWasSentIsDoneThoughItsClientWasKilled) {
   EXPECT_FALSE(cancelled.is_set());
 }
 
+// While the first of them waits it reads no others.
 TEST_F(OneWayTest, AServerThatGoesAwayStartsWhatItReadsAfterwards) {
-  const auto server = StartServer();
+  const auto server = StartServer({.max_queued_bytes = 0});
   const Notes::Stub stub = ConnectNotes();
   Occupy(stub);
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(stub.Note(MakeBlob("sent")).ok());

@@ -346,10 +346,13 @@ TEST_F(StreamEndTest, NothingIsReadAfterACancel) {
     return status;
   };
   const auto server = StartServer();
-  const auto stream = ConnectStreams().Down(MakeBlob("10"), InTime());
+  const auto channel = Connect();
+  const auto stream = Streams::Stub(channel).Down(MakeBlob("10"), InTime());
   Blob element;
   EXPECT_TRUE(stream->Read(&element));
   written.Wait();
+  // Who waits for this reply takes the elements before it.
+  EXPECT_TRUE(Echo::Stub(channel).Say(MakeBlob("")).ok());
   stream->Cancel();
   EXPECT_FALSE(stream->Read(&element));
   EXPECT_EQ(stream->Finish().code(), StatusCode::kCancelled);
