@@ -264,6 +264,33 @@ TEST_F(CoroutineTest, AHandlerMayStopItsReader) {
   });
 }
 
+TEST_F(CoroutineTest, AStopBetweenTheLookAndTheWaitEndsTheRead) {
+  // Awaits what it is given, and stops the reader in between.
+  struct StopsBetween {
+    decltype(std::declval<CoChatStream&>().Read(std::declval<Blob*>())) read;
+    CoChatStream& stream;
+
+    bool await_ready() {
+      const bool ready = read.await_ready();
+      stream.StopReading();
+      return ready;
+    }
+    bool await_suspend(std::coroutine_handle<> caller) { return read.await_suspend(caller); }
+    bool await_resume() { return read.await_resume(); }
+  };
+  streams.chat = [](ServerContext&, CoChatStream& stream) -> Task<absl::Status> {
+    Blob element;
+    const bool came = co_await StopsBetween{stream.Read(&element), stream};
+    co_return came ? absl::OkStatus() : absl::AbortedError("enough");
+  };
+  const auto server = StartServer();
+  Run([&]() -> Task<> {
+    auto chat = ConnectStreams().Chat();
+    EXPECT_FALSE((co_await chat.Read()).has_value());  // (Finish() would half-close)
+    EXPECT_EQ((co_await chat.Finish()).code(), StatusCode::kAborted);
+  });
+}
+
 TEST_F(CoroutineTest, MetadataThatComeAloneAreNoElement) {
   Event may_write;
   streams.down = [&](ServerContext& context, const Blob&, CoServerWriter<Blob>& writer) -> Task<absl::Status> {
