@@ -95,27 +95,6 @@ TEST_F(AsyncTest, TheRequestMayGoAtOnce) {
   }
 }
 
-TEST_F(AsyncTest, WhatALoneCallbackStartsGoesBeforeItReturns) {
-  Event came;
-  echo.say = [&](ServerContext& context, const Blob& request, Blob& reply) {
-    if (request.data() == "second") came.Set();
-    return EchoBack(context, request, reply);
-  };
-  const auto server = StartServer();
-  const Echo::AsyncStub stub(Connect());
-  Counter ended;
-  const auto end = [&](const absl::StatusOr<Blob>& reply) {
-    EXPECT_TRUE(reply.ok()) << reply.status();
-    ended.Add();
-  };
-  stub.Say(MakeBlob("first"), [&](const absl::StatusOr<Blob>& reply) {
-    stub.Say(MakeBlob("second"), end);
-    came.Wait();
-    end(reply);
-  });
-  ended.WaitFor(2);
-}
-
 TEST_F(AsyncTest, AnErrorOfTheHandlerArrives) {
   echo.say = [](ServerContext&, const Blob&, Blob&) { return absl::NotFoundError("not here"); };
   Start();

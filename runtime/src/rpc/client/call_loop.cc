@@ -40,7 +40,6 @@ void CallLoop::DoChores() {
 }
 
 void CallLoop::Publish() {
-  may_hand_over_ = true;
   if (session::ClientSession* const session = std::exchange(unpublished_, nullptr)) session->poster().Publish();
 }
 
@@ -201,18 +200,11 @@ void CallLoop::BeginWaiting() {
       if (begun != Begun::kYes) return;
       opening = book.OpeningOf(*call);
     }
-    PostLater(opening, *call);
+    Post(opening, *call);
   }
 }
 
-// The first call of a batch's last callback does not wait: in a chain of calls, one after the other, there is no
-// second.
 void CallLoop::Post(const Opening& opening, AsyncCall& call) {
-  if (!ended_.empty() || !std::exchange(may_hand_over_, false)) return PostLater(opening, call);
-  opening.Post(call, session::Outbox::HandOver::kNow);
-}
-
-void CallLoop::PostLater(const Opening& opening, AsyncCall& call) {
   opening.Post(call, session::Outbox::HandOver::kLater);
   unpublished_ = opening.session;
 }

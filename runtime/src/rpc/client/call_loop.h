@@ -60,7 +60,7 @@ struct CallState {
 
 // What is done for the asynchronous calls of a connection by the one thread that waits for all of them: it reads, runs
 // callbacks and operations, starts what waits, and ends what is overdue. What callbacks start waits until their batch
-// is over, and is published together; but the first call of the last callback goes at once.
+// is over, and is published together.
 //
 // That thread is the channel's, in Run(); or the user's, in an event queue (QueuedLoop).
 class CallLoop {
@@ -85,7 +85,7 @@ class CallLoop {
   // Before the first turn, in an event queue: what CallOwner::Connect() is given.
   void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
 
-  // In a turn, by the user's code: published with what else its batch starts, or at once.
+  // In a turn, by the user's code: published with what else its batch starts.
   void Post(const Opening& opening, AsyncCall& call);
 
   // What is waited for after a turn.
@@ -111,7 +111,6 @@ class CallLoop {
   size_t RunCallbacks(size_t max);
   bool HasChores() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
   void DoChores();
-  void PostLater(const Opening& opening, AsyncCall& call);
   void Publish();
   Rest NoteWait(bool had_news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
   void TakeOutEnded();
@@ -134,7 +133,6 @@ class CallLoop {
   std::function<void()> wake_;
 
   session::ClientSession* unpublished_ = nullptr;  // the book's, if something was posted over it
-  bool may_hand_over_ = true;                      // something at once, in this turn
   // Calls that have ended and still have their callbacks to run: they are out of the book. (A callback may end its
   // thread; another one goes on.)
   base::List<session::Completion> ended_;
