@@ -82,7 +82,6 @@ class Callers {
   // The owner is done with a call that has ended. Its slot is free when the reply has come, and keeps `memory`, which
   // is taken, for the next one.
   void Release(ClientCall& call, base::Buffer& memory);
-  void Release(ClientCall& call) { Release(call, call.reply.bytes); }
 
   // No further calls begin. When the last call is answered or released this side hangs up (for replies to those that
   // were given up nobody waits), which the server waits for: it does not know what this side has begun to send.

@@ -152,7 +152,7 @@ void WaitingCall::NoteWhatWasSent() {
 
 void WaitingCall::Release() {
   if (!sent_any_) session_.callers().NoteUnsent(id);
-  session_.callers().Release(*this);
+  session_.callers().Release(*this, reply.bytes);
 }
 
 }  // namespace nearcall::session

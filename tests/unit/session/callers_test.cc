@@ -42,7 +42,7 @@ class CallersTest : public ::testing::Test {
   void EndAndRelease(ClientCall& call) {
     callers_.Fail(call, absl::CancelledError("enough"));
     callers_.NoteUnsent(call.id);
-    callers_.Release(call);
+    callers_.Release(call, call.reply.bytes);
   }
 
   testing::Link link_ = testing::MakeLink();
@@ -59,7 +59,7 @@ TEST_F(CallersTest, WhoIsTakenOutByItsReplyIsEndedByNobodyElse) {
   EXPECT_EQ(*callers_.TakeAnswered(ReplyTo(call)), nullptr);
   EXPECT_FALSE(callers_.Fail(call, absl::CancelledError("late")));
   EXPECT_TRUE(call.failure.ok());
-  callers_.Release(call);
+  callers_.Release(call, call.reply.bytes);
   EXPECT_EQ(callers_.slots().in_use, 0u);
 }
 
@@ -74,7 +74,7 @@ TEST_F(CallersTest, AReplyOfAnotherMethodLeavesTheCallToTheEndOfTheConnection) {
   callers_.FailAll();
   EXPECT_TRUE(call.ended());
   EXPECT_EQ(call.failure.code(), absl::StatusCode::kUnavailable);
-  callers_.Release(call);
+  callers_.Release(call, call.reply.bytes);
 }
 
 TEST_F(CallersTest, WhoWaitsIsToldWhenACallThatWasGivenUpIsAnswered) {
@@ -82,7 +82,7 @@ TEST_F(CallersTest, WhoWaitsIsToldWhenACallThatWasGivenUpIsAnswered) {
   ASSERT_EQ(callers_.TryBegin(running), Begun::kYes);
   callers_.TryBegin(waiting);
   callers_.Fail(running, absl::CancelledError("enough"));
-  callers_.Release(running);
+  callers_.Release(running, running.reply.bytes);
   EXPECT_FALSE(waiting.caller.news);
   EXPECT_EQ(callers_.TryBegin(waiting), Begun::kFull) << "it still runs on the server";
   EXPECT_EQ(*callers_.TakeAnswered(ReplyTo(running)), nullptr);
@@ -98,7 +98,7 @@ TEST_F(CallersTest, OnlyCallsThatSomebodyWaitsForKeepAConnectionThatIsGoingAway)
   callers_.Fail(call, absl::CancelledError("enough"));
   callers_.Retire();
   EXPECT_FALSE(end_.dead());
-  callers_.Release(call);
+  callers_.Release(call, call.reply.bytes);
   EXPECT_TRUE(end_.dead());
 }
 
@@ -175,7 +175,7 @@ TEST_F(CallersTest, AfterRetireTheLastReplyHangsUp) {
   EXPECT_FALSE(end_.dead());
   EXPECT_EQ(*callers_.TakeAnswered(ReplyTo(call)), &call);
   EXPECT_TRUE(end_.dead());
-  callers_.Release(call);
+  callers_.Release(call, call.reply.bytes);
 }
 
 // For its reply nobody waits.
@@ -185,7 +185,7 @@ TEST_F(CallersTest, AfterRetireTheLastThatIsGivenUpHangsUp) {
   callers_.Retire();
   EXPECT_TRUE(callers_.Fail(call, absl::CancelledError("")));
   EXPECT_FALSE(end_.dead());
-  callers_.Release(call);
+  callers_.Release(call, call.reply.bytes);
   EXPECT_TRUE(end_.dead());
 }
 

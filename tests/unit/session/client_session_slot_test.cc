@@ -47,7 +47,7 @@ class ClientSessionSlotTest : public ::testing::Test {
     EXPECT_GT(session_->outbox().held().all(), kMaxQueuedBytes);
     session_->Cancel(call);
     EXPECT_EQ(testing::PopOne(queue_), &call);
-    session_->callers().Release(call);
+    session_->callers().Release(call, call.reply.bytes);
     queue_.ForgetNews();
   }
 

@@ -89,13 +89,6 @@ void CallBook::TakeOut(AsyncCall& call) {
   deadlines_.Forget(call);
 }
 
-void CallBook::TakeOut(base::List<session::Completion>& ended) {
-  ended.ForEachUntil([this](session::Completion& call) {
-    TakeOut(static_cast<AsyncCall&>(call));
-    return false;
-  });
-}
-
 void CallBook::End(AsyncCall& call, absl::Status status) {
   TakeOut(call);
   call.EndUnsent(std::move(status));

@@ -70,8 +70,6 @@ class CallBook {
 
   // Out of the line, or out of those in flight. Nothing, if it is in neither.
   void TakeOut(AsyncCall& call);
-  // All of these: calls that have ended.
-  void TakeOut(base::List<session::Completion>& ended);
   // Ends a call that is not in flight.
   void End(AsyncCall& call, absl::Status status);
   // Ends any; before it is started, too.

@@ -56,8 +56,16 @@ size_t CallLoop::RunCallbacks(size_t max) {
   for (size_t i = 0; i < max; ++i) {
     session::Completion* side = nullptr;
     if (ended_.empty() && more) {
-      side = queue_.Take(ended_, max - i, more);
-      TakeOutEnded();
+      base::List<session::Completion> ended;
+      side = queue_.Take(ended, max - i, more);
+      if (!ended.empty()) {
+        base::MutexLock lock(state_.mutex);
+        ended_over_ = state_.book.session().get();
+        while (session::Completion* const call = ended.PopFront()) {
+          state_.book.TakeOut(static_cast<AsyncCall&>(*call));
+          ended_.PushBack(*call);
+        }
+      }
     }
     if (side != nullptr) {
       RunSide(*static_cast<Side*>(side));
@@ -69,13 +77,6 @@ size_t CallLoop::RunCallbacks(size_t max) {
   }
   queue_.Poke();
   return max;
-}
-
-void CallLoop::TakeOutEnded() {
-  if (ended_.empty()) return;
-  base::MutexLock lock(state_.mutex);
-  state_.book.TakeOut(ended_);
-  ended_over_ = state_.book.session().get();
 }
 
 void CallLoop::EndCall(AsyncCall& call) {

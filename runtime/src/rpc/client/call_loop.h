@@ -113,7 +113,6 @@ class CallLoop {
   void DoChores();
   void Publish();
   Rest NoteWait(bool had_news) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_.mutex);
-  void TakeOutEnded();
   void EndCall(AsyncCall& call);
   void RunSide(Side& side);
   bool StartsOver(const std::shared_ptr<AsyncCall>& call, session::ClientSession& session);
