@@ -247,16 +247,16 @@ TEST_F(OneWayTest, WhatWasSentIsDoneThoughItsClientWasKilled) {
   EXPECT_FALSE(cancelled.is_set());
 }
 
-// While the first of them waits it reads no others.
+// While one of them waits it reads no other. (A queue of `mq:` may have room for one.)
 TEST_F(OneWayTest, AServerThatGoesAwayStartsWhatItReadsAfterwards) {
   const auto server = StartServer({.max_queued_bytes = 0});
   const Notes::Stub stub = ConnectNotes();
   Occupy(stub);
-  for (int i = 0; i < 10; ++i) EXPECT_TRUE(stub.Note(MakeBlob("sent")).ok());
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(stub.Note(MakeBlob("sent")).ok());
   server->Shutdown(kLong);
   may_end.Set();
   server->Wait();
-  EXPECT_EQ(came().size(), 10u);
+  EXPECT_EQ(came().size(), 2u);
 }
 
 TEST_F(OneWayTest, TheEndOfTheServerCancelsWhatHasOutlivedItsClient) {
