@@ -178,17 +178,6 @@ TEST_F(CallersTest, AfterRetireTheLastReplyHangsUp) {
   callers_.Release(call, call.reply.bytes);
 }
 
-// For its reply nobody waits.
-TEST_F(CallersTest, AfterRetireTheLastThatIsGivenUpHangsUp) {
-  TestCall call;
-  ASSERT_EQ(callers_.TryBegin(call), Begun::kYes);
-  callers_.Retire();
-  EXPECT_TRUE(callers_.Fail(call, absl::CancelledError("")));
-  EXPECT_FALSE(end_.dead());
-  callers_.Release(call, call.reply.bytes);
-  EXPECT_TRUE(end_.dead());
-}
-
 TEST_F(CallersTest, AfterRetireNoCallBeginsWhoWaitsIsToldAndTheLastHangsUp) {
   TestCall running, waiting;
   ASSERT_EQ(callers_.TryBegin(running), Begun::kYes);
