@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -16,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "support/temporary_directory.h"
 
 namespace nearcall::testing {
 
@@ -109,6 +111,9 @@ Resources Resources::Now() {
     for (const std::string& name : List(directory)) now.names.insert(absl::StrCat(directory, "/", name));
   }
   now.names.merge(OwnSystemVQueues());
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::temp_directory_path())) {
+    if (absl::StartsWith(entry.path().filename().string(), TemporaryPrefix())) now.names.insert(entry.path());
+  }
   return now;
 }
 

@@ -8,12 +8,12 @@
 namespace nearcall::testing {
 
 // What a process holds of the kernel's: open descriptors, mappings of shared memory, threads, what stands in /dev/shm
-// and /dev/mqueue, and System V queues that it has used.
+// and /dev/mqueue, System V queues that it has used, and temporary directories, its children's too.
 struct Resources {
   std::multiset<std::string> descriptors;  // "5 -> socket:[...]"
   std::multiset<std::string> mappings;     // of memfds
   size_t threads = 0;
-  std::multiset<std::string> names;  // in /dev/shm and /dev/mqueue; "a System V queue"
+  std::multiset<std::string> names;  // in /dev/shm and /dev/mqueue; "a System V queue"; directories
 
   static Resources Now();
 
