@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "process.h"
+#include "support/before_lock.h"
 
 namespace nearcall::transport::testing {
 namespace {
@@ -34,6 +36,20 @@ TEST(DirectoryLockTest, HasOneHolderAtATimeAndLeavesNoFile) {
   for (int i = 0; i < 8; ++i) threads.emplace_back(contend);
   for (std::thread& thread : threads) thread.join();
   EXPECT_THAT(names.Entries(), IsEmpty());
+}
+
+// Between the opening of the file and the lock on it: its holder removes it, and another one takes a new one.
+TEST(DirectoryLockTest, AFileThatHasNoNameAnyMoreIsNoLock) {
+  const TemporaryDirectory names;
+  const Directory directory = Directory::OpenPrivate(names.path(), Directory::IfMissing::kFail).value();
+  std::optional<absl::StatusOr<DirectoryLock>> other;
+  nearcall::testing::BeforeNextLock([&] {
+    ASSERT_EQ(::unlink((names / ".lock").c_str()), 0);
+    other.emplace(DirectoryLock::Acquire(directory, ".lock"));
+  });
+  const absl::Status error = DirectoryLock::Acquire(directory, ".lock", /*patience_ns=*/0).status();
+  EXPECT_TRUE(absl::IsUnavailable(error)) << error;
+  EXPECT_TRUE(other->ok());
 }
 
 TEST(DirectoryLockTest, IsFreeAgainAfterItsHolderWasKilled) {
