@@ -99,7 +99,7 @@ TEST(HostileHandshakeTest, DescriptorsFromAClientNeverArrive) {
     }
     EXPECT_EQ(client.server().Step(), Progress::kFailed);
     EXPECT_TRUE(absl::IsInternal(client.server().error())) << client.server().error();
-    EXPECT_EQ(OpenDescriptors(), descriptors);
+    EXPECT_TRUE(SoonOpenDescriptors(descriptors));
   }
 }
 
