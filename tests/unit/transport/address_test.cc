@@ -4,11 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "fake_transport.h"
+#include "transport/transport_table.h"
 
 namespace nearcall::transport::testing {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 absl::Status ErrorOf(absl::string_view text) {
@@ -101,6 +105,16 @@ TEST(AddressTest, RefusesWhatIsMalformedAndSaysWhy) {
     EXPECT_THAT(error.message(), HasSubstr(why)) << text;
     EXPECT_THAT(error.message(), HasSubstr("write transport:name, name,")) << text;
   }
+}
+
+// Whoever adds a row says here on purpose which kind it is of.
+TEST(AddressTest, ABareNameMeansWhatPromisesAll) {
+  std::vector<absl::string_view> meant;
+  for (const TransportRow& row : Transports()) {
+    if (row.IsMeantBy("")) meant.push_back(row.name);
+    EXPECT_TRUE(row.IsMeantBy(row.name));
+  }
+  EXPECT_THAT(meant, ElementsAre("shm", "mq", "pipe"));
 }
 
 }  // namespace
