@@ -84,6 +84,8 @@ format_packages() { echo 'clang-format has_program clang-format'; }
 
 tidy_packages() { build_packages && echo 'clang-tidy has_program clang-tidy'; }
 
+arm64_packages() { echo 'debootstrap has_program debootstrap'; }
+
 abi_packages() {
   build_packages
   echo 'abigail-tools has_program abidiff'
