@@ -105,7 +105,8 @@ absl::Status Failed(const char* what) {
 
 // No access to any file, for there is no rule that gives one. True: the kernel has it.
 bool RestrictFiles() {
-  const landlock_ruleset_attr all = {.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
+  landlock_ruleset_attr all{};
+  all.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
   const long rules = ::syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
   if (rules < 0) return false;
   const bool restricted = ::syscall(SYS_landlock_restrict_self, rules, 0) == 0;
