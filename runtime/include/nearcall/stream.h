@@ -10,9 +10,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/utility/utility.h"
 #include "nearcall/buffer.h"
 #include "nearcall/call_options.h"
+#include "nearcall/internal/in_place.h"
 #include "nearcall/internal/stream.h"
 #include "nearcall/unique_fd.h"
 
@@ -169,7 +169,7 @@ class ClientWriter final : public internal::ClientStreamBase {
   // Half-closes, if that has not been done, and waits for the reply, or the deadline. Once: the reply is moved out;
   // repeated it gives the status, and an empty reply.
   absl::StatusOr<Reply> Finish() {
-    absl::StatusOr<Reply> reply(absl::in_place);
+    absl::StatusOr<Reply> reply(internal::kInPlace);
     google::protobuf::MessageLite& message = *reply;
     absl::Status status = stream().Finish(&message);
     if (!status.ok()) reply = std::move(status);

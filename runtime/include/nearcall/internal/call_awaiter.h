@@ -8,9 +8,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/utility/utility.h"
 #include "nearcall/internal/client_call.h"
 #include "nearcall/internal/continuation.h"
+#include "nearcall/internal/in_place.h"
 #include "nearcall/internal/operation.h"
 #include "nearcall/internal/stream.h"
 
@@ -208,7 +208,7 @@ class ReplyAwaiter final : public CallAwaiter<ReplyAwaiter<Reply>, ClientCall, &
   }
 
  private:
-  absl::StatusOr<Reply> reply_{absl::in_place};
+  absl::StatusOr<Reply> reply_{kInPlace};
   absl::Status status_;
 };
 

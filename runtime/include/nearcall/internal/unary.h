@@ -7,11 +7,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/utility/utility.h"
 #include "nearcall/call_options.h"
 #include "nearcall/callback.h"
 #include "nearcall/channel.h"
 #include "nearcall/export.h"
+#include "nearcall/internal/in_place.h"
 #include "nearcall/internal/method.h"
 #include "nearcall/internal/outcome.h"
 #include "nearcall/internal/warm_message.h"
@@ -23,7 +23,7 @@ namespace nearcall::internal {
 template <typename Request, typename Reply>
 absl::StatusOr<Reply> BlockingUnary(Channel& channel, const MethodInfo& method, const Request& request,
                                     const CallOptions& options) {
-  absl::StatusOr<Reply> reply(absl::in_place);
+  absl::StatusOr<Reply> reply(kInPlace);
   absl::Status status = channel.BlockingCall(method, request, *reply, options);
   if (!status.ok()) reply = std::move(status);
   return reply;
@@ -33,7 +33,7 @@ template <typename Request, typename Reply>
 void AsyncUnary(Channel& channel, const MethodInfo& method, const Request& request, Callback<Reply> callback,
                 const CallOptions& options) {
   channel.StartCall(method, request, options, [callback = std::move(callback)](Outcome& outcome) mutable {
-    absl::StatusOr<Reply> reply(absl::in_place);
+    absl::StatusOr<Reply> reply(kInPlace);
     absl::Status status = outcome.Take(*reply);
     if (!status.ok()) reply = std::move(status);
     std::move(callback)(std::move(reply));
