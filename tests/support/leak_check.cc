@@ -111,8 +111,9 @@ Resources Resources::Now() {
     for (const std::string& name : List(directory)) now.names.insert(absl::StrCat(directory, "/", name));
   }
   now.names.merge(OwnSystemVQueues());
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::temp_directory_path())) {
-    if (absl::StartsWith(entry.path().filename().string(), TemporaryPrefix())) now.names.insert(entry.path());
+  const std::string temporary = std::filesystem::temp_directory_path();
+  for (const std::string& name : List(temporary)) {
+    if (absl::StartsWith(name, TemporaryPrefix())) now.names.insert(absl::StrCat(temporary, "/", name));
   }
   return now;
 }

@@ -61,6 +61,11 @@ std::string Refusal(const Fd& fd, bool sealed_against_writers = false) {
   return std::string(status.message());
 }
 
+// MADV_POPULATE_READ fails so. For a child process.
+void RefuseToPopulate(int error) {
+  testing::RefuseSystemCalls({.number = SYS_madvise, .argument = 2, .mask = 0xffffffff, .value = 22}, error);
+}
+
 // --- creation and its seals ---
 
 TEST(SharedMemoryTest, IsReservedZeroedAndNotExecutable) {
@@ -150,7 +155,7 @@ TEST(SharedMemoryTest, AHolePunchedBeforeTheLastSealIsFilledAgain) {
 TEST(SharedMemoryTest, HolesAreFilledByAKernelThatDoesNotKnowTheAdvice) {
   const Fd fd = Create(200 * PageSize());
   const auto populate = [&] {
-    testing::RefuseSystemCalls({.number = SYS_madvise, .argument = 2, .mask = 0xffffffff, .value = 22}, EINVAL);
+    RefuseToPopulate(EINVAL);
     const auto mapping = Mapping::Map(fd, 0, 200 * PageSize(), Mapping::Access::kRead);
     for (const off_t page : {0, 1, 63, 64, 65, 127, 128, 198, 199}) {
       const auto size = static_cast<off_t>(PageSize());
@@ -166,7 +171,7 @@ TEST(SharedMemoryTest, HolesAreFilledByAKernelThatDoesNotKnowTheAdvice) {
 TEST(SharedMemoryTest, NorIsTheLastPageForgottenOfWhichOnlyAPartIsMapped) {
   const size_t size = 65 * PageSize() + 1;
   const auto populate = [&] {
-    testing::RefuseSystemCalls({.number = SYS_madvise, .argument = 2, .mask = 0xffffffff, .value = 22}, EINVAL);
+    RefuseToPopulate(EINVAL);
     const Fd file(::memfd_create("test", MFD_CLOEXEC));
     if (::ftruncate(file.get(), static_cast<off_t>(size)) != 0) ::_exit(2);
     const auto mapping = Mapping::MapSealed(file.get(), size);
@@ -181,7 +186,7 @@ TEST(SharedMemoryTest, AHoleForWhichThereIsNoMemoryIsNoSignal) {
     const auto populate = [&] {
       const Fd fd = Create();
       const Mapping mapping = Map(fd);
-      testing::RefuseSystemCalls({.number = SYS_madvise, .argument = 2, .mask = 0xffffffff, .value = 22}, error);
+      RefuseToPopulate(error);
       const absl::Status status = mapping.Populate();
       std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
       ::_exit(absl::IsResourceExhausted(status) ? 0 : 1);
@@ -198,7 +203,7 @@ TEST(SharedMemoryTest, APageThatCannotBeThereIsNoSignal) {
   ASSERT_EQ(::ftruncate(file.get(), static_cast<off_t>(PageSize())), 0);
   EXPECT_EQ(mapping.Populate().code(), absl::StatusCode::kResourceExhausted);
   const auto on_an_old_kernel = [&] {
-    testing::RefuseSystemCalls({.number = SYS_madvise, .argument = 2, .mask = 0xffffffff, .value = 22}, EINVAL);
+    RefuseToPopulate(EINVAL);
     ::_exit(absl::IsResourceExhausted(Map(file).Populate()) ? 0 : 1);
   };
   EXPECT_EXIT(on_an_old_kernel(), ::testing::ExitedWithCode(0), "");
