@@ -23,7 +23,8 @@ using ::grpc::reflection::v1::ServerReflection;
 using ::grpc::reflection::v1::ServerReflectionRequest;
 using ::grpc::reflection::v1::ServerReflectionResponse;
 
-// A string_view since Protocol Buffers 30, a string before: what FindFileByName() takes first.
+// What FindFileByName() takes first: a string before Protocol Buffers 31, then that or a string_view, as they were
+// built.
 template <typename Member>
 struct FirstParameter;
 template <typename Class, typename First, typename... Rest>

@@ -25,7 +25,7 @@ class BufferPool::Blocks : public std::enable_shared_from_this<Blocks> {
   // Null: there is no room, or there can be none. A child of fork(2) has nothing of its parent's memory.
   std::shared_ptr<PoolBlock> Take(size_t size) {
     if (fork_guard_.InChild()) return nullptr;
-    const size_t rounded = (size + base::PageSize() - 1) / base::PageSize() * base::PageSize();
+    const size_t rounded = base::PagesIn(size) * base::PageSize();
     std::unique_ptr<PoolBlock> block = TakeIdle(rounded);
     if (block == nullptr) block = Make(rounded);
     if (block == nullptr) return nullptr;

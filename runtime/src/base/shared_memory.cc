@@ -63,7 +63,7 @@ int ReadEachPage(std::span<std::byte> bytes) {
   constexpr size_t kBatch = 64;
   std::array<std::byte, kBatch> read;
   std::array<iovec, kBatch> pages;
-  const size_t count = (bytes.size() + PageSize() - 1) / PageSize();
+  const size_t count = PagesIn(bytes.size());
   for (size_t page = 0; page < count; page += kBatch) {
     const size_t batch = std::min(kBatch, count - page);
     for (size_t i = 0; i < batch; ++i) {

@@ -84,4 +84,9 @@ Fd OpenToRead(int fd);
 
 size_t PageSize();
 
+// In how many pages so many bytes stand; the last one need not be full.
+inline size_t PagesIn(size_t size) {
+  return (size + PageSize() - 1) / PageSize();
+}
+
 }  // namespace nearcall::base
